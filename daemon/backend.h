@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What splitting needs of a host: the kernel's ioctls (backend-kvm.c), or a
+ * simulated host (backend-sim.c). A backend_vm is used by one thread at a
+ * time; survey() and split() block and are called from worker threads, the
+ * others from the event loop, while no call on that VM is in flight.
+ */
+#ifndef EAGERSPLITD_BACKEND_H
+#define EAGERSPLITD_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util.h"
+#include "vm.h"
+
+struct backend;
+struct backend_vm;
+struct config;
+
+/**
+ * struct backend_host - what a host can do
+ * @supported: splitting is possible
+ * @reason: why it is not, otherwise NULL; owned by the backend
+ * @bbm_level: FEAT_BBM level that splits can go by, 0 or 2
+ */
+struct backend_host {
+	bool supported;
+	const char *reason;
+	int bbm_level;
+};
+
+/**
+ * struct survey - a VM's memslots, in order of guest physical address
+ * @held: faults map pages, not blocks
+ */
+struct survey {
+	bool held;
+	size_t n_slots;
+	struct memslot *slots;
+};
+
+void survey_done(struct survey *survey);
+
+enum {
+	BACKEND_SPLIT = 1 << 0,
+	BACKEND_HOLD = 1 << 1,
+	BACKEND_RELEASE = 1 << 2,
+	BACKEND_RECOVER = 1 << 3,
+	BACKEND_BREAK = 1 << 4, /* by break-before-make, whatever the CPU can */
+};
+
+/**
+ * struct split_call - one bounded call into the host
+ * @gpa: in: where to start; out: the first address not dealt with
+ * @size: in: bytes, 0: all; out: bytes left, 0: the range is done
+ * @max_tlbis: in: broadcast TLBIs that may be spent, 0: no limit
+ * @flags: in: BACKEND_*
+ * @blocks: out: split, or recovered
+ * @tlbis: out: spent
+ *
+ * All that is out is valid on error too.
+ */
+struct split_call {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t max_tlbis;
+	unsigned int flags;
+	uint64_t blocks;
+	uint64_t tlbis;
+};
+
+struct backend_ops {
+	const char *name;
+	void (*free)(struct backend *backend);
+	/* Looks at the host anew; called at start, and on reload. */
+	void (*probe)(struct backend *backend, struct backend_host *ret);
+	/* Takes up what changed in @config; may be NULL. */
+	void (*configure)(struct backend *backend, const struct config *config);
+	/*
+	 * Opens the VM of the process that @pidfd stands for; @ret_id tells
+	 * it from others of the same process. -ENOTTY: no VM there; -ESRCH:
+	 * the process is gone; -EPERM, -EACCES: not permitted.
+	 */
+	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid,
+		       struct backend_vm **ret, int *ret_id);
+	void (*close_vm)(struct backend_vm *vm);
+	/*
+	 * survey() and split(): -EINTR: a signal; -ENOMEM: no memory for page
+	 * tables (or for the survey); -EIO, -ENXIO: the VM is gone.
+	 */
+	int (*survey)(struct backend_vm *vm, struct survey *ret);
+	int (*split)(struct backend_vm *vm, struct split_call *call);
+};
+
+/* The head of every backend. */
+struct backend {
+	const struct backend_ops *ops;
+};
+
+/* The head of every backend's VM. */
+struct backend_vm {
+	struct backend *backend;
+};
+
+/* Never fails for lack of kernel support: probe() tells. */
+int backend_kvm_new(struct backend **ret);
+int backend_sim_new(struct backend **ret, const struct config *config);
+
+/* Frees @backend; all its VMs have been closed. Returns NULL. */
+struct backend *backend_free(struct backend *backend);
+DEFINE_CLEANUP(struct backend *, backend_free);
+
+#endif /* EAGERSPLITD_BACKEND_H */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The daemon's centre: the table of VMs, and what may be done to them. Control
+ * socket and finder call in here, watchers are told from here.
+ */
+#ifndef EAGERSPLITD_MANAGER_H
+#define EAGERSPLITD_MANAGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <systemd/sd-event.h>
+
+#include "util.h"
+#include "vm.h"
+
+/* The most VMs that can be registered at once. */
+#define MANAGER_VMS_MAX 4096
+
+struct backend;
+struct config;
+struct manager;
+
+/* GetHost: all strings are borrowed, valid until the loop runs again. */
+struct host_info {
+	const char *version;
+	const char *backend;
+	bool supported;
+	const char *unsupported_reason;	/* NULL when supported */
+	int bbm_level;			/* the one in use: 0 or 2 */
+	bool throttled;
+	uint64_t tlbi_rate;		/* TLBIs a second, 0: no limit */
+	uint64_t tlbi_burst;
+	uint64_t tlbis_total;		/* since the daemon started */
+	uint64_t blocks_total;
+};
+
+enum vm_change {
+	VM_CHANGE_STATE,	/* the migration or the stage */
+	VM_CHANGE_PROGRESS,	/* a call has ended: counts, ETA, memslots */
+};
+
+/*
+ * Called from the event loop, and from manager_set_migration() before it
+ * returns; may call back into the manager except to register or unregister.
+ */
+struct manager_observer {
+	void (*vm_changed)(void *userdata, struct vm *vm, enum vm_change what);
+	/* The last call for @vm; it is freed afterwards. */
+	void (*vm_removed)(void *userdata, struct vm *vm);
+};
+
+/*
+ * Creates the manager on @event. Takes @config and @backend, also on error.
+ * Returns 0 or a negative errno.
+ */
+int manager_new(struct manager **ret, sd_event *event, struct config *config,
+		struct backend *backend);
+
+/*
+ * Frees everything at once: calls in flight are interrupted and waited for,
+ * holds are not released (see manager_stop()). Returns NULL.
+ */
+struct manager *manager_free(struct manager *m);
+DEFINE_CLEANUP(struct manager *, manager_free);
+
+/* Tells @ops, which must outlive the manager, of changes; NULL: nobody. */
+void manager_set_observer(struct manager *m, const struct manager_observer *ops,
+			  void *userdata);
+
+/*
+ * Takes the VM of process @pid under @name, or under PID.FD when that is
+ * NULL. A survey starts at once; the observer hears of its end as
+ * VM_CHANGE_PROGRESS. @ret is owned by the manager.
+ *
+ * -EINVAL: bad pid or name; -ESRCH: no such process; -ENOTTY: not a VMM;
+ * -EEXIST: name or VM taken; -EUSERS: the table is full; -EOPNOTSUPP: the
+ * kernel lacks the ioctls (host_info tells why); -EPERM, -EACCES: may not
+ * look into that process.
+ */
+int manager_register(struct manager *m, pid_t pid, const char *name,
+		     struct vm **ret);
+
+/*
+ * Forgets the VM: it is gone from the table on return (vm_removed has been
+ * called); its hold is released as soon as the call in flight has stopped.
+ * -ENOENT: no VM of that name.
+ */
+int manager_unregister(struct manager *m, const char *name);
+
+/* The VM of that name, or NULL. */
+struct vm *manager_find_vm(struct manager *m, const char *name);
+
+/* The VM registered next after @prev (NULL: the first), or NULL. */
+struct vm *manager_next_vm(struct manager *m, struct vm *prev);
+
+/*
+ * Tells of @vm's migration. @deadline_usec (CLOCK_REALTIME) and @tlbi_rate (a
+ * ceiling in TLBIs a second, 0: none) may be NULL: not given. Where the state
+ * stays the same, what is not given stays as it was.
+ * -EPROTO: the transition is not allowed.
+ */
+int manager_set_migration(struct manager *m, struct vm *vm,
+			  enum vm_migration to, const uint64_t *deadline_usec,
+			  const uint64_t *tlbi_rate);
+
+/*
+ * Has @vm surveyed anew unless it is being worked on; the observer hears of
+ * the end as VM_CHANGE_PROGRESS. Returns 1 when a survey is under way, 0 when
+ * what vm_get_info() says is kept up to date anyhow.
+ */
+int manager_survey_vm(struct manager *m, struct vm *vm);
+
+/*
+ * Reads the configuration again. On error nothing changes and @ret_error, if
+ * set, is a message ("FILE:LINE: reason") that the caller frees.
+ */
+int manager_reload(struct manager *m, char **ret_error);
+
+void manager_get_host(const struct manager *m, struct host_info *info);
+
+/*
+ * Stops all work: calls in flight are interrupted, holds released, pages left
+ * as they are. @stopped is called once, from the loop, when that is done; no
+ * VM is in the table from now on, and none can be registered.
+ */
+void manager_stop(struct manager *m, void (*stopped)(void *userdata),
+		  void *userdata);
+
+#endif /* EAGERSPLITD_MANAGER_H */
