@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# A kernel configuration, by name or path, and what became of it.
+
+debian_config=${DEBIAN_CONFIG:-/usr/src/${BASE/linux-/linux-config-}/config.arm64_none_arm64.xz}
+
+# Prints the options of $CONFIG, a later one overriding an earlier.
+config_options()
+{
+	case $CONFIG in
+	lab) cat "$kernel_dir/config/lab.config" ;;
+	debug) cat "$kernel_dir/config/lab.config" "$kernel_dir/config/debug.config" ;;
+	debian)
+		[ -e "$debian_config" ] ||
+			die "$debian_config is missing: it is in Debian's package" \
+				"${BASE/linux-/linux-config-} for arm64 (DEBIAN_CONFIG=file.xz says where else)"
+		xzcat "$debian_config"
+		cat "$kernel_dir/config/debian.config"
+		;;
+	*/*)
+		[ -r "$CONFIG" ] || die "CONFIG=$CONFIG: no such file"
+		cat "$CONFIG"
+		;;
+	*) die "CONFIG=$CONFIG: not lab, debug, debian or a path" ;;
+	esac | sed -n -e '/^CONFIG_/p' -e '/^# CONFIG_[A-Za-z0-9_]* is not set$/p'
+}
+
+# The name of a configuration's object tree
+config_name()
+{
+	case $CONFIG in
+	*/*) echo "path-$(config_options | hash_of_stdin)" ;;
+	*) echo "$CONFIG" ;;
+	esac
+}
+
+# image_key PATCH...: of all that an Image is made from
+image_key()
+{
+	{
+		toolchain
+		config_options
+		diff_select . '^(Documentation|tools|samples)/' "$@"
+	} | hash_of_stdin
+}
+
+# config_check OPTIONS RESULT: dies naming each option that RESULT, the
+# finished .config, does not have as OPTIONS asks for.
+config_check()
+{
+	local lost
+
+	lost=$(awk '
+		function name(line) {
+			sub(/^# /, "", line)
+			sub(/[ =].*/, "", line)
+			return line
+		}
+		FNR == NR { wanted[name($0)] = $0; next }
+		/^CONFIG_/ { got[name($0)] = $0 }
+		END {
+			for (n in wanted) {
+				off = wanted[n] ~ /^#/ || wanted[n] ~ /=n$/
+				if (off ? n in got : got[n] != wanted[n])
+					print "  " wanted[n]
+			}
+		}' "$1" "$2" | sort)
+	[ -z "$lost" ] ||
+		die "CONFIG=$CONFIG: not honoured by this source after olddefconfig:"$'\n'"$lost"
+}
+
+# Writes .config of $objects; leaves it alone where it would stay the same, so
+# that nothing is built again for its date.
+config_make()
+{
+	local new=$objects/.config.new
+
+	config_options >"$objects/.config.wanted"
+	rm -f "$new"
+	case $CONFIG in
+	lab | debug) kernel_make KCONFIG_CONFIG=.config.new allnoconfig ;;
+	esac
+	cat "$objects/.config.wanted" >>"$new"
+	kernel_make KCONFIG_CONFIG=.config.new olddefconfig
+	config_check "$objects/.config.wanted" "$new"
+	if cmp -s "$new" "$objects/.config"; then
+		rm -f "$new"
+	else
+		mv "$new" "$objects/.config"
+	fi
+}
