@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The lab's two Debian trees, both arm64 and both made without running any arm64 code:
+#
+#   image.sh root      the ext4 image that the emulated host boots from
+#   image.sh sysroot   the folder that the daemon is cross-built against
+#
+# Each is built once and kept in the cache, under a key made of all that goes into it; the path is
+# printed. Packages come from the mirrors that apt on this machine is configured with.
+set -euo pipefail
+
+suite=bookworm
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${EAGERSPLITD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eagersplitd}/lab
+
+# What the emulated host runs: systemd, a stock QEMU, what the daemon links with, and Python for the
+# scenarios (python3-minimal alone lacks json).
+root_packages=(
+	base-files base-passwd bash coreutils dbus findutils grep kmod login mount passwd procps sed
+	systemd systemd-sysv udev util-linux qemu-system-arm python3-minimal libpython3.11-stdlib
+	libjson-c5 libnl-3-200 libnl-genl-3-200 libinih1 libsystemd0
+)
+sysroot_packages=(
+	libc6-dev linux-libc-dev libsystemd-dev libjson-c-dev libnl-3-dev libnl-genl-3-dev libinih-dev
+	libcmocka-dev
+)
+
+die()
+{
+	echo "image.sh: $*" >&2
+	exit 1
+}
+
+# The configured Debian mirrors as one-line sources; mmdebstrap makes arm64 ones of them.
+mirrors()
+{
+	local uri release component
+
+	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+		'Created-By: Packages' 'Origin: Debian' | sort -u |
+	while read -r uri release component; do
+		case $component:$release in
+		main:$suite | main:$suite-security | main:$suite-updates)
+			echo "deb $uri $release $component" ;;
+		esac
+	done
+}
+
+# extract DIR PACKAGE...: unpacks the packages and what they depend on into DIR.
+extract()
+{
+	local dir=$1 sources proxy opts=()
+
+	shift
+	sources=$(mirrors)
+	[ -n "$sources" ] || die "apt knows no mirror of Debian $suite: run apt-get update first"
+	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
+	[ -z "$proxy" ] || opts+=(--aptopt="Acquire::http::Proxy \"$proxy\"")
+	printf '%s\n' "$sources" |
+		mmdebstrap --quiet --mode=root --variant=extract --architectures=arm64 \
+			--keyring=/usr/share/keyrings/debian-archive-keyring.gpg "${opts[@]}" \
+			--include="$(IFS=,; echo "$*")" "$suite" "$dir" -
+}
+
+# Nothing ran in the tree: do by hand the little that the packages' scripts would have done.
+configure_root()
+{
+	local dir=$1 unit
+
+	ln -sf bash "$dir/bin/sh"
+	cp "$dir/usr/share/base-passwd/passwd.master" "$dir/etc/passwd"
+	cp "$dir/usr/share/base-passwd/group.master" "$dir/etc/group"
+	echo 'messagebus:x:100:101::/nonexistent:/usr/sbin/nologin' >>"$dir/etc/passwd"
+	printf '%s\n' 'messagebus:x:101:' 'kvm:x:102:' >>"$dir/etc/group"
+	sed 's/:.*/:*:19000:0:99999:7:::/' "$dir/etc/passwd" >"$dir/etc/shadow"
+	chmod 600 "$dir/etc/shadow"
+	echo lab >"$dir/etc/hostname"
+	echo 5af0c2b8e8f54c6f9f3ad8b04b1f52d1 >"$dir/etc/machine-id"
+	echo '/dev/vdb /lab ext4 ro 0 0' >"$dir/etc/fstab"
+	mkdir -p "$dir/lab" "$dir/dev/hugepages"
+	cp "$here/lab.target" "$here/lab.service" "$dir/etc/systemd/system/"
+	rm -rf "$dir"/usr/share/{doc,man,locale,info,lintian,perl,perl5,bash-completion,zsh,iso-codes,xml} \
+		"$dir"/usr/lib/aarch64-linux-gnu/{gconv,perl,perl-base} "$dir"/var/cache/apt "$dir"/var/lib/apt
+
+	# Not looked at by any scenario, and each costs seconds of an emulator's time.
+	for unit in dbus.service dbus.socket systemd-logind.service systemd-timesyncd.service \
+		systemd-update-utmp.service systemd-random-seed.service systemd-journal-flush.service \
+		systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-network-generator.service \
+		e2scrub_reap.service kmod-static-nodes.service ldconfig.service modprobe@.service \
+		systemd-binfmt.service systemd-udev-settle.service sys-kernel-config.mount \
+		sys-fs-fuse-connections.mount dev-mqueue.mount systemd-ask-password-wall.path \
+		systemd-ask-password-console.path systemd-boot-update.service; do
+		ln -sf /dev/null "$dir/etc/systemd/system/$unit"
+	done
+}
+
+build_root()
+{
+	local tree=$2/tree
+
+	extract "$tree" "${root_packages[@]}"
+	configure_root "$tree"
+	mke2fs -q -t ext4 -O ^has_journal -m 0 -L lab-root -d "$tree" "$1" \
+		"$(($(du -s --apparent-size -BM "$tree" | cut -f1 -dM) * 5 / 4 + 96))M"
+}
+
+# Absolute links would lead out of the sysroot.
+build_sysroot()
+{
+	local link target
+
+	extract "$1" "${sysroot_packages[@]}"
+	find "$1/lib" "$1/usr/lib" -type l -lname '/*' | while read -r link; do
+		target=$(readlink "$link")
+		ln -sfr "$1$target" "$link"
+	done
+}
+
+main()
+{
+	local kind=${1-} suffix='' key out
+
+	case $kind in
+	root) suffix=.ext4 ;;
+	sysroot) ;;
+	*) die "usage: image.sh root|sysroot" ;;
+	esac
+	key=$(cat "$here/image.sh" "$here/lab.target" "$here/lab.service" | sha256sum | cut -c1-16)
+	out=$cache/$kind-$key$suffix
+	mkdir -p "$cache"
+	if [ ! -e "$out" ]; then
+		exec 9>"$cache/$kind.lock"
+		flock 9
+	fi
+	if [ ! -e "$out" ]; then
+		[ "$(id -u)" = 0 ] || die "making the lab's image needs root"
+		scratch=$(mktemp -d "$cache/build.XXXXXX")
+		trap 'rm -rf "$scratch"' EXIT
+		"build_$kind" "$scratch/out$suffix" "$scratch" >&2
+		find "$cache" -maxdepth 1 -name "$kind-*" -exec rm -rf {} +
+		mv "$scratch/out$suffix" "$out"
+	fi
+	echo "$out"
+}
+
+main "$@"

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The lab's VMM. It reads a command a line from standard input and answers each
+ * with one line, "ok key=value ..." or "error what: why". README.md lists them.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "vm.h"
+
+#define MAX_WORDS	16
+
+/* A command line cut into words: @word[0] is the command, @word[1] often a slot's number. */
+struct request {
+	char *word[MAX_WORDS];
+	unsigned int n;
+};
+
+struct command {
+	const char *name;
+	int (*handle)(struct vm **vm, const struct request *request);
+	bool needs_vm;
+};
+
+static const char *option(const struct request *request, const char *key, const char *otherwise)
+{
+	size_t length = strlen(key);
+	unsigned int i;
+
+	for (i = 1; i < request->n; i++) {
+		if (!strncmp(request->word[i], key, length) && request->word[i][length] == '=')
+			return request->word[i] + length + 1;
+	}
+	return otherwise;
+}
+
+static uint64_t number(const struct request *request, const char *key, uint64_t otherwise)
+{
+	const char *text = option(request, key, NULL);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static unsigned int slot_of(const struct request *request)
+{
+	return request->n > 1 ? strtoul(request->word[1], NULL, 0) : 0;
+}
+
+static int handle_create(struct vm **vm, const struct request *request)
+{
+	int err;
+
+	if (*vm)
+		return -EEXIST;
+	err = vm_new(vm, number(request, "vcpus", 2), number(request, "chunk", 0),
+		     number(request, "manual", 0));
+	if (!err)
+		printf("ok pid=%d fd=%d\n", getpid(), vm_fd(*vm));
+	return err;
+}
+
+static int parse_backing(const char *text, enum vm_backing *backing)
+{
+	static const char *const names[] = {
+		[VM_BACKING_4K] = "4k",
+		[VM_BACKING_THP] = "thp",
+		[VM_BACKING_HUGE_2M] = "huge2m",
+		[VM_BACKING_HUGE_1G] = "huge1g",
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(text, names[i])) {
+			*backing = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int handle_add(struct vm **vm, const struct request *request)
+{
+	enum vm_backing backing;
+	int err;
+
+	err = parse_backing(option(request, "backing", "huge2m"), &backing);
+	if (!err)
+		err = vm_slot_add(*vm, slot_of(request), number(request, "gpa", VM_MEMORY),
+				  number(request, "bytes", 0), backing,
+				  number(request, "log", 0));
+	if (!err)
+		puts("ok");
+	return err;
+}
+
+static int handle_delete(struct vm **vm, const struct request *request)
+{
+	int err = vm_slot_delete(*vm, slot_of(request));
+
+	if (!err)
+		puts("ok");
+	return err;
+}
+
+static int handle_move(struct vm **vm, const struct request *request)
+{
+	int err = vm_slot_move(*vm, slot_of(request), number(request, "gpa", VM_MEMORY));
+
+	if (!err)
+		puts("ok");
+	return err;
+}
+
+static int handle_log(struct vm **vm, const struct request *request)
+{
+	int err = vm_slot_log(*vm, slot_of(request), number(request, "on", 1));
+
+	if (!err)
+		puts("ok");
+	return err;
+}
+
+static void print_work(const struct vm *vm)
+{
+	uint64_t bad_page, errors = vm_errors(vm, &bad_page);
+	unsigned int i;
+
+	printf("ok errors=%" PRIu64, errors);
+	if (errors)
+		printf(" bad_page=%" PRIu64, bad_page);
+	for (i = 0; i < vm_n_vcpus(vm); i++)
+		printf(" done%u=%" PRIu64, i, vm_done(vm, i));
+	putchar('\n');
+}
+
+static int work(struct vm **vm, const struct request *request, enum guest_command command)
+{
+	const struct vm_work work = {
+		.command = command,
+		.write_every = number(request, "write", 0),
+		.exec_every = number(request, "exec", 0),
+	};
+	int err;
+
+	err = command == GUEST_RUN ? vm_start(*vm, slot_of(request), &work) :
+				     vm_work(*vm, slot_of(request), &work);
+	if (!err)
+		print_work(*vm);
+	return err;
+}
+
+static int handle_populate(struct vm **vm, const struct request *request)
+{
+	return work(vm, request, GUEST_POPULATE);
+}
+
+static int handle_pass(struct vm **vm, const struct request *request)
+{
+	return work(vm, request, GUEST_PASS);
+}
+
+static int handle_start(struct vm **vm, const struct request *request)
+{
+	return work(vm, request, GUEST_RUN);
+}
+
+static int handle_stop(struct vm **vm, const struct request *request)
+{
+	int err = vm_stop(*vm);
+
+	(void)request;
+	if (!err)
+		print_work(*vm);
+	return err;
+}
+
+static int handle_progress(struct vm **vm, const struct request *request)
+{
+	(void)request;
+	print_work(*vm);
+	return 0;
+}
+
+static int handle_checksum(struct vm **vm, const struct request *request)
+{
+	struct vm_checksum sum;
+	int err = vm_checksum(*vm, slot_of(request), &sum);
+
+	if (!err)
+		printf("ok guest=%016" PRIx64 " host=%016" PRIx64 " expected=%016" PRIx64 "\n",
+		       sum.guest, sum.host, sum.expected);
+	return err;
+}
+
+static int handle_dirty(struct vm **vm, const struct request *request)
+{
+	struct vm_dirty dirty;
+	int err = vm_get_dirty(*vm, slot_of(request), &dirty);
+
+	if (!err)
+		printf("ok pages=%" PRIu64 " missing=%" PRIu64 "\n", dirty.pages, dirty.missing);
+	return err;
+}
+
+static int handle_clear(struct vm **vm, const struct request *request)
+{
+	int err = vm_clear_dirty(*vm, slot_of(request), number(request, "first", 0),
+				 number(request, "pages", 0));
+
+	if (!err)
+		puts("ok");
+	return err;
+}
+
+static int handle_faults(struct vm **vm, const struct request *request)
+{
+	uint64_t counts[FAULT_KINDS];
+	int err = vm_faults(*vm, counts);
+
+	(void)request;
+	if (!err)
+		printf("ok all=%" PRIu64 " translation=%" PRIu64 " permission=%" PRIu64
+		       " access_flag=%" PRIu64 " write=%" PRIu64 " stray=%" PRIu64 "\n",
+		       counts[FAULT_TRANSLATION] + counts[FAULT_PERMISSION] +
+			       counts[FAULT_ACCESS_FLAG],
+		       counts[FAULT_TRANSLATION], counts[FAULT_PERMISSION],
+		       counts[FAULT_ACCESS_FLAG], counts[FAULT_WRITE], vm_stray_exits(*vm));
+	return err;
+}
+
+static void print_stat(void *data, bool vcpu, const char *name, uint64_t value)
+{
+	bool *first = data;
+
+	printf("%s %s%s=%" PRIu64, *first ? "ok" : "", vcpu ? "vcpu_" : "", name, value);
+	*first = false;
+}
+
+static int handle_stats(struct vm **vm, const struct request *request)
+{
+	bool first = true;
+	int err = vm_stats(*vm, print_stat, &first);
+
+	(void)request;
+	if (!err)
+		putchar('\n');
+	return err;
+}
+
+static const struct command commands[] = {
+	{ "create", handle_create, false },	{ "add", handle_add, true },
+	{ "delete", handle_delete, true },	{ "move", handle_move, true },
+	{ "log", handle_log, true },		{ "populate", handle_populate, true },
+	{ "pass", handle_pass, true },		{ "start", handle_start, true },
+	{ "stop", handle_stop, true },		{ "progress", handle_progress, true },
+	{ "checksum", handle_checksum, true },	{ "dirty", handle_dirty, true },
+	{ "clear", handle_clear, true },	{ "faults", handle_faults, true },
+	{ "stats", handle_stats, true },
+};
+
+static int dispatch(struct vm **vm, const struct request *request)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, request->word[0]))
+			continue;
+		if (commands[i].needs_vm && !*vm)
+			return -ENODEV;
+		return commands[i].handle(vm, request);
+	}
+	return -EOPNOTSUPP;
+}
+
+static void parse(char *line, struct request *request)
+{
+	char *save, *word;
+
+	request->n = 0;
+	for (word = strtok_r(line, " \n", &save); word && request->n < MAX_WORDS;
+	     word = strtok_r(NULL, " \n", &save))
+		request->word[request->n++] = word;
+}
+
+static void ignore(int signal)
+{
+	(void)signal;
+}
+
+int main(void)
+{
+	/* Without SA_RESTART: it is there to take a vCPU out of KVM_RUN. */
+	const struct sigaction action = { .sa_handler = ignore };
+	auto_free char *line = NULL;
+	struct request request;
+	struct vm *vm = NULL;
+	size_t room = 0;
+	int err;
+
+	sigaction(SIGUSR1, &action, NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	while (getline(&line, &room, stdin) > 0) {
+		parse(line, &request);
+		if (!request.n)
+			continue;
+		err = dispatch(&vm, &request);
+		if (err)
+			printf("error %s: %s\n", request.word[0], strerror(-err));
+	}
+	vm_free(vm);
+	return 0;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A VM of the lab: vCPUs, memslots, dirty log. */
+#ifndef LAB_VM_H
+#define LAB_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "faults.h"
+#include "guest-abi.h"
+
+/* Test memory lies from here up, apart from the control memslot. */
+#define VM_MEMORY	0x80000000ull
+#define VM_MAX_SLOTS	32
+
+enum vm_backing { VM_BACKING_4K, VM_BACKING_THP, VM_BACKING_HUGE_2M, VM_BACKING_HUGE_1G };
+
+struct vm;
+
+/* What to do in a memslot; see struct guest_block. */
+struct vm_work {
+	enum guest_command command;
+	uint64_t write_every;
+	uint64_t exec_every;
+};
+
+struct vm_checksum {
+	uint64_t guest;		/* the guest's, through stage 2 */
+	uint64_t host;		/* the VMM's, over its own mapping */
+	uint64_t expected;	/* what the pages' generations say */
+};
+
+/* @missing: pages written since the call before, in neither call's log */
+struct vm_dirty {
+	uint64_t pages;
+	uint64_t missing;
+};
+
+/*
+ * Makes a VM of @n_vcpus, all at the doorbell. @chunk: for
+ * KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, 0: not enabled; @manual: flags for
+ * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. Returns 0 or a negative errno.
+ */
+int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manual);
+struct vm *vm_free(struct vm *vm);
+int vm_fd(const struct vm *vm);
+unsigned int vm_n_vcpus(const struct vm *vm);
+
+/*
+ * Memslots, by number from 1. All return 0 or a negative errno: -EINVAL for a
+ * number that is out of range, -EEXIST and -ENOENT; -ENOMEM without huge pages.
+ * A deleted slot keeps its memory, and vm_slot_add() with the same size and
+ * backing maps it again, as if the guest's memory had been unplugged a moment.
+ */
+int vm_slot_add(struct vm *vm, unsigned int number, uint64_t gpa, uint64_t bytes,
+		enum vm_backing backing, bool log);
+int vm_slot_delete(struct vm *vm, unsigned int number);
+int vm_slot_move(struct vm *vm, unsigned int number, uint64_t gpa);
+int vm_slot_log(struct vm *vm, unsigned int number, bool log);
+
+/* Has the vCPUs share the slot's pages, and waits for all. */
+int vm_work(struct vm *vm, unsigned int number, const struct vm_work *work);
+
+/* The same without waiting: until vm_stop(), with GUEST_RUN. */
+int vm_start(struct vm *vm, unsigned int number, const struct vm_work *work);
+int vm_stop(struct vm *vm);
+
+/* The vCPUs' results of the work in hand or done last. */
+uint64_t vm_done(const struct vm *vm, unsigned int vcpu);
+uint64_t vm_errors(const struct vm *vm, uint64_t *bad_page);
+
+int vm_checksum(struct vm *vm, unsigned int number, struct vm_checksum *sum);
+
+/* KVM_GET_DIRTY_LOG; KVM_CLEAR_DIRTY_LOG of what that gave, in pages @first to @first+@pages. */
+int vm_get_dirty(struct vm *vm, unsigned int number, struct vm_dirty *dirty);
+int vm_clear_dirty(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages);
+
+/* Since the VM was made. */
+int vm_faults(const struct vm *vm, uint64_t counts[FAULT_KINDS]);
+uint64_t vm_stray_exits(const struct vm *vm);
+
+/* Calls @each for KVM's statistics of the VM, then for the sums over its vCPUs. */
+int vm_stats(const struct vm *vm,
+	     void (*each)(void *data, bool vcpu, const char *name, uint64_t value), void *data);
+
+#endif
