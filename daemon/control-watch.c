@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control-watch.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "control-json.h"
+#include "control.h"
+#include "log.h"
+#include "manager.h"
+#include "varlink-connection.h"
+
+/* Between two replies about progress. */
+#define PROGRESS_USEC (USEC_PER_SEC / 10)
+
+struct watch {
+	LIST_ENTRY(watch) list;
+	struct watches *watches;
+	struct varlink_connection *connection;
+	struct vm *vm; /* NULL: all */
+
+	/* VMs with progress to be told of, in the order in which they are. */
+	struct vm **pending;
+	size_t n_pending;
+	size_t size;
+	uint64_t next_usec; /* CLOCK_MONOTONIC: no progress before */
+};
+
+struct watches {
+	sd_event *event;
+	sd_event_source *timer; /* on while a watch has something pending that it may send later */
+	LIST_HEAD(watch_list, watch) list;
+};
+
+static void watch_free(struct watch *w)
+{
+	LIST_REMOVE(w, list);
+	free(w->pending);
+	free(w);
+}
+
+/* Returns 0, or -ENOMEM: the progress is not told of, the next one will be. */
+static int watch_set_pending(struct watch *w, struct vm *vm)
+{
+	for (size_t i = 0; i < w->n_pending; i++)
+		if (w->pending[i] == vm)
+			return 0;
+	if (w->n_pending == w->size) {
+		size_t size = w->size ? 2 * w->size : 4;
+		struct vm **pending = reallocarray(w->pending, size, sizeof(*pending));
+
+		if (!pending)
+			return -ENOMEM;
+		w->pending = pending;
+		w->size = size;
+	}
+	w->pending[w->n_pending++] = vm;
+	return 0;
+}
+
+static void watch_clear_pending(struct watch *w, const struct vm *vm)
+{
+	for (size_t i = 0; i < w->n_pending; i++) {
+		if (w->pending[i] != vm)
+			continue;
+		w->n_pending--;
+		memmove(w->pending + i, w->pending + i + 1,
+			(w->n_pending - i) * sizeof(*w->pending));
+		return;
+	}
+}
+
+/* What the connection cannot take any more ends it, and the watch with it, later on. */
+static void watch_send(struct watch *w, struct vm *vm)
+{
+	watch_clear_pending(w, vm);
+	(void)varlink_connection_notify(w->connection, control_vm_reply(vm, false));
+}
+
+static bool watch_may_send(const struct watch *w)
+{
+	return w->n_pending > 0 && !varlink_connection_is_busy(w->connection);
+}
+
+static void watch_send_pending(struct watch *w, uint64_t now)
+{
+	if (!watch_may_send(w) || now < w->next_usec)
+		return;
+	w->next_usec = now + PROGRESS_USEC;
+	watch_send(w, w->pending[0]);
+}
+
+static uint64_t watches_now(const struct watches *watches)
+{
+	uint64_t now = 0;
+
+	(void)sd_event_now(watches->event, CLOCK_MONOTONIC, &now);
+	return now;
+}
+
+/* Sets the timer to when the next watch may send, or off when none has anything to. */
+static void watches_arm(struct watches *watches)
+{
+	uint64_t next = UINT64_MAX;
+	struct watch *w;
+	int r = 0;
+
+	LIST_FOREACH(w, &watches->list, list)
+	if (watch_may_send(w))
+		next = min_u64(next, w->next_usec);
+	if (next != UINT64_MAX)
+		r = sd_event_source_set_time(watches->timer, next);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(
+			watches->timer, next == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+	if (r < 0)
+		log_error("Cannot set the timer for watches: %s", strerror(-r));
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct watches *watches = userdata;
+	uint64_t now = watches_now(watches);
+	struct watch *w;
+
+	LIST_FOREACH(w, &watches->list, list)
+	watch_send_pending(w, now);
+	watches_arm(watches);
+	return 0;
+}
+
+int watches_new(struct watches **ret, sd_event *event)
+{
+	_cleanup_(watches_freep) struct watches *watches = calloc(1, sizeof(*watches));
+	int r;
+
+	if (!watches)
+		return -ENOMEM;
+	LIST_INIT(&watches->list);
+	watches->event = sd_event_ref(event);
+	r = sd_event_add_time(event, &watches->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, watches);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(watches->timer, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(watches);
+	return 0;
+}
+
+struct watches *watches_free(struct watches *watches)
+{
+	struct watch *w;
+
+	if (!watches)
+		return NULL;
+	while ((w = LIST_FIRST(&watches->list)))
+		watch_free(w);
+	sd_event_source_disable_unref(watches->timer);
+	sd_event_unref(watches->event);
+	free(watches);
+	return NULL;
+}
+
+static void on_drained(struct varlink_connection *connection, void *userdata)
+{
+	struct watch *w = userdata;
+
+	watch_send_pending(w, watches_now(w->watches));
+	watches_arm(w->watches);
+}
+
+static void on_closed(struct varlink_connection *connection, void *userdata)
+{
+	struct watch *w = userdata;
+	struct watches *watches = w->watches;
+
+	watch_free(w);
+	watches_arm(watches);
+}
+
+static const struct varlink_stream_ops watch_ops = {
+	.drained = on_drained,
+	.closed = on_closed,
+};
+
+int watches_add(struct watches *watches, struct varlink_connection *connection,
+		struct manager *manager, struct vm *vm)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->watches = watches;
+	w->connection = connection;
+	w->vm = vm;
+	LIST_INSERT_HEAD(&watches->list, w, list);
+	varlink_connection_stream(connection, &watch_ops, w);
+
+	if (vm) {
+		watch_send(w, vm);
+		return 0;
+	}
+	for (vm = manager_next_vm(manager, NULL); vm; vm = manager_next_vm(manager, vm))
+		watch_send(w, vm);
+	return 0;
+}
+
+static bool watch_wants(const struct watch *w, const struct vm *vm)
+{
+	return !w->vm || w->vm == vm;
+}
+
+void watches_vm_state(struct watches *watches, struct vm *vm)
+{
+	struct watch *w;
+
+	LIST_FOREACH(w, &watches->list, list)
+	if (watch_wants(w, vm))
+		watch_send(w, vm);
+}
+
+void watches_vm_progress(struct watches *watches, struct vm *vm)
+{
+	uint64_t now = watches_now(watches);
+	struct watch *w;
+
+	LIST_FOREACH(w, &watches->list, list)
+	if (watch_wants(w, vm) && watch_set_pending(w, vm) == 0)
+		watch_send_pending(w, now);
+	watches_arm(watches);
+}
+
+void watches_vm_removed(struct watches *watches, struct vm *vm)
+{
+	struct watch *w = LIST_FIRST(&watches->list);
+	struct vm_info info;
+
+	vm_get_info(vm, &info);
+	while (w) {
+		struct watch *next = LIST_NEXT(w, list);
+
+		watch_clear_pending(w, vm);
+		if (w->vm == vm) {
+			varlink_connection_error_string(w->connection, CONTROL_ERROR_NO_SUCH_VM,
+							"vm", info.name);
+			watch_free(w);
+		}
+		w = next;
+	}
+	watches_arm(watches);
+}

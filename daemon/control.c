@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "control-json.h"
+#include "control-pending.h"
+#include "control-watch.h"
+#include "log.h"
+#include "manager.h"
+#include "varlink-connection.h"
+#include "varlink-server.h"
+
+struct control {
+	struct manager *manager;
+	struct varlink_server *server;
+	struct watches *watches;
+	struct pending_calls *pending;
+};
+
+static const char manager_description[] =
+#include "org.eagersplit.Manager.varlink.h"
+	;
+
+/* { name: value }, taking value. NULL: no memory. */
+static json_object *one_parameter(const char *name, json_object *value)
+{
+	_cleanup_json_ json_object *parameters = json_object_new_object();
+
+	return varlink_json_set(parameters, name, value) < 0 ? NULL : TAKE_PTR(parameters);
+}
+
+static int reply_nothing(struct varlink_connection *connection)
+{
+	return varlink_connection_reply(connection, json_object_new_object());
+}
+
+static int error_no_such_vm(struct varlink_connection *connection, const char *name)
+{
+	return varlink_connection_error_string(connection, CONTROL_ERROR_NO_SUCH_VM, "vm", name);
+}
+
+static int error_pid(struct varlink_connection *connection, const char *error, pid_t pid)
+{
+	return varlink_connection_error(connection, error,
+					one_parameter("pid", json_object_new_int64(pid)));
+}
+
+static int error_unsupported(struct varlink_connection *connection, const char *reason)
+{
+	return varlink_connection_error_string(connection, CONTROL_ERROR_UNSUPPORTED, "reason",
+					       reason);
+}
+
+/* Unsupported, because the host is; or else because of the errno r. */
+static int error_host(struct control *c, struct varlink_connection *connection, int r)
+{
+	struct host_info info;
+
+	manager_get_host(c->manager, &info);
+	if (r == -EOPNOTSUPP && info.unsupported_reason)
+		return error_unsupported(connection, info.unsupported_reason);
+	return error_unsupported(connection, strerror(-r));
+}
+
+static int get_host(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	struct control *c = userdata;
+	struct host_info info;
+
+	manager_get_host(c->manager, &info);
+	return varlink_connection_reply(connection,
+					one_parameter("host", control_host_to_json(&info)));
+}
+
+static int list_vms(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	_cleanup_json_ json_object *vms = json_object_new_array();
+	struct control *c = userdata;
+	struct vm *vm = NULL;
+
+	if (!vms)
+		return -ENOMEM;
+	while ((vm = manager_next_vm(c->manager, vm))) {
+		json_object *object = control_vm_to_json(vm, false);
+
+		if (!object || json_object_array_add(vms, object) < 0) {
+			json_object_put(object);
+			return -ENOMEM;
+		}
+	}
+	return varlink_connection_reply(connection, one_parameter("vms", TAKE_PTR(vms)));
+}
+
+struct vm_params {
+	const char *vm;
+};
+
+static const struct varlink_field vm_fields[] = {
+	VARLINK_FIELD("vm", VARLINK_STRING, struct vm_params, vm),
+	{ 0 },
+};
+
+static int get_vm(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	const struct vm_params *p = params;
+	struct control *c = userdata;
+	struct vm *vm = manager_find_vm(c->manager, p->vm);
+
+	if (!vm)
+		return error_no_such_vm(connection, p->vm);
+	if (!varlink_connection_is_oneway(connection) && manager_survey_vm(c->manager, vm) > 0)
+		return pending_calls_add(c->pending, connection, vm, true);
+	return varlink_connection_reply(connection, control_vm_reply(vm, true));
+}
+
+struct register_params {
+	struct varlink_int pid;
+	const char *name;
+};
+
+static const struct varlink_field register_fields[] = {
+	VARLINK_FIELD("pid", VARLINK_INT, struct register_params, pid, .min = 1, .max = INT_MAX),
+	VARLINK_FIELD("name", VARLINK_STRING, struct register_params, name, .optional = true),
+	{ 0 },
+};
+
+/* The name of what is in the way of registering pid as name. */
+static const char *existing_name(struct control *c, pid_t pid, const char *name)
+{
+	struct vm *vm = NULL;
+
+	if (name && manager_find_vm(c->manager, name))
+		return name;
+	while ((vm = manager_next_vm(c->manager, vm))) {
+		struct vm_info info;
+
+		vm_get_info(vm, &info);
+		if (info.pid == pid)
+			return info.name;
+	}
+	return name ? name : "";
+}
+
+static int error_register(struct control *c, struct varlink_connection *connection,
+			  const struct register_params *p, int r)
+{
+	pid_t pid = (pid_t)p->pid.value;
+
+	switch (r) {
+	case -EINVAL:
+		return varlink_connection_error_parameter(connection, p->name ? "name" : "pid");
+	case -ESRCH:
+		return error_pid(connection, CONTROL_ERROR_NO_SUCH_PROCESS, pid);
+	case -ENOTTY:
+		return error_pid(connection, CONTROL_ERROR_NOT_A_VMM, pid);
+	case -EEXIST:
+		return varlink_connection_error_string(connection, CONTROL_ERROR_VM_EXISTS, "vm",
+						       existing_name(c, pid, p->name));
+	case -EUSERS:
+		return error_unsupported(connection,
+					 "as many VMs as there is room for are registered");
+	case -EPERM:
+	case -EACCES:
+		return error_unsupported(connection, "eagersplitd may not look into that process");
+	default:
+		return error_host(c, connection, r);
+	}
+}
+
+static int register_vm(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	const struct register_params *p = params;
+	struct control *c = userdata;
+	struct vm_info info;
+	struct vm *vm;
+	int r;
+
+	r = manager_register(c->manager, (pid_t)p->pid.value, p->name, &vm);
+	if (r < 0)
+		return error_register(c, connection, p, r);
+	vm_get_info(vm, &info);
+	if (!info.surveyed && !varlink_connection_is_oneway(connection))
+		return pending_calls_add(c->pending, connection, vm, false);
+	return varlink_connection_reply(connection, control_vm_reply(vm, false));
+}
+
+static int unregister_vm(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	const struct vm_params *p = params;
+	struct control *c = userdata;
+	int r;
+
+	r = manager_unregister(c->manager, p->vm);
+	if (r == -ENOENT)
+		return error_no_such_vm(connection, p->vm);
+	if (r < 0)
+		return error_host(c, connection, r);
+	return reply_nothing(connection);
+}
+
+struct migration_params {
+	const char *vm;
+	const char *migration;
+	struct varlink_int deadline_usec;
+	struct varlink_int tlbi_rate;
+};
+
+static const struct varlink_field migration_fields[] = {
+	VARLINK_FIELD("vm", VARLINK_STRING, struct migration_params, vm),
+	VARLINK_FIELD("migration", VARLINK_STRING, struct migration_params, migration),
+	VARLINK_FIELD("deadlineUSec", VARLINK_INT, struct migration_params, deadline_usec,
+		      .optional = true, .max = INT64_MAX),
+	VARLINK_FIELD("tlbiRate", VARLINK_INT, struct migration_params, tlbi_rate, .optional = true,
+		      .max = INT64_MAX),
+	{ 0 },
+};
+
+static int error_transition(struct varlink_connection *connection, enum vm_migration from,
+			    enum vm_migration to)
+{
+	_cleanup_json_ json_object *parameters = json_object_new_object();
+	int r;
+
+	r = varlink_json_set(parameters, "from",
+			     json_object_new_string(vm_migration_to_string(from)));
+	r |= varlink_json_set(parameters, "to", json_object_new_string(vm_migration_to_string(to)));
+	if (r != 0)
+		return -ENOMEM;
+	return varlink_connection_error(connection, CONTROL_ERROR_INVALID_TRANSITION,
+					TAKE_PTR(parameters));
+}
+
+static int set_migration_state(struct varlink_connection *connection, const void *params,
+			       void *userdata)
+{
+	const struct migration_params *p = params;
+	struct control *c = userdata;
+	uint64_t deadline = (uint64_t)p->deadline_usec.value;
+	uint64_t rate = (uint64_t)p->tlbi_rate.value;
+	struct vm_info before;
+	struct vm *vm;
+	int to, r;
+
+	to = vm_migration_from_string(p->migration);
+	if (to < 0)
+		return varlink_connection_error_parameter(connection, "migration");
+	vm = manager_find_vm(c->manager, p->vm);
+	if (!vm)
+		return error_no_such_vm(connection, p->vm);
+	vm_get_info(vm, &before);
+	r = manager_set_migration(c->manager, vm, (enum vm_migration)to,
+				  p->deadline_usec.given ? &deadline : NULL,
+				  p->tlbi_rate.given ? &rate : NULL);
+	if (r == -EPROTO)
+		return error_transition(connection, before.migration, (enum vm_migration)to);
+	if (r < 0)
+		return error_host(c, connection, r);
+	return varlink_connection_reply(connection, control_vm_reply(vm, false));
+}
+
+static const struct varlink_field watch_fields[] = {
+	VARLINK_FIELD("vm", VARLINK_STRING, struct vm_params, vm, .optional = true),
+	{ 0 },
+};
+
+static int watch(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	const struct vm_params *p = params;
+	struct control *c = userdata;
+	struct vm *vm = NULL;
+
+	if (p->vm) {
+		vm = manager_find_vm(c->manager, p->vm);
+		if (!vm)
+			return error_no_such_vm(connection, p->vm);
+	}
+	return watches_add(c->watches, connection, c->manager, vm);
+}
+
+static int reload(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	_cleanup_free_ char *error = NULL;
+	struct control *c = userdata;
+	int r;
+
+	r = manager_reload(c->manager, &error);
+	if (r < 0)
+		return varlink_connection_error_string(connection,
+						       CONTROL_ERROR_INVALID_CONFIGURATION,
+						       "reason", error ? error : strerror(-r));
+	return reply_nothing(connection);
+}
+
+static const struct varlink_method manager_methods[] = {
+	{ "GetHost", 0, NULL, get_host },
+	{ "ListVms", 0, NULL, list_vms },
+	{ "GetVm", 0, vm_fields, get_vm },
+	{ "Register", VARLINK_METHOD_CHANGES, register_fields, register_vm },
+	{ "Unregister", VARLINK_METHOD_CHANGES, vm_fields, unregister_vm },
+	{ "SetMigrationState", VARLINK_METHOD_CHANGES, migration_fields, set_migration_state },
+	{ "Watch", VARLINK_METHOD_MORE, watch_fields, watch },
+	{ "Reload", VARLINK_METHOD_CHANGES, NULL, reload },
+	{ 0 }
+};
+
+static const struct varlink_interface manager_interface = {
+	.name = CONTROL_INTERFACE,
+	.description = manager_description,
+	.methods = manager_methods,
+};
+
+/* Whoever could do it without asking, too. */
+static bool may_change(const struct ucred *peer, void *userdata)
+{
+	return peer->uid == 0 || peer->uid == geteuid();
+}
+
+static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)
+{
+	struct control *c = userdata;
+	struct vm_info info;
+
+	vm_get_info(vm, &info);
+	if (what == VM_CHANGE_PROGRESS || info.stage == VM_STAGE_FAILED)
+		pending_calls_vm_surveyed(c->pending, vm);
+	if (what == VM_CHANGE_STATE)
+		watches_vm_state(c->watches, vm);
+	else
+		watches_vm_progress(c->watches, vm);
+}
+
+static void on_vm_removed(void *userdata, struct vm *vm)
+{
+	struct control *c = userdata;
+
+	pending_calls_vm_removed(c->pending, vm);
+	watches_vm_removed(c->watches, vm);
+}
+
+static const struct manager_observer control_observer = {
+	.vm_changed = on_vm_changed,
+	.vm_removed = on_vm_removed,
+};
+
+int control_new(struct control **ret, sd_event *event, struct manager *manager, int listen_fd)
+{
+	_cleanup_(control_freep) struct control *c = calloc(1, sizeof(*c));
+	_cleanup_close_ int fd = listen_fd;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->manager = manager;
+	r = watches_new(&c->watches, event);
+	if (r < 0)
+		return r;
+	r = pending_calls_new(&c->pending);
+	if (r < 0)
+		return r;
+	r = varlink_server_new(&c->server, event, take_fd(&fd), &manager_interface, may_change, c);
+	if (r < 0)
+		return r;
+	manager_set_observer(manager, &control_observer, c);
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+struct control *control_free(struct control *c)
+{
+	if (!c)
+		return NULL;
+	manager_set_observer(c->manager, NULL, NULL);
+	varlink_server_free(c->server);
+	pending_calls_free(c->pending);
+	watches_free(c->watches);
+	free(c);
+	return NULL;
+}

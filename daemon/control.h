@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef EAGERSPLITD_CONTROL_H
+#define EAGERSPLITD_CONTROL_H
+
+/* The control interface, org.eagersplit.Manager: what it says is done by the manager. */
+
+#include <systemd/sd-event.h>
+
+#include "util.h"
+
+#define CONTROL_INTERFACE		    "org.eagersplit.Manager"
+#define CONTROL_ERROR_NO_SUCH_VM	    CONTROL_INTERFACE ".NoSuchVm"
+#define CONTROL_ERROR_NO_SUCH_PROCESS	    CONTROL_INTERFACE ".NoSuchProcess"
+#define CONTROL_ERROR_NOT_A_VMM		    CONTROL_INTERFACE ".NotAVmm"
+#define CONTROL_ERROR_VM_EXISTS		    CONTROL_INTERFACE ".VmExists"
+#define CONTROL_ERROR_UNSUPPORTED	    CONTROL_INTERFACE ".Unsupported"
+#define CONTROL_ERROR_INVALID_TRANSITION    CONTROL_INTERFACE ".InvalidTransition"
+#define CONTROL_ERROR_INVALID_CONFIGURATION CONTROL_INTERFACE ".InvalidConfiguration"
+
+struct control;
+struct manager;
+
+/*
+ * Serves the manager, which must outlive the control, on a listening socket, and is
+ * the manager's observer from now on. Takes listen_fd, also on error. Returns 0 or a
+ * negative errno.
+ */
+int control_new(struct control **ret, sd_event *event, struct manager *manager, int listen_fd);
+
+/* Closes all connections. Returns NULL. */
+struct control *control_free(struct control *control);
+DEFINE_CLEANUP(struct control *, control_free);
+
+#endif /* EAGERSPLITD_CONTROL_H */

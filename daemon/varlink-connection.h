@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef EAGERSPLITD_VARLINK_CONNECTION_H
+#define EAGERSPLITD_VARLINK_CONNECTION_H
+
+/*
+ * One client's connection. Its calls are answered one after the other: while one
+ * is being answered by a stream, or while the client leaves its replies unread,
+ * nothing more is read from it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include <json-c/json.h>
+#include <systemd/sd-event.h>
+
+struct varlink_server;
+struct varlink_connection;
+
+/* No further call is taken while this many bytes of replies are unsent. */
+#define VARLINK_QUEUE_MARK (256UL * 1024UL)
+/* A client that leaves this many bytes of a stream unread loses the connection. */
+#define VARLINK_QUEUE_MAX (4UL * 1024UL * 1024UL)
+
+/* What the answerer of a stream is told. */
+struct varlink_stream_ops {
+	/* The queue has gone below the mark again. */
+	void (*drained)(struct varlink_connection *connection, void *userdata);
+	/* The connection is about to be freed: forget it. */
+	void (*closed)(struct varlink_connection *connection, void *userdata);
+};
+
+/*
+ * Takes fd, a connected non-blocking socket, also on error. The connection belongs
+ * to the server, frees itself when its client is gone, and takes itself off the
+ * server then. Returns 0 or a negative errno.
+ */
+int varlink_connection_new(struct varlink_connection **ret, struct varlink_server *server,
+			   sd_event *event, int fd, const struct ucred *peer);
+
+/* Tries to send what is queued, once, and closes. Returns NULL. */
+struct varlink_connection *varlink_connection_free(struct varlink_connection *connection);
+
+/* Who connected. */
+const struct ucred *varlink_connection_peer(const struct varlink_connection *connection);
+
+/*
+ * Answers the call at hand and ends it. Takes parameters, an object; NULL
+ * says that there was no memory for it.
+ * All answers return 0, -ENOMEM, or -ENOTCONN when the client is gone. After an
+ * error the connection is lost, and freed as soon as the event loop runs again.
+ */
+int varlink_connection_reply(struct varlink_connection *connection, json_object *parameters);
+int varlink_connection_error(struct varlink_connection *connection, const char *error,
+			     json_object *parameters);
+
+/* The error that has a single string as its parameter. */
+int varlink_connection_error_string(struct varlink_connection *connection, const char *error,
+				    const char *name, const char *value);
+
+/* The InvalidParameter error for this field. */
+int varlink_connection_error_parameter(struct varlink_connection *connection, const char *field);
+
+/* Lets the handler return without an answer: the call at hand is answered by a stream. */
+void varlink_connection_stream(struct varlink_connection *connection,
+			       const struct varlink_stream_ops *ops, void *userdata);
+
+/* True if the client wants no answer to the call at hand ("oneway"). */
+bool varlink_connection_is_oneway(const struct varlink_connection *connection);
+
+/* An answer of a stream that has more to come. Takes parameters, as above. */
+int varlink_connection_notify(struct varlink_connection *connection, json_object *parameters);
+
+/* True while the queue is above the mark: what can wait or be left out should. */
+bool varlink_connection_is_busy(const struct varlink_connection *connection);
+
+#endif /* EAGERSPLITD_VARLINK_CONNECTION_H */

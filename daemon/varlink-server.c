@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "varlink-server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "varlink-connection.h"
+#include "varlink-service.h"
+
+/* After accept() failed for want of something, it is tried again after this time. */
+#define ACCEPT_PAUSE_USEC 1000000ULL
+/* Connections taken before the event loop looks at the others again. */
+#define ACCEPTS_AT_ONCE 16
+
+struct varlink_server {
+	sd_event *event;
+	int fd;
+	sd_event_source *io;
+	sd_event_source *pause;
+	const struct varlink_interface *interface;
+	varlink_may_change may_change;
+	void *userdata;
+
+	struct varlink_connection *connections[VARLINK_CONNECTIONS_MAX];
+	size_t n_connections;
+	bool full; /* said so already */
+};
+
+static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+static int on_pause_end(sd_event_source *source, uint64_t usec, void *userdata);
+
+static int add_sources(struct varlink_server *s)
+{
+	int r;
+
+	r = sd_event_add_io(s->event, &s->io, s->fd, EPOLLIN, on_accept, s);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time_relative(s->event, &s->pause, CLOCK_MONOTONIC, 0, 0, on_pause_end, s);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_enabled(s->pause, SD_EVENT_OFF);
+}
+
+int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
+		       const struct varlink_interface *interface, varlink_may_change may_change,
+		       void *userdata)
+{
+	struct varlink_server *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s) {
+		close(fd);
+		return -ENOMEM;
+	}
+	s->event = sd_event_ref(event);
+	s->fd = fd;
+	s->interface = interface;
+	s->may_change = may_change;
+	s->userdata = userdata;
+	r = add_sources(s);
+	if (r < 0) {
+		varlink_server_free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+struct varlink_server *varlink_server_free(struct varlink_server *s)
+{
+	if (!s)
+		return NULL;
+	while (s->n_connections > 0)
+		varlink_connection_free(s->connections[s->n_connections - 1]);
+	sd_event_source_disable_unref(s->pause);
+	sd_event_source_disable_unref(s->io);
+	sd_event_unref(s->event);
+	close(s->fd);
+	free(s);
+	return NULL;
+}
+
+size_t varlink_server_n_connections(const struct varlink_server *s)
+{
+	return s->n_connections;
+}
+
+void varlink_server_add(struct varlink_server *s, struct varlink_connection *connection)
+{
+	s->connections[s->n_connections++] = connection;
+}
+
+void varlink_server_remove(struct varlink_server *s, struct varlink_connection *connection)
+{
+	for (size_t i = 0; i < s->n_connections; i++) {
+		if (s->connections[i] != connection)
+			continue;
+		s->connections[i] = s->connections[--s->n_connections];
+		s->full = false;
+		return;
+	}
+}
+
+const struct varlink_interface *varlink_server_interface(const struct varlink_server *s, size_t i)
+{
+	const struct varlink_interface *const all[] = { s->interface, &varlink_service_interface };
+
+	return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
+}
+
+/* Whether there is room for one more connection of this user. */
+static bool has_room(const struct varlink_server *s, uid_t uid)
+{
+	size_t n = 0;
+
+	if (s->n_connections >= VARLINK_CONNECTIONS_MAX)
+		return false;
+	for (size_t i = 0; i < s->n_connections; i++)
+		if (varlink_connection_peer(s->connections[i])->uid == uid)
+			n++;
+	return n < VARLINK_CONNECTIONS_UID_MAX;
+}
+
+/* Takes fd. */
+static void add_connection(struct varlink_server *s, int fd)
+{
+	struct varlink_connection *connection;
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	int r;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) {
+		log_warning("Refusing a connection: cannot tell whose it is: %s", strerror(errno));
+		close(fd);
+		return;
+	}
+	if (!has_room(s, peer.uid)) {
+		/* Once, until a connection ends: ten thousand lines would not say more. */
+		if (!s->full)
+			log_warning("Refusing connections: process %d (uid %u) is one too many",
+				    (int)peer.pid, peer.uid);
+		s->full = true;
+		close(fd);
+		return;
+	}
+	r = varlink_connection_new(&connection, s, s->event, fd, &peer);
+	if (r < 0)
+		log_warning("Refusing a connection of process %d (uid %u): %s", (int)peer.pid,
+			    peer.uid, strerror(-r));
+}
+
+/* The listening socket stays readable while accept() cannot do its work: do not spin on it. */
+static int pause_accepting(struct varlink_server *s)
+{
+	int r;
+
+	r = sd_event_source_set_time_relative(s->pause, ACCEPT_PAUSE_USEC);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(s->pause, SD_EVENT_ONESHOT);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
+	return r;
+}
+
+static int on_pause_end(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct varlink_server *s = userdata;
+
+	return sd_event_source_set_enabled(s->io, SD_EVENT_ON);
+}
+
+static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct varlink_server *s = userdata;
+
+	for (unsigned int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (client >= 0) {
+			add_connection(s, client);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		if (errno == EAGAIN)
+			return 0;
+		log_warning("Cannot accept connections for now: %s", strerror(errno));
+		return pause_accepting(s);
+	}
+	return 0;
+}
+
+/* The interface that a method's full name starts with, and the rest; NULL: there is none. */
+static const struct varlink_interface *find_interface(const struct varlink_server *s,
+						      const char *full, size_t length)
+{
+	const struct varlink_interface *interface;
+
+	for (size_t i = 0; (interface = varlink_server_interface(s, i)); i++)
+		if (strlen(interface->name) == length && memcmp(interface->name, full, length) == 0)
+			break;
+	return interface;
+}
+
+static const struct varlink_method *find_method(const struct varlink_interface *interface,
+						const char *name)
+{
+	for (const struct varlink_method *m = interface->methods; m->name; m++)
+		if (strcmp(m->name, name) == 0)
+			return m;
+	return NULL;
+}
+
+static void interface_not_found(struct varlink_connection *connection, const char *full,
+				size_t length)
+{
+	json_object *parameters = json_object_new_object();
+
+	if (varlink_json_set(parameters, "interface",
+			     json_object_new_string_len(full, (int)length)) < 0) {
+		json_object_put(parameters);
+		parameters = NULL;
+	}
+	varlink_connection_error(connection, VARLINK_ERROR_INTERFACE_NOT_FOUND, parameters);
+}
+
+/* Decodes the parameters and calls the handler. */
+static void call_handler(struct varlink_server *s, struct varlink_connection *connection,
+			 const struct varlink_call *call, const struct varlink_method *method,
+			 void *userdata)
+{
+	_Alignas(max_align_t) char params[VARLINK_PARAMS_SIZE] = { 0 };
+	const char *field;
+	int r;
+
+	r = varlink_params_decode(call->parameters, method->fields, params, &field);
+	if (r < 0) {
+		varlink_connection_error_parameter(connection, field);
+		return;
+	}
+	r = method->handler(connection, params, userdata);
+	if (r < 0 && r != -ENOTCONN)
+		log_error("%s failed: %s", call->method, strerror(-r));
+}
+
+void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection *connection,
+			     const struct varlink_call *call)
+{
+	const char *dot = strrchr(call->method, '.');
+	const struct varlink_interface *interface;
+	const struct varlink_method *method;
+	size_t length = dot ? (size_t)(dot - call->method) : 0;
+	const struct ucred *peer = varlink_connection_peer(connection);
+
+	if (!dot) {
+		varlink_connection_error_parameter(connection, "method");
+		return;
+	}
+	interface = find_interface(s, call->method, length);
+	if (!interface) {
+		interface_not_found(connection, call->method, length);
+		return;
+	}
+	method = find_method(interface, dot + 1);
+	if (!method) {
+		varlink_connection_error_string(connection, VARLINK_ERROR_METHOD_NOT_FOUND,
+						"method", call->method);
+	} else if (!method->handler) {
+		varlink_connection_error_string(connection, VARLINK_ERROR_METHOD_NOT_IMPLEMENTED,
+						"method", call->method);
+	} else if (method->flags & VARLINK_METHOD_CHANGES && !s->may_change(peer, s->userdata)) {
+		log_notice("Refused %s to process %d (uid %u)", call->method, (int)peer->pid,
+			   peer->uid);
+		varlink_connection_error(connection, VARLINK_ERROR_PERMISSION_DENIED,
+					 json_object_new_object());
+	} else if (method->flags & VARLINK_METHOD_MORE && !call->more) {
+		varlink_connection_error(connection, VARLINK_ERROR_EXPECTED_MORE,
+					 json_object_new_object());
+	} else {
+		call_handler(s, connection, call, method,
+			     interface == s->interface ? s->userdata : s);
+	}
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef EAGERSPLITD_VARLINK_SERVER_H
+#define EAGERSPLITD_VARLINK_SERVER_H
+
+/*
+ * A Varlink service on a listening socket: takes connections, within bounds, and
+ * hands their calls to the methods of its interfaces.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include <systemd/sd-event.h>
+
+#include "varlink-message.h"
+#include "varlink-params.h"
+
+/* Connections in all, and for one user: nobody can keep the others out. */
+#define VARLINK_CONNECTIONS_MAX	    256
+#define VARLINK_CONNECTIONS_UID_MAX 64
+
+/* Room for the decoded parameters of any method. */
+#define VARLINK_PARAMS_SIZE 128
+
+struct varlink_connection;
+struct varlink_server;
+
+enum varlink_method_flags {
+	VARLINK_METHOD_MORE = 1 << 0, /* answers only to a call with "more" */
+	VARLINK_METHOD_CHANGES = 1 << 1, /* only for whom may_change() lets */
+};
+
+/*
+ * Handles a call: params is the structure that fields describe, valid during the
+ * call. It answers by varlink_connection_reply() or _error(), or calls
+ * varlink_connection_stream() and answers later. An errno returned means that no
+ * answer can be given; the connection is then closed.
+ */
+typedef int (*varlink_method_handler)(struct varlink_connection *connection, const void *params,
+				      void *userdata);
+
+struct varlink_method {
+	const char *name; /* NULL ends the table */
+	unsigned int flags;
+	const struct varlink_field *fields; /* NULL: no parameters */
+	varlink_method_handler handler; /* NULL: MethodNotImplemented */
+};
+
+struct varlink_interface {
+	const char *name;
+	const char *description; /* the definition, as GetInterfaceDescription gives it */
+	const struct varlink_method *methods;
+};
+
+/* Whether this peer may call methods that change something. */
+typedef bool (*varlink_may_change)(const struct ucred *peer, void *userdata);
+
+/*
+ * Serves the interface, and org.varlink.service, on fd, a listening non-blocking
+ * socket, which is taken, also on error. The interface and userdata must outlive
+ * the server. Returns 0 or a negative errno.
+ */
+int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
+		       const struct varlink_interface *interface, varlink_may_change may_change,
+		       void *userdata);
+
+/* Closes all connections, after a last try to send what is queued for them. Returns NULL. */
+struct varlink_server *varlink_server_free(struct varlink_server *server);
+
+size_t varlink_server_n_connections(const struct varlink_server *server);
+
+/* For connections only. */
+void varlink_server_dispatch(struct varlink_server *server, struct varlink_connection *connection,
+			     const struct varlink_call *call);
+void varlink_server_add(struct varlink_server *server, struct varlink_connection *connection);
+void varlink_server_remove(struct varlink_server *server, struct varlink_connection *connection);
+
+/* For varlink-service.c only: the i-th interface served, or NULL. */
+const struct varlink_interface *varlink_server_interface(const struct varlink_server *server,
+							 size_t i);
+
+#endif /* EAGERSPLITD_VARLINK_SERVER_H */
