@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The TLBI budget: a token bucket for the host, whose tokens the clients (one
+ * a VM) share by weight, each below a ceiling of its own.
+ *
+ * The bound is a strict one: in any interval [a, b], at most
+ * rate * (b - a) + burst TLBIs are executed, whenever within their calls the
+ * granted ones happen. So tokens that have been granted occupy the bucket
+ * until they are returned: a call that is late to execute cannot add its
+ * tokens to those of the next burst. When a limit changes within [a, b], each
+ * rate counts for the time it was in force, and the larger burst.
+ *
+ * All times are nanoseconds of one monotonic clock, and must be true: a time
+ * given to budget_grant() must not lie in the future, one given to
+ * budget_return() must not lie before the end of the call (a cached time
+ * does, and would earn tokens for the time of the call twice).
+ */
+#ifndef EAGERSPLITD_BUDGET_H
+#define EAGERSPLITD_BUDGET_H
+
+#include <stdint.h>
+
+#include "util.h"
+
+#define BUDGET_RATE_MAX UINT64_C(1000000000)
+#define BUDGET_BURST_MAX UINT64_C(1000000000)
+#define BUDGET_WEIGHT_DEFAULT 100
+#define BUDGET_WEIGHT_MAX 10000
+
+/* What a single grant is limited to where no rate is. */
+#define BUDGET_UNLIMITED_GRANT UINT64_C(512)
+
+struct budget;
+struct budget_client;
+
+/*
+ * Creates a budget with a full bucket. @rate: TLBIs a second, 0: no limit;
+ * @burst: at least 1. 0 or -ENOMEM.
+ */
+int budget_new(struct budget **ret, uint64_t rate, uint64_t burst, uint64_t now);
+
+/* Frees @b, which has no client any more. Returns NULL. */
+struct budget *budget_free(struct budget *b);
+DEFINE_CLEANUP(struct budget *, budget_free);
+
+/* Changes the limits; what has been granted stays granted. */
+void budget_set_limits(struct budget *b, uint64_t rate, uint64_t burst, uint64_t now);
+
+/*
+ * Adds a client, with BUDGET_WEIGHT_DEFAULT, no ceiling, and no wish for
+ * tokens. 0 or -ENOMEM.
+ */
+int budget_client_new(struct budget_client **ret, struct budget *b, void *userdata, uint64_t now);
+
+/* Frees @c, whose last grant has been returned. Returns NULL. */
+struct budget_client *budget_client_free(struct budget_client *c);
+DEFINE_CLEANUP(struct budget_client *, budget_client_free);
+
+void *budget_client_get_userdata(const struct budget_client *c);
+
+/* 1 to BUDGET_WEIGHT_MAX: its share is to the others' as the weights are. */
+void budget_client_set_weight(struct budget_client *c, uint32_t weight);
+
+/* TLBIs a second, with the host's burst; 0: no ceiling. */
+void budget_client_set_ceiling(struct budget_client *c, uint64_t rate, uint64_t now);
+
+/* How many TLBIs @c could use; 0: it takes no part in the sharing. */
+void budget_client_set_want(struct budget_client *c, uint64_t want);
+
+/*
+ * The client whose turn it is, and in @ret_tlbis, at least 1, what it may
+ * spend. It gets no more before it has called budget_return(). NULL: nobody
+ * wants any, or there is too little now: see budget_next_ready().
+ */
+struct budget_client *budget_grant(struct budget *b, uint64_t now, uint64_t *ret_tlbis);
+
+/*
+ * Ends @c's grant, of which it spent @used. More than was granted is charged
+ * all the same, and paid back before anything is granted again.
+ */
+void budget_return(struct budget_client *c, uint64_t now, uint64_t used);
+
+/*
+ * When budget_grant() will next have something, if nothing changes before;
+ * UINT64_MAX: not before something does.
+ */
+uint64_t budget_next_ready(struct budget *b, uint64_t now);
+
+/*
+ * The TLBIs a second that @c can count on while it and all who want some now
+ * go on wanting; INFINITY where nothing limits it.
+ */
+double budget_client_get_share(const struct budget_client *c);
+
+#endif /* EAGERSPLITD_BUDGET_H */
