@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs the scenarios of this boot, as the runner's plan says; started by lab.service."""
+
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+
+sys.path.insert(0, "/lab")
+
+from host.lab import Failed, Lab, progress  # noqa: E402
+
+
+def run_scenario(lab, name):
+    lab.begin(name)
+    progress(f"lab: {name}")
+    start = time.monotonic()
+    try:
+        importlib.import_module("scenarios." + name.replace("-", "_")).run(lab)
+    except Failed as error:
+        lab.ok(False, "goes through", error)
+    except Exception:
+        lab.ok(False, "goes through", traceback.format_exc())
+    try:
+        lab.clean_up()
+    except Exception:
+        lab.ok(False, "cleans up", traceback.format_exc())
+    lab.note(f"{time.monotonic() - start:.0f} s")
+
+
+def leaks(lab):
+    """A debug kernel's own list of memory that nothing points to any more."""
+    path = "/sys/kernel/debug/kmemleak"
+    if not os.path.exists(path):
+        return
+    for _ in range(2):
+        with open(path, "w", encoding="ascii") as file:
+            file.write("scan")
+    with open(path, encoding="ascii", errors="replace") as file:
+        found = file.read()
+    lab.begin("kernel")
+    lab.ok(not found, "kmemleak finds nothing", found[:4000])
+
+
+def main():
+    with open("/lab/plan.json", encoding="utf-8") as file:
+        plan = json.load(file)
+    lab = Lab(plan)
+    for name in plan["scenarios"]:
+        run_scenario(lab, name)
+    leaks(lab)
+    lab.finish()
+
+
+main()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab's own VMM (vmm/), a process for each VM."""
+
+import subprocess
+
+from host.lab import BIN, Failed, parse_answer
+
+MIB = 1 << 20
+MEMORY = 0x80000000     # guest physical address of the first memslot
+BLOCK = 2 * MIB
+PAGE = 4096
+
+
+class Vmm:
+    """A VM. Commands raise Failed where the VMM answers with an error; ask() does not."""
+
+    def __init__(self, lab, vcpus=2, chunk=0, manual=0, prefix=()):
+        self._lab = lab
+        self.process = lab.spawn(*prefix, f"{BIN}/vmm", stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.pid = self.call("create", vcpus=vcpus, chunk=chunk, manual=manual)["pid"]
+
+    def ask(self, command, *args, **options):
+        words = [command, *map(str, args)] + [f"{k}={v}" for k, v in options.items()]
+        self.process.stdin.write(" ".join(words) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise Failed(f"the VMM is gone ({self.process.wait()}) after {' '.join(words)!r}")
+        return parse_answer(answer)
+
+    def call(self, command, *args, **options):
+        answer = self.ask(command, *args, **options)
+        if answer["error"]:
+            raise Failed(f"vmm: {command}: {answer['text']}")
+        return answer
+
+    def add(self, slot=1, mib=128, gpa=MEMORY, backing="huge2m", log=0):
+        self.call("add", slot, gpa=gpa, bytes=mib * MIB, backing=backing, log=log)
+
+    def work(self, command, *args, **options):
+        """populate, pass, stop: and the guest must have found its memory as it should be."""
+        answer = self.call(command, *args, **options)
+        if answer["errors"]:
+            raise Failed(f"guest found {answer['errors']} bad pages, the last {answer['bad_page']}")
+        return answer
+
+    def faults(self):
+        return self.call("faults")
+
+    def stats(self):
+        return self.call("stats")
+
+    def intact(self, name, slot=1):
+        """A test: the guest's checksum, the VMM's, and what it must be."""
+        sums = self.call("checksum", slot)
+        return self._lab.ok(sums["guest"] == sums["host"] == sums["expected"], name, sums)
+
+    def advance(self):
+        """Waits until each vCPU has dealt with a page more: the guest lives."""
+        before = self.call("progress")
+
+        def moved():
+            now = self.call("progress")
+            return all(now[k] > before[k] for k in before if k.startswith("done"))
+
+        self._lab.wait_for("progress of the guest", moved)
+
+    def quit(self):
+        """Ends the VMM in an orderly way."""
+        self.process.stdin.close()
+        if self.process.wait():
+            raise Failed(f"vmm: status {self.process.returncode}")
+
+
+def since(before, after):
+    """The difference of two answers of numbers."""
+    return {k: after[k] - before[k] for k in after if isinstance(after[k], int)}

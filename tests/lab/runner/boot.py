@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One boot of the emulated host, from the emulator's start to the last verdict."""
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+
+# A boot that says nothing for so long hangs. No scenario is ever judged by its time.
+SILENCE_SECONDS = 420
+OUT_BYTES = 256 << 20
+SECTOR = 512
+
+# What a kernel says when it, or its lock checker, or its address sanitizer, finds something wrong.
+# The last is how the kernel begins any report with a call trace.
+KERNEL_REPORT = re.compile(
+    r"WARNING:|BUG:|Oops|Kernel panic|KASAN|UBSAN|Internal error|INFO: (possible|task|rcu|suspicious|trying)|"
+    r"suspicious RCU|possible recursive|possible circular|inconsistent lock|bad unlock|held lock freed|"
+    r"rcu: .*(stall|starved)|detected stall|scheduling while atomic|sleeping function|unreferenced object|"
+    r"Unable to handle kernel|Call trace:|kernel BUG|refcount_t|list_(add|del) corruption|Out of memory:")
+
+
+class Emulator:
+    """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
+
+    def __init__(self, folder, image, root, disk, cpu, plugin, visible=False, memory="4G"):
+        self.folder = folder
+        self.out = folder / "out.raw"
+        self.counts = folder / "tlbis.txt"
+        self.console = folder / "console.log"
+        self.messages = folder / "emulator.log"
+        for stale in (self.out, self.counts, self.console):
+            stale.unlink(missing_ok=True)
+        with open(self.out, "wb") as file:
+            file.truncate(OUT_BYTES)
+        # QEMU's own pointer authentication takes most of an emulated CPU's time.
+        model = cpu + (",pauth-impdef=on" if cpu == "max" else "")
+        level = "quiet loglevel=3" if visible else "ignore_loglevel"
+        self._argv = [
+            "qemu-system-aarch64", "-M", "virt,virtualization=on,gic-version=3", "-cpu", model,
+            "-smp", "2", "-m", memory, "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none",
+            "-no-reboot", "-serial", "stdio" if visible else f"file:{self.console}",
+            "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
+            "-append", f"root=/dev/vda rw console=ttyAMA0 {level} panic=-1 "
+                       "systemd.unit=lab.target systemd.show_status=false "
+                       "hugepagesz=1G hugepages=1 hugepagesz=2M",
+            *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
+            *self._disk("out", self.out, "cache=unsafe")]
+        self._visible = visible
+
+    @staticmethod
+    def _disk(name, path, option):
+        return ["-drive", f"if=none,id={name},format=raw,file={path},{option}",
+                "-device", f"virtio-blk-pci,drive={name}"]
+
+    def start(self):
+        with open(self.messages, "wb") as log:
+            self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stderr=log,
+                                             stdout=None if self._visible else log)
+
+    def running(self):
+        return self._process.poll() is None
+
+    def stop(self):
+        if self.running():
+            self._process.kill()
+        self._process.wait()
+
+    def kernel_reports(self):
+        """The lines of the kernel's log that tell of something wrong, with what follows them."""
+        if self._visible:
+            return []
+        lines = self.console.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if KERNEL_REPORT.search(line):
+                return lines[max(0, number - 2):number + 30]
+        return []
+
+    def read_counts(self):
+        """{phase: {kind: count}}, or None where the emulator did not end as it should."""
+        try:
+            lines = self.counts.read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        if not lines or lines[-1] != "end":
+            return None
+        counts = {}
+        for line in lines[:-1]:
+            pairs = dict(word.split("=") for word in line.split())
+            counts[int(pairs.pop("phase"))] = {kind: int(n) for kind, n in pairs.items()}
+        return counts
+
+
+class Records:
+    """Reads what host/out.py writes."""
+
+    def __init__(self, path):
+        self._file = open(path, "rb")
+        self._offset = 0
+
+    def read(self):
+        """The records that came since the last call."""
+        while True:
+            self._file.seek(self._offset)
+            line = self._file.readline()
+            # A NUL first: not written yet. No newline at the end: not written in full.
+            if not line or line[0] == 0 or not line.endswith(b"\n"):
+                return
+            self._offset += (len(line) + SECTOR - 1) // SECTOR * SECTOR
+            yield json.loads(line)
+
+
+class Boot:
+    """Runs an emulator and turns what comes out of it into TAP."""
+
+    def __init__(self, emulator, label, tap):
+        self._emulator = emulator
+        self._label = label
+        self._tap = tap
+        self._phases = {}
+        self._expected = []
+        self.finished = False
+
+    def run(self):
+        """Returns True where every test passed."""
+        before = self._tap.failed
+        self._emulator.start()
+        try:
+            self._follow()
+        finally:
+            self._emulator.stop()
+        if not self.finished:
+            self._tap.test(False, f"{self._label}: boots and comes to its end", self._last_words())
+        self._check_counts()
+        self._check_kernel_log()
+        return self._tap.failed == before
+
+    def _follow(self):
+        records = Records(self._emulator.out)
+        last = time.monotonic()
+        while True:
+            running = self._emulator.running()
+            for record in records.read():
+                self._take(record)
+                last = time.monotonic()
+            if not running:
+                return
+            if time.monotonic() - last > SILENCE_SECONDS:
+                self._tap.note(f"{self._label}: silent for {SILENCE_SECONDS} s, stopped")
+                return
+            time.sleep(0.05)
+
+    def _name(self, record):
+        return f"{self._label} {record['scenario']}: {record.get('name', '')}"
+
+    def _take(self, record):
+        kind = record["type"]
+        if kind == "test" and "skip" in record:
+            self._tap.skip(self._name(record), record["skip"])
+        elif kind == "test":
+            self._tap.test(record["ok"], self._name(record), record["why"])
+        elif kind == "note":
+            self._tap.note(self._name(record) + record["text"])
+        elif kind == "phase":
+            self._phases[record["phase"]] = record
+        elif kind == "expect":
+            self._expected.append(record)
+        elif kind == "end":
+            self.finished = True
+
+    def _check_counts(self):
+        if not self._phases:
+            return
+        counts = self._emulator.read_counts()
+        if counts is None:
+            self._tap.test(False, f"{self._label}: the TLBI counter reports",
+                           self._emulator.messages.read_text(errors="replace"))
+            return
+        for number, phase in self._phases.items():
+            kinds = " ".join(f"{k}={n}" for k, n in sorted(counts.get(number, {}).items()))
+            self._tap.note(f"{self._name(phase)}: {kinds or 'no TLBI'}")
+        for record in self._expected:
+            got = counts.get(record["phase"], {})
+            wrong = {kind: got.get(kind, 0) for kind, n in record["counts"].items()
+                     if got.get(kind, 0) != n}
+            self._tap.test(not wrong, self._name(record), f"counted {wrong}, wanted {record['counts']}")
+
+    def _check_kernel_log(self):
+        reports = self._emulator.kernel_reports()
+        self._tap.test(not reports, f"{self._label}: nothing wrong in the kernel's log",
+                       "\n".join(reports))
+
+    def _last_words(self):
+        tail = []
+        for path in (self._emulator.messages, self._emulator.console):
+            if path.exists():
+                tail += path.read_text(errors="replace").splitlines()[-30:]
+        return "\n".join(tail)
+
+
+def folder_for(base, label):
+    folder = Path(base) / re.sub(r"[^A-Za-z0-9.-]+", "-", label)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
