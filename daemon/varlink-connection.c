@@ -135,9 +135,8 @@ static void flush(struct varlink_connection *c)
 {
 	int r = varlink_writer_flush(&c->writer, c->fd);
 
+	/* Clients come and go: nothing to log. */
 	if (r < 0 && r != -EAGAIN) {
-		log_debug("Client %d (uid %u) is gone: %s", (int)c->peer.pid, c->peer.uid,
-			  strerror(-r));
 		lose(c);
 		return;
 	}

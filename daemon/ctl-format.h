@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef EAGERSPLITD_CTL_FORMAT_H
+#define EAGERSPLITD_CTL_FORMAT_H
+
+/* Sizes, spans and times as people write them. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FORMAT_SIZE 32
+
+/* "512 B", "2.0 MiB", "64.0 GiB". Returns buf. */
+char *format_bytes(char buf[static FORMAT_SIZE], uint64_t bytes);
+
+/* "0.4s", "18s", "3min 5s", "2h 10min", "4d 3h". Returns buf. */
+char *format_span(char buf[static FORMAT_SIZE], uint64_t usec);
+
+/* "2024-03-07 18:30:00", local time, of a CLOCK_REALTIME in microseconds. Returns buf. */
+char *format_time(char buf[static FORMAT_SIZE], uint64_t usec);
+
+/*
+ * Parses a span: numbers, whole or with a fraction, with us, ms, s, min, h or d after
+ * each: "90s", "1min 30s", "1.5h". Without a unit it is seconds. Returns 0 and
+ * microseconds, -EINVAL, or -ERANGE.
+ */
+int parse_span(const char *s, uint64_t *ret_usec);
+
+/*
+ * Parses a point in time: "+SPAN" or "SPAN UNIT" (from now), "@SECONDS" (since 1970),
+ * "YYYY-MM-DD HH:MM[:SS]", "YYYY-MM-DD", "HH:MM[:SS]" (today), local time. A bare
+ * number is refused: nobody can tell which of them it is. Returns 0 and CLOCK_REALTIME
+ * in microseconds, -EINVAL, or -ERANGE.
+ */
+int parse_time(const char *s, uint64_t now_usec, uint64_t *ret_usec);
+
+/* Parses a whole number, 0 to INT64_MAX, digits only. Returns 0, -EINVAL or -ERANGE. */
+int parse_number(const char *s, int64_t *ret);
+
+#endif /* EAGERSPLITD_CTL_FORMAT_H */

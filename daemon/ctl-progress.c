@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ctl-progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "ctl-format.h"
+#include "util.h"
+
+#define BAR_MIN 10
+#define BAR_MAX 40
+
+/* A rate over less than this jumps about. */
+#define RATE_NSEC (NSEC_PER_SEC / 2)
+
+void progress_init(struct progress *p, bool bar)
+{
+	*p = (struct progress){ .bar = bar };
+}
+
+double progress_fraction(const struct progress *p)
+{
+	if (p->most_bytes == 0)
+		return 0;
+	return 1 - (double)p->least_bytes / (double)p->most_bytes;
+}
+
+static void start(struct progress *p, const struct ctl_vm *vm, uint64_t now)
+{
+	p->started = true;
+	p->start_nsec = p->rate_nsec = now;
+	p->start_split = p->rate_split = vm->blocks_split;
+	p->start_tlbis = vm->tlbis;
+}
+
+static void take(struct progress *p, const struct ctl_vm *vm, uint64_t now)
+{
+	uint64_t passed;
+
+	if (!p->started)
+		start(p, vm, now);
+	/* Bytes, not blocks: a 1 GiB block may become 512 of 2 MiB on its way to pages. */
+	if (vm->block_bytes > p->most_bytes) {
+		p->most_bytes = p->least_bytes = vm->block_bytes;
+		p->most_blocks = vm->blocks;
+	}
+	p->least_bytes = min_u64(p->least_bytes, vm->block_bytes);
+
+	passed = now - p->rate_nsec;
+	if (passed >= RATE_NSEC && vm->blocks_split >= p->rate_split) {
+		p->rate = (double)(vm->blocks_split - p->rate_split) * (double)NSEC_PER_SEC /
+			  (double)passed;
+		p->rate_nsec = now;
+		p->rate_split = vm->blocks_split;
+	}
+}
+
+static int terminal_width(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return 80;
+	return size.ws_col;
+}
+
+/* "  45% 14745 blocks, 998/s, 14745 TLBIs, 18s left" */
+static void format_counts(const struct progress *p, const struct ctl_vm *vm, char *buf, size_t size)
+{
+	char rate[FORMAT_SIZE] = "", left[FORMAT_SIZE + 8] = "", span[FORMAT_SIZE];
+
+	if (p->rate > 0)
+		snprintf(rate, sizeof(rate), ", %.0f/s", p->rate);
+	if (vm->has_eta)
+		snprintf(left, sizeof(left), ", %s left", format_span(span, vm->eta_usec));
+	snprintf(buf, size, "%3.0f%%  %" PRIu64 " blocks%s, %" PRIu64 " TLBIs%s%s",
+		 100 * progress_fraction(p), vm->blocks_split - p->start_split, rate,
+		 vm->tlbis - p->start_tlbis, left, vm->late ? ", late" : "");
+}
+
+static void draw_bar(struct progress *p, const struct ctl_vm *vm)
+{
+	static const char full[] = "########################################";
+	static const char none[] = "........................................";
+	char counts[160];
+	int room, done;
+
+	format_counts(p, vm, counts, sizeof(counts));
+	/* One column stays free: a full line would make some terminals go to the next. */
+	room = terminal_width() - 1 - (int)strlen(vm->name) - (int)strlen(counts) - 5;
+	if (room > BAR_MAX)
+		room = BAR_MAX;
+	printf("\r%s ", vm->name);
+	if (room >= BAR_MIN) {
+		done = (int)((double)room * progress_fraction(p));
+		printf(" [%.*s%.*s]", done, full, room - done, none);
+	}
+	/* Clears what a longer line has left. */
+	printf(" %s\033[K", counts);
+	fflush(stdout);
+	p->drawn = true;
+}
+
+static void print_line(struct progress *p, const struct ctl_vm *vm)
+{
+	unsigned int tenths = (unsigned int)(10 * progress_fraction(p));
+	char counts[160];
+
+	if (strcmp(p->stage, vm->stage) == 0 && tenths == p->tenths)
+		return;
+	format_counts(p, vm, counts, sizeof(counts));
+	printf("%s: %s %s\n", vm->name, vm->stage, counts);
+	fflush(stdout);
+	p->tenths = tenths;
+	snprintf(p->stage, sizeof(p->stage), "%s", vm->stage);
+}
+
+void progress_update(struct progress *p, const struct ctl_vm *vm, uint64_t now)
+{
+	take(p, vm, now);
+	if (p->bar)
+		draw_bar(p, vm);
+	else
+		print_line(p, vm);
+}
+
+void progress_end(struct progress *p)
+{
+	if (p->drawn)
+		putchar('\n');
+	p->drawn = false;
+}
+
+void progress_summary(struct progress *p, const struct ctl_vm *vm, uint64_t now)
+{
+	char size[FORMAT_SIZE], span[FORMAT_SIZE];
+	uint64_t split = vm->blocks_split - p->start_split;
+
+	progress_end(p);
+	if (split == 0) {
+		printf("%s: all in pages, nothing was left to split.\n", vm->name);
+		return;
+	}
+	printf("%s: split %" PRIu64 " blocks (%s) in %s, for %" PRIu64 " TLBIs.\n", vm->name, split,
+	       format_bytes(size, p->most_bytes),
+	       format_span(span, (now - p->start_nsec) / NSEC_PER_USEC), vm->tlbis - p->start_tlbis);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef EAGERSPLITD_CTL_H
+#define EAGERSPLITD_CTL_H
+
+/* What the commands of eagersplitctl are given, and share. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define CTL_USAGE 2 /* the exit status of a command line that makes no sense */
+
+/* The options, each a bit, so that a command can say which it takes. */
+enum ctl_option {
+	CTL_OPTION_NAME = 1 << 0,
+	CTL_OPTION_DEADLINE = 1 << 1,
+	CTL_OPTION_TLBI_RATE = 1 << 2,
+	CTL_OPTION_WAIT = 1 << 3,
+};
+
+struct ctl {
+	const char *socket;
+	bool json;
+	unsigned int given; /* CTL_OPTION_* */
+	const char *name;
+	uint64_t deadline_usec; /* CLOCK_REALTIME */
+	int64_t tlbi_rate;
+};
+
+/* The commands. Each gets its arguments, as many as it said, and returns the exit status. */
+int ctl_host(const struct ctl *ctl, char **args);
+int ctl_list(const struct ctl *ctl, char **args);
+int ctl_status(const struct ctl *ctl, char **args);
+int ctl_register(const struct ctl *ctl, char **args);
+int ctl_unregister(const struct ctl *ctl, char **args);
+int ctl_migration(const struct ctl *ctl, char **args);
+int ctl_prepare(const struct ctl *ctl, char **args);
+int ctl_watch(const struct ctl *ctl, char **args);
+int ctl_reload(const struct ctl *ctl, char **args);
+
+#endif /* EAGERSPLITD_CTL_H */
