@@ -208,7 +208,8 @@ static void report_standard(const struct varlink_reply *reply)
 		fprintf(stderr, "Invalid value for \"%s\".\n",
 			ctl_json_string(reply->parameters, "parameter"));
 	else
-		fprintf(stderr, "eagersplitd answered %s: it is older or newer than this program?\n",
+		fprintf(stderr,
+			"eagersplitd answered %s: it is older or newer than this program?\n",
 			reply->error);
 }
 

@@ -42,8 +42,8 @@ bool ctl_json_bool(json_object *object, const char *name)
 void ctl_json_print(json_object *object)
 {
 	puts(object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-								     JSON_C_TO_STRING_NOSLASHESCAPE) :
-		      "{}");
+								     JSON_C_TO_STRING_NOSLASHESCAPE)
+		    : "{}");
 }
 
 void ctl_vm_from_json(struct ctl_vm *vm, json_object *object)

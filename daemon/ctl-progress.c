@@ -146,5 +146,6 @@ void progress_summary(struct progress *p, const struct ctl_vm *vm, uint64_t now)
 	}
 	printf("%s: split %" PRIu64 " blocks (%s) in %s, for %" PRIu64 " TLBIs.\n", vm->name, split,
 	       format_bytes(size, p->most_bytes),
-	       format_span(span, (now - p->start_nsec) / NSEC_PER_USEC), vm->tlbis - p->start_tlbis);
+	       format_span(span, (now - p->start_nsec) / NSEC_PER_USEC),
+	       vm->tlbis - p->start_tlbis);
 }

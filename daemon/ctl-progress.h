@@ -20,7 +20,7 @@ struct progress {
 	uint64_t start_nsec; /* CLOCK_MONOTONIC */
 	uint64_t start_split;
 	uint64_t start_tlbis;
-	uint64_t most_bytes;  /* the most that was mapped by blocks */
+	uint64_t most_bytes; /* the most that was mapped by blocks */
 	uint64_t most_blocks; /* at that time */
 	uint64_t least_bytes; /* since then: a re-survey may find more */
 

@@ -32,12 +32,12 @@ static void print_host(json_object *host)
 	printf("Version:       %s\n", ctl_json_string(host, "version"));
 	printf("Backend:       %s%s\n", backend,
 	       strcmp(backend, "sim") == 0 ? " (a simulated host)" : "");
-	printf("Supported:     %s\n", ctl_json_bool(host, "supported") ?
-					      "yes" :
-					      "no, the kernel lacks the eager-split ioctls");
-	printf("Splitting:     %s\n", ctl_json_int(host, "bbmLevel") >= 2 ?
-					      "without break-before-make (FEAT_BBM level 2)" :
-					      "by break-before-make");
+	printf("Supported:     %s\n", ctl_json_bool(host, "supported")
+					      ? "yes"
+					      : "no, the kernel lacks the eager-split ioctls");
+	printf("Splitting:     %s\n", ctl_json_int(host, "bbmLevel") >= 2
+					      ? "without break-before-make (FEAT_BBM level 2)"
+					      : "by break-before-make");
 	if (!ctl_json_bool(host, "throttled"))
 		printf("TLBI budget:   not needed\n");
 	else if (rate == 0)
@@ -79,10 +79,9 @@ static void add_vm(struct table *table, const struct ctl_vm *vm)
 static int print_vms(json_object *vms)
 {
 	static const struct table_column columns[] = {
-		{ "VM", false },    { "PID", true },   { "MIGRATION", false },
-		{ "STAGE", false }, { "MEMORY", true }, { "BLOCKS", true },
-		{ "SPLIT", true },  { "TLBIS", true },	{ "ETA", false },
-		{ NULL, false },
+		{ "VM", false },    { "PID", true },	{ "MIGRATION", false }, { "STAGE", false },
+		{ "MEMORY", true }, { "BLOCKS", true }, { "SPLIT", true },	{ "TLBIS", true },
+		{ "ETA", false },   { NULL, false },
 	};
 	_cleanup_(table_freep) struct table *table = table_new(columns);
 	size_t n = json_object_is_type(vms, json_type_array) ? json_object_array_length(vms) : 0;
@@ -112,7 +111,7 @@ int ctl_list(const struct ctl *ctl, char **args)
 static int print_memslots(json_object *memslots)
 {
 	static const struct table_column columns[] = {
-		{ "SLOT", true },   { "GPA", true },	{ "SIZE", true },
+		{ "SLOT", true },   { "GPA", true },	   { "SIZE", true },
 		{ "BLOCKS", true }, { "IN BLOCKS", true }, { "DIRTY LOGGING", false },
 		{ NULL, false },
 	};

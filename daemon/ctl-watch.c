@@ -75,8 +75,8 @@ int ctl_watch(const struct ctl *ctl, char **args)
 	if (client_connect(&client, ctl) < 0 ||
 	    client_send(client, "Watch", params_vm(args[0]), true) < 0)
 		return EXIT_FAILURE;
-	return watch_replies(ctl, client, print_change, NULL) == NEXT_FAILURE ? EXIT_FAILURE :
-										EXIT_SUCCESS;
+	return watch_replies(ctl, client, print_change, NULL) == NEXT_FAILURE ? EXIT_FAILURE
+									      : EXIT_SUCCESS;
 }
 
 /* Why a VM that was to be split will not be, or NULL. */

@@ -140,8 +140,8 @@ static int run(const struct ctl *ctl, int argc, char **argv, bool help)
 		return EXIT_SUCCESS;
 	}
 	if (argc - 1 < command->min_args || argc - 1 > command->max_args)
-		return usage(argc - 1 < command->min_args ? "Too few arguments for %s." :
-							    "Too many arguments for %s.",
+		return usage(argc - 1 < command->min_args ? "Too few arguments for %s."
+							  : "Too many arguments for %s.",
 			     command->name);
 	if (ctl->given & ~command->options)
 		return usage("An option given is not one of %s.", command->name);
