@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon under test, on the simulated host, and the VMMs that it is told of."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import varlink
+
+DAEMON = os.path.abspath(os.environ.get("EAGERSPLITD", "./eagersplitd"))
+CTL = os.path.abspath(os.environ.get("EAGERSPLITCTL", "./eagersplitctl"))
+
+# Splits at once: no budget, and TLBIs that take no time.
+FAST = {"TlbiRate": 0, "Memory": "1G", "TlbiUSec": 0}
+# Never comes to an end while a test lasts: an hour's work for each burst.
+STUCK = {"TlbiRate": 1, "TlbiBurst": 1, "Memory": "8G", "TlbiUSec": 0}
+
+SECTIONS = {
+    "TlbiRate": "Budget",
+    "TlbiBurst": "Budget",
+    "VmTlbiRate": "Budget",
+    "Backend": "Split",
+    "Bbm": "Split",
+    "Memory": "Sim",
+    "BlockSize": "Sim",
+    "TlbiUSec": "Sim",
+    "BbmLevel": "Sim",
+}
+
+
+def configuration(**settings):
+    sections = {}
+    for name, value in ({"Backend": "sim"} | settings).items():
+        sections.setdefault(SECTIONS[name], []).append(f"{name}={value}\n")
+    return "".join(f"[{name}]\n{''.join(lines)}" for name, lines in sections.items())
+
+
+class Vmm:
+    """A process that does nothing until it is told to end: what sim takes for a VMM."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.exit()
+
+    def exit(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+
+class NotifySocket:
+    """The service manager's end of sd_notify()."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+
+    def receive(self):
+        """The next message: a dictionary of its assignments."""
+        text = self.socket.recv(65536).decode()
+        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+    def wait_for(self, name, value):
+        """Reads messages until one says that."""
+        while True:
+            message = self.receive()
+            if message.get(name) == value:
+                return message
+
+
+class Daemon:
+    """
+    Starts eagersplitd in a folder of its own and waits until it is ready. Leaving the
+    context stops it, and fails if it does not exit with success.
+    """
+
+    def __init__(self, arguments=(), environment=None, pass_fds=(), preexec_fn=None, **settings):
+        self.folder = tempfile.mkdtemp(prefix="eagersplitd-test-")
+        self.config = self.path("eagersplitd.conf")
+        self.socket_path = self.path("control.sock")
+        self.configure(**settings)
+        self.notify = NotifySocket(self.path("notify.sock"))
+        self.log_file = open(self.path("log"), "wb")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "WATCHDOG_"))}
+        env["NOTIFY_SOCKET"] = self.notify.path
+        env.update(environment or {})
+        command = [DAEMON, f"--config={self.config}", f"--socket={self.socket_path}", *arguments]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=self.log_file, env=env,
+            pass_fds=pass_fds, preexec_fn=preexec_fn)
+
+    def __enter__(self):
+        try:
+            self.notify.wait_for("READY", "1")
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def __exit__(self, kind, *exc):
+        try:
+            if self.process.poll() is None:
+                self.process.terminate()
+            status = self.process.wait()
+            log = self.log()
+        finally:
+            self._clean_up()
+        if kind:
+            print("".join(f"# log: {line}\n" for line in log.splitlines()), end="")
+        elif status != 0:
+            raise AssertionError(f"eagersplitd ended with status {status}:\n{log}")
+
+    def _clean_up(self):
+        self.process.kill()
+        self.process.wait()
+        self.log_file.close()
+        self.notify.socket.close()
+        shutil.rmtree(self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def configure(self, **settings):
+        self.write_config(configuration(**settings))
+
+    def write_config(self, text):
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def log(self):
+        with open(self.path("log"), encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def client(self):
+        return varlink.Client(self.socket_path)
+
+    def call(self, method, **parameters):
+        """One call on a connection of its own."""
+        with self.client() as client:
+            return client.call(method, **parameters)
+
+    def error(self, method, **parameters):
+        """The name and the parameters of the error that a call gets."""
+        try:
+            answer = self.call(method, **parameters)
+        except varlink.Error as error:
+            return error.name.removeprefix(varlink.INTERFACE + "."), error.parameters
+        raise AssertionError(f"{method} was not refused: {answer}")
+
+    def register(self, vmm, name):
+        return self.call("Register", pid=vmm.pid, name=name)["vm"]
+
+    def migrate(self, name, state, **parameters):
+        return self.call("SetMigrationState", vm=name, migration=state, **parameters)["vm"]
+
+    def wait_for(self, name, condition):
+        """What the VM is when condition(vm) is true for the first time."""
+        with self.client() as client:
+            for vm in client.watch(name):
+                if condition(vm):
+                    return vm
+        raise AssertionError("the watch has ended")
+
+    def wait_for_stage(self, name, stage):
+        return self.wait_for(name, lambda vm: vm["stage"] == stage)
+
+    def ctl(self, *arguments, **options):
+        """Runs eagersplitctl; gives its status, stdout and stderr."""
+        r = subprocess.run([CTL, f"--socket={self.socket_path}", *arguments],
+                           capture_output=True, text=True, check=False, **options)
+        return r.returncode, r.stdout, r.stderr
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM):
+        """Asks it to stop, and waits; gives its exit status."""
+        self.signal(number)
+        return self.process.wait()

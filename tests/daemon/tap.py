@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tests that print TAP: functions marked with @test, run in the order they are written."""
+
+import signal
+import sys
+import traceback
+
+# A test that gets stuck fails, late enough for the slowest machine.
+STUCK_SECONDS = 300
+
+_tests = []
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; its text says why."""
+
+
+def test(function):
+    _tests.append(function)
+    return function
+
+
+def _stuck(signum, frame):
+    raise TimeoutError(f"nothing happened for {STUCK_SECONDS} s")
+
+
+def _run(number, function):
+    name = (function.__doc__ or function.__name__).strip().splitlines()[0].rstrip(".")
+    signal.alarm(STUCK_SECONDS)
+    try:
+        function()
+    except Skip as skip:
+        print(f"ok {number} - {name} # SKIP {skip}", flush=True)
+        return True
+    except Exception:
+        for line in traceback.format_exc().splitlines():
+            print(f"# {line}")
+        print(f"not ok {number} - {name}", flush=True)
+        return False
+    finally:
+        signal.alarm(0)
+    print(f"ok {number} - {name}", flush=True)
+    return True
+
+
+def main():
+    """Runs the tests, or those whose function names are given as arguments."""
+    signal.signal(signal.SIGALRM, _stuck)
+    chosen = [t for t in _tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
+    print(f"1..{len(chosen)}", flush=True)
+    results = [_run(n, t) for n, t in enumerate(chosen, 1)]
+    sys.exit(0 if all(results) else 1)
+
+
+def equal(got, expected, what=""):
+    if got != expected:
+        raise AssertionError(f"{what}: got {got!r}, expected {expected!r}")
+
+
+def true(condition, what):
+    if not condition:
+        raise AssertionError(what)

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+The budget as VMs share it. Time comes in only as an upper bound: what is measured is
+never less than what the daemon had, so a slow machine cannot make these fail.
+"""
+
+import time
+
+from harness import Daemon, Vmm
+from tap import equal, main, test, true
+
+
+def tlbis(daemon):
+    return {vm["vm"]: vm["tlbis"] for vm in daemon.call("ListVms")["vms"]}
+
+
+@test
+def host_rate():
+    """Never more than rate * time + burst TLBIs, for three rates"""
+    for rate, burst in (50, 1), (400, 16), (3000, 100):
+        with Daemon(TlbiRate=rate, TlbiBurst=burst, Memory="64G", TlbiUSec=0) as daemon, \
+                Vmm() as vmm, daemon.client() as client:
+            daemon.register(vmm, "guest")
+            watch = client.watch("guest")
+            next(watch)
+            start = time.monotonic()
+            daemon.migrate("guest", "scheduled")
+            last = 0
+            while last < 3 * burst + 20:
+                last = next(watch)["tlbis"]
+                allowed = rate * (time.monotonic() - start) + burst
+                true(last <= allowed, f"rate {rate}: {last} TLBIs, {allowed:.1f} allowed")
+            equal(daemon.call("GetHost")["host"]["tlbisTotal"] >= last, True, "host's count")
+
+
+@test
+def even_shares():
+    """Two VMs, and then three, share the budget evenly, whenever they came"""
+    burst = 8
+    with Daemon(TlbiRate=1000, TlbiBurst=burst, Memory="64G", TlbiUSec=0) as daemon, \
+            Vmm() as a, Vmm() as b, Vmm() as c:
+        for vmm, name in (a, "a"), (b, "b"), (c, "c"):
+            daemon.register(vmm, name)
+        daemon.migrate("a", "scheduled")
+        daemon.wait_for("a", lambda vm: vm["tlbis"] >= 100)
+        for late in "b", "c":
+            daemon.migrate(late, "scheduled")
+            before = tlbis(daemon)
+            daemon.wait_for(late, lambda vm, n=before[late]: vm["tlbis"] >= n + 300)
+            after = tlbis(daemon)
+            used = {n: after[n] - before[n] for n in after if after[n] > 0}
+            # A call in flight on each side, and the count read between two of them.
+            slack = 4 * burst
+            true(max(used.values()) - min(used.values()) <= slack, f"shares {used}")
+
+
+@test
+def ceiling():
+    """What a VM with a ceiling may not use, the other gets"""
+    with Daemon(TlbiRate=2000, TlbiBurst=16, Memory="64G", TlbiUSec=0) as daemon, \
+            Vmm() as a, Vmm() as b:
+        daemon.register(a, "slow")
+        daemon.register(b, "fast")
+        start = time.monotonic()
+        daemon.migrate("slow", "scheduled", tlbiRate=20)
+        daemon.migrate("fast", "scheduled")
+        daemon.wait_for("fast", lambda vm: vm["tlbis"] >= 1000)
+        used = tlbis(daemon)
+        allowed = 20 * (time.monotonic() - start) + 16
+        true(0 < used["slow"] <= allowed, f"{used['slow']} TLBIs, {allowed:.1f} allowed")
+
+
+@test
+def ceiling_of_all():
+    """VmTlbiRate is a ceiling for each VM"""
+    with Daemon(TlbiRate=0, VmTlbiRate=30, TlbiBurst=4, Memory="64G", TlbiUSec=0) as daemon, \
+            Vmm() as a, Vmm() as b:
+        start = time.monotonic()
+        for vmm, name in (a, "a"), (b, "b"):
+            daemon.register(vmm, name)
+            daemon.migrate(name, "scheduled")
+        daemon.wait_for("a", lambda vm: vm["tlbis"] >= 20)
+        used = tlbis(daemon)
+        allowed = 30 * (time.monotonic() - start) + 4
+        for name, n in used.items():
+            true(n <= allowed, f"{name}: {n} TLBIs, {allowed:.1f} allowed")
+
+
+@test
+def rest_goes_to_the_other():
+    """When one VM is done, or its VMM is gone, the other goes on alone to its end"""
+    with Daemon(TlbiRate=4000, TlbiBurst=16, Memory="2G", TlbiUSec=0) as daemon, \
+            Vmm() as a, Vmm() as b, Vmm() as c:
+        for vmm, name in (a, "a"), (b, "b"), (c, "c"):
+            daemon.register(vmm, name)
+            daemon.migrate(name, "scheduled")
+        daemon.wait_for("b", lambda vm: vm["tlbis"] >= 50)
+        b.kill()
+        equal(daemon.wait_for_stage("a", "split")["blocks"], 0)
+        equal(daemon.wait_for_stage("c", "split")["blocks"], 0)
+
+
+@test
+def all_is_spent_on_blocks():
+    """The host's TLBIs are the sum of those of the VMs, and one a block"""
+    with Daemon(TlbiRate=0, Memory="3G", TlbiUSec=0) as daemon, Vmm() as a, Vmm() as b:
+        for vmm, name in (a, "a"), (b, "b"):
+            daemon.register(vmm, name)
+            daemon.migrate(name, "scheduled")
+        for name in "a", "b":
+            daemon.wait_for_stage(name, "split")
+        host = daemon.call("GetHost")["host"]
+        equal(tlbis(daemon), {"a": 1536, "b": 1536})
+        equal((host["tlbisTotal"], host["blocksTotal"]), (3072, 3072))
+
+
+if __name__ == "__main__":
+    main()

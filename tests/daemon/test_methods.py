@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The methods of org.eagersplit.Manager, one by one."""
+
+import os
+
+from harness import FAST, STUCK, Daemon, Vmm
+from tap import equal, main, test, true
+from varlink import INTERFACE, Error
+
+GIB = 1 << 30
+
+
+@test
+def get_host():
+    """GetHost tells of the host and its budget"""
+    with Daemon(TlbiRate=123, TlbiBurst=7) as daemon:
+        host = daemon.call("GetHost")["host"]
+        true(host.pop("version"), "a version")
+        equal(host, {"backend": "sim", "supported": True, "bbmLevel": 0, "throttled": True,
+                     "tlbiRate": 123, "tlbiBurst": 7, "tlbisTotal": 0, "blocksTotal": 0})
+
+
+@test
+def get_host_bbm():
+    """GetHost tells that FEAT_BBM level 2 needs no throttling, unless it is off"""
+    with Daemon(BbmLevel=2) as daemon:
+        host = daemon.call("GetHost")["host"]
+        equal((host["bbmLevel"], host["throttled"]), (2, False))
+    with Daemon(BbmLevel=2, Bbm="off") as daemon:
+        host = daemon.call("GetHost")["host"]
+        equal((host["bbmLevel"], host["throttled"]), (0, True))
+
+
+@test
+def register():
+    """Register answers with the surveyed VM, which ListVms and GetVm then know"""
+    with Daemon(Memory="4G", BlockSize="2M") as daemon, Vmm() as vmm:
+        equal(daemon.call("ListVms"), {"vms": []})
+        vm = daemon.register(vmm, "guest")
+        equal(vm, {"vm": "guest", "pid": vmm.pid, "migration": "none", "stage": "whole",
+                   "bytes": 4 * GIB, "blocks": 2048, "blockBytes": 4 * GIB, "blocksSplit": 0,
+                   "tlbis": 0, "late": False})
+        equal(daemon.call("ListVms"), {"vms": [vm]})
+        full = daemon.call("GetVm", vm="guest")["vm"]
+        memslots = full.pop("memslots")
+        equal(full, vm)
+        equal(sum(slot["bytes"] for slot in memslots), 4 * GIB)
+        equal(sum(slot["blocks"] for slot in memslots), 2048)
+        equal(sum(slot["blockBytes"] for slot in memslots), 4 * GIB)
+        for slot in memslots:
+            equal(sorted(slot), ["blockBytes", "blocks", "bytes", "dirtyLogging", "gpa", "slot"])
+        equal(daemon.call("Unregister", vm="guest"), {})
+        equal(daemon.call("ListVms"), {"vms": []})
+
+
+@test
+def register_without_name():
+    """A VM registered without a name is called after its process"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        name = daemon.call("Register", pid=vmm.pid)["vm"]["vm"]
+        true(name.startswith(f"{vmm.pid}."), name)
+        daemon.call("Unregister", vm=name)
+        name = daemon.call("Register", pid=vmm.pid, name=None)["vm"]["vm"]
+        true(name.startswith(f"{vmm.pid}."), name)
+
+
+@test
+def register_order():
+    """ListVms gives the VMs in the order in which they were registered"""
+    with Daemon(**FAST) as daemon, Vmm() as a, Vmm() as b, Vmm() as c:
+        for vmm, name in (b, "zebra"), (a, "ant"), (c, "mule"):
+            daemon.register(vmm, name)
+        daemon.call("Unregister", vm="ant")
+        daemon.register(a, "ant")
+        equal([vm["vm"] for vm in daemon.call("ListVms")["vms"]], ["zebra", "mule", "ant"])
+
+
+@test
+def register_errors():
+    """Register refuses what is no process, or registered already, and bad names"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        gone = Vmm()
+        gone.kill()
+        equal(daemon.error("Register", pid=gone.pid, name="x"), ("NoSuchProcess", {"pid": gone.pid}))
+        daemon.register(vmm, "guest")
+        equal(daemon.error("Register", pid=other.pid, name="guest"), ("VmExists", {"vm": "guest"}))
+        equal(daemon.error("Register", pid=vmm.pid, name="second"), ("VmExists", {"vm": "guest"}))
+        equal(daemon.error("Register", pid=vmm.pid), ("VmExists", {"vm": "guest"}))
+        for name in "", "a b", "new\nline", "x" * 200, "\x1b[31m", "caf\xe9":
+            equal(daemon.error("Register", pid=other.pid, name=name),
+                  ("org.varlink.service.InvalidParameter", {"parameter": "name"}), repr(name))
+        for pid in 0, -1, 1 << 31, 1 << 62:
+            equal(daemon.error("Register", pid=pid, name="x"),
+                  ("org.varlink.service.InvalidParameter", {"parameter": "pid"}), pid)
+        equal(len(daemon.call("ListVms")["vms"]), 1)
+
+
+@test
+def no_such_vm():
+    """Methods on a VM that is not there say so"""
+    with Daemon(**FAST) as daemon:
+        expected = ("NoSuchVm", {"vm": "nobody"})
+        equal(daemon.error("GetVm", vm="nobody"), expected)
+        equal(daemon.error("Unregister", vm="nobody"), expected)
+        equal(daemon.error("SetMigrationState", vm="nobody", migration="scheduled"), expected)
+        equal(daemon.error("Watch", vm="nobody", more=True), expected)
+
+
+@test
+def prepare():
+    """Scheduling a migration splits all blocks, for a TLBI each"""
+    with Daemon(TlbiRate=0, Memory="4G", TlbiUSec=0) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        equal(daemon.migrate("guest", "scheduled")["migration"], "scheduled")
+        vm = daemon.wait_for_stage("guest", "split")
+        equal((vm["blocks"], vm["blockBytes"], vm["blocksSplit"], vm["tlbis"]), (0, 0, 2048, 2048))
+        true("etaUSec" not in vm or vm["etaUSec"] == 0, "no time left")
+        host = daemon.call("GetHost")["host"]
+        equal((host["blocksTotal"], host["tlbisTotal"]), (2048, 2048))
+        slots = daemon.call("GetVm", vm="guest")["vm"]["memslots"]
+        equal(sum(slot["blocks"] for slot in slots), 0)
+
+
+@test
+def prepare_bbm():
+    """With FEAT_BBM level 2 splitting costs no TLBI a block"""
+    with Daemon(TlbiRate=1, TlbiBurst=1, Memory="4G", TlbiUSec=0, BbmLevel=2) as daemon, \
+            Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        vm = daemon.wait_for_stage("guest", "split")
+        equal((vm["blocks"], vm["blocksSplit"]), (0, 2048))
+
+
+@test
+def deadline():
+    """A deadline is given back as it was, and the VM is late if the budget is too small"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        far = (1 << 63) - 1
+        vm = daemon.migrate("guest", "scheduled", deadlineUSec=far)
+        equal((vm["deadlineUSec"], vm["late"]), (far, False))
+        vm = daemon.migrate("guest", "scheduled", deadlineUSec=1)
+        equal((vm["deadlineUSec"], vm["late"]), (1, True))
+        equal(daemon.migrate("guest", "scheduled")["deadlineUSec"], 1)
+
+
+@test
+def introspection():
+    """org.varlink.service describes the service by the file of the sources"""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon",
+                          f"{INTERFACE}.varlink")
+    with Daemon(**FAST) as daemon:
+        info = daemon.call("org.varlink.service.GetInfo")
+        equal(info["interfaces"], [INTERFACE, "org.varlink.service"])
+        equal(sorted(info), ["interfaces", "product", "url", "vendor", "version"])
+        description = daemon.call("org.varlink.service.GetInterfaceDescription", interface=INTERFACE)
+        with open(source, encoding="utf-8") as f:
+            equal(description, {"description": f.read()})
+        own = daemon.call("org.varlink.service.GetInterfaceDescription",
+                          interface="org.varlink.service")["description"]
+        true("interface org.varlink.service\n" in own, own)
+
+
+@test
+def pipelined():
+    """Calls sent all at once are answered in order, also those that take longer"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, daemon.client() as client:
+        client.send("Register", pid=vmm.pid, name="guest")
+        client.send("GetVm", vm="guest")
+        client.send("GetVm", vm="nobody")
+        client.send("SetMigrationState", oneway=True, vm="guest", migration="scheduled")
+        client.send("GetHost")
+        client.send("Unregister", vm="guest")
+        client.send("ListVms")
+        equal(client.reply()[0]["vm"]["vm"], "guest")
+        true("memslots" in client.reply()[0]["vm"], "GetVm")
+        try:
+            client.reply()
+            raise AssertionError("GetVm of nobody")
+        except Error as error:
+            equal(error.name, f"{INTERFACE}.NoSuchVm")
+        true("host" in client.reply()[0], "GetHost")
+        equal(client.reply()[0], {})
+        equal(client.reply()[0], {"vms": []})
+
+
+if __name__ == "__main__":
+    main()

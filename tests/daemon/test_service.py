@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the service manager sees: sd_notify(), the watchdog, a socket that is passed."""
+
+import os
+import signal
+import socket
+import subprocess
+
+from harness import CTL, DAEMON, FAST, STUCK, Daemon, NotifySocket, Vmm
+from tap import equal, main, test, true
+from varlink import Client
+
+
+@test
+def ready_and_stopping():
+    """READY=1 comes once the socket answers, STOPPING=1 when it is told to stop"""
+    with Daemon(**FAST) as daemon:
+        true("host" in daemon.call("GetHost"), "it answers")
+        daemon.signal(signal.SIGTERM)
+        daemon.notify.wait_for("STOPPING", "1")
+        equal(daemon.process.wait(), 0)
+
+
+@test
+def reloading():
+    """SIGHUP gives RELOADING=1 with the time, and READY=1 when it is done"""
+    with Daemon(**FAST) as daemon:
+        for _ in range(3):
+            daemon.signal(signal.SIGHUP)
+            message = daemon.notify.wait_for("RELOADING", "1")
+            true(int(message["MONOTONIC_USEC"]) > 0, message)
+            daemon.notify.wait_for("READY", "1")
+
+
+@test
+def watchdog():
+    """WATCHDOG=1 comes again and again, also while a VM is being split"""
+    for settings in FAST, STUCK, {"TlbiRate": 0, "Memory": "64G", "TlbiUSec": 1000}:
+        with Daemon(environment={"WATCHDOG_USEC": "200000"}, **settings) as daemon, Vmm() as vmm:
+            daemon.register(vmm, "guest")
+            daemon.migrate("guest", "scheduled")
+            for _ in range(3):
+                daemon.notify.wait_for("WATCHDOG", "1")
+
+
+@test
+def no_watchdog():
+    """Without WATCHDOG_USEC, or with another process meant, there are none"""
+    with Daemon(environment={"WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}, **FAST) as daemon:
+        daemon.signal(signal.SIGHUP)
+        while True:
+            message = daemon.notify.receive()
+            true("WATCHDOG" not in message, message)
+            if message.get("READY"):
+                break
+
+
+def run_with_socket(daemon, listener, *arguments):
+    """Starts a second daemon, as systemd does: the socket is fd 3, LISTEN_PID its own."""
+    notify = NotifySocket(daemon.path("notify2.sock"))
+
+    def child():
+        os.dup2(listener.fileno(), 3)
+        os.set_inheritable(3, True)
+        os.environ["LISTEN_PID"] = str(os.getpid())
+        os.execve(DAEMON, [DAEMON, f"--config={daemon.config}", *arguments], os.environ)
+
+    pid = os.fork()
+    if pid == 0:
+        os.environ["LISTEN_FDS"] = "1"
+        os.environ["NOTIFY_SOCKET"] = notify.path
+        try:
+            child()
+        finally:
+            os._exit(127)
+    return pid, notify
+
+
+@test
+def activation():
+    """A listening socket that is passed is used; calls made before the start are answered"""
+    with Daemon(**FAST) as daemon:
+        path = daemon.path("passed.sock")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(path)
+            listener.listen(16)
+            with Client(path) as early:
+                early.send("GetHost")
+                pid, notify = run_with_socket(daemon, listener)
+                try:
+                    notify.wait_for("READY", "1")
+                    true("host" in early.reply()[0], "the call that started it")
+                    r = subprocess.run([CTL, f"--socket={path}", "list"], capture_output=True, check=False)
+                    equal(r.returncode, 0)
+                finally:
+                    os.kill(pid, signal.SIGTERM)
+                    _, status = os.waitpid(pid, 0)
+                    notify.socket.close()
+                equal(status, 0)
+            # It is the service manager's: the next start listens on it again.
+            true(os.path.exists(path), "the socket is still there")
+            with Client(path):
+                pass
+
+
+@test
+def activation_survives_restart():
+    """After a restart with the same socket, a client that waited is served by the second"""
+    with Daemon(**FAST) as daemon:
+        path = daemon.path("passed.sock")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(path)
+            listener.listen(16)
+            for _ in range(2):
+                with Client(path) as client:
+                    client.send("ListVms")
+                    pid, notify = run_with_socket(daemon, listener)
+                    equal(client.reply()[0], {"vms": []})
+                    os.kill(pid, signal.SIGTERM)
+                    equal(os.waitpid(pid, 0)[1], 0)
+                    notify.socket.close()
+                    os.unlink(notify.path)
+
+
+@test
+def bad_command_line():
+    """Options that make no sense are refused; --version and --help are answered"""
+    for arguments in ["--nonsense"], ["extra"], ["--backend=magic"], ["--config"]:
+        r = subprocess.run([DAEMON, *arguments], capture_output=True, text=True, check=False)
+        true(r.returncode != 0 and r.stderr, arguments)
+    for arguments in ["--version"], ["--help"]:
+        r = subprocess.run([DAEMON, *arguments], capture_output=True, text=True, check=False)
+        equal((r.returncode, r.stderr), (0, ""), arguments)
+        true("eagersplitd" in r.stdout, r.stdout)
+
+
+@test
+def backend_option():
+    """--backend overrides the configuration"""
+    with Daemon(arguments=["--backend=sim"], Backend="kvm") as daemon:
+        equal(daemon.call("GetHost")["host"]["backend"], "sim")
+
+
+@test
+def kvm_without_the_ioctls():
+    """On a host that cannot split, the daemon runs, says why, and refuses VMs"""
+    with Daemon(Backend="kvm") as daemon, Vmm() as vmm:
+        host = daemon.call("GetHost")["host"]
+        equal(host["backend"], "kvm")
+        if host["supported"]:
+            return
+        error, parameters = daemon.error("Register", pid=vmm.pid, name="guest")
+        equal(error, "Unsupported")
+        true(parameters["reason"], "a reason")
+        status, out, err = daemon.ctl("register", str(vmm.pid))
+        equal((status, out), (1, ""))
+        true("eager-split patches" in err and "Backend=sim" in err, err)
+        status, out, err = daemon.ctl("host")
+        equal(status, 0)
+        true("lacks" in out, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stopping the daemon at any moment: it exits with success, and the VMMs live on."""
+
+import signal
+
+from harness import FAST, STUCK, Daemon, Vmm
+from tap import equal, main, test, true
+
+BUSY = {"TlbiRate": 0, "Memory": "64G", "TlbiUSec": 1000}
+
+
+def stop_at(settings, states, number=signal.SIGTERM):
+    with Daemon(**settings) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        for state in states:
+            daemon.migrate("guest", state)
+        equal(daemon.stop(number), 0, f"exit status after {states}")
+        true(vmm.process.poll() is None, "the VMM lives")
+
+
+@test
+def idle():
+    """With nothing to do, by SIGTERM and by SIGINT"""
+    for number in signal.SIGTERM, signal.SIGINT:
+        with Daemon(**FAST) as daemon:
+            equal(daemon.stop(number), 0)
+
+
+@test
+def each_state():
+    """In each state of a migration, with splitting fast, waiting for budget, or in a long call"""
+    for settings in FAST, STUCK, BUSY:
+        for states in [], ["scheduled"], ["active"], ["scheduled", "cancelled"], ["scheduled", "completed"]:
+            stop_at(settings, states)
+
+
+@test
+def after_progress():
+    """After so many blocks, for a few values of so many"""
+    for blocks in 1, 2, 10, 50:
+        with Daemon(TlbiRate=500, TlbiBurst=4, Memory="64G", TlbiUSec=20) as daemon, Vmm() as vmm:
+            daemon.register(vmm, "guest")
+            daemon.migrate("guest", "scheduled")
+            daemon.wait_for("guest", lambda vm, n=blocks: vm["blocksSplit"] >= n)
+            equal(daemon.stop(), 0)
+
+
+@test
+def with_clients():
+    """Clients with a watch, an unread answer or half a message are closed"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm, daemon.client() as watcher, \
+            daemon.client() as unread, daemon.client() as half:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        watch = watcher.watch("guest")
+        next(watch)
+        for _ in range(1000):
+            unread.send("ListVms")
+        half.send_raw(b'{"method":')
+        equal(daemon.stop(), 0)
+        while watcher.receive() is not None:
+            pass
+        equal(half.receive(), None)
+
+
+@test
+def during_register():
+    """While VMs are being registered"""
+    for n in range(5):
+        with Daemon(**FAST) as daemon:
+            vmms = [Vmm() for _ in range(8)]
+            with daemon.client() as client:
+                for i, vmm in enumerate(vmms):
+                    client.send("Register", pid=vmm.pid, name=f"vm{i}")
+                for _ in range(n):
+                    client.reply()
+                equal(daemon.stop(), 0)
+            for vmm in vmms:
+                true(vmm.process.poll() is None, "the VMM lives")
+                vmm.kill()
+
+
+@test
+def twice():
+    """A second signal while it stops changes nothing"""
+    with Daemon(**BUSY) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.signal(signal.SIGTERM)
+        if daemon.process.poll() is None:
+            daemon.signal(signal.SIGTERM)
+        equal(daemon.process.wait(), 0)
+
+
+@test
+def many_vms():
+    """With many VMs in the middle of being split"""
+    with Daemon(**BUSY) as daemon:
+        vmms = [Vmm() for _ in range(30)]
+        for i, vmm in enumerate(vmms):
+            daemon.register(vmm, f"vm{i}")
+            daemon.migrate(f"vm{i}", "scheduled")
+        equal(daemon.stop(), 0)
+        for vmm in vmms:
+            true(vmm.process.poll() is None, "the VMM lives")
+            vmm.kill()
+
+
+if __name__ == "__main__":
+    main()
