@@ -32,18 +32,6 @@ struct backend_host {
 	int bbm_level;
 };
 
-/**
- * struct survey - a VM's memslots, in order of guest physical address
- * @held: faults map pages, not blocks
- */
-struct survey {
-	bool held;
-	size_t n_slots;
-	struct memslot *slots;
-};
-
-void survey_done(struct survey *survey);
-
 enum {
 	BACKEND_SPLIT = 1 << 0,
 	BACKEND_HOLD = 1 << 1,
@@ -91,7 +79,7 @@ struct backend_ops {
 	 * survey() and split(): -EINTR: a signal; -ENOMEM: no memory for page
 	 * tables (or for the survey); -EIO, -ENXIO: the VM is gone.
 	 */
-	int (*survey)(struct backend_vm *vm, struct survey *ret);
+	int (*survey)(struct backend_vm *vm, struct survey *ret);	/* @ret is empty */
 	int (*split)(struct backend_vm *vm, struct split_call *call);
 };
 

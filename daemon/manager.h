@@ -36,11 +36,6 @@ struct host_info {
 	uint64_t blocks_total;
 };
 
-enum vm_change {
-	VM_CHANGE_STATE,	/* the migration or the stage */
-	VM_CHANGE_PROGRESS,	/* a call has ended: counts, ETA, memslots */
-};
-
 /*
  * Called from the event loop, and from manager_set_migration() before it
  * returns; may call back into the manager except to register or unregister.

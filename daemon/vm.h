@@ -9,7 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
+
+#include <systemd/sd-event.h>
+
+#include "util.h"
 
 /* What orchestration told of the VM's migration. */
 enum vm_migration {
@@ -32,10 +37,17 @@ enum vm_stage {
 	VM_STAGE_MAX_,
 };
 
+/* What of a VM has changed. */
+enum vm_change {
+	VM_CHANGE_STATE,	/* the migration or the stage */
+	VM_CHANGE_PROGRESS,	/* a call has ended: counts, ETA, memslots */
+};
+
 /* The longest name that a VM may be given, in bytes, without the NUL. */
 #define VM_NAME_MAX 128
 
-struct vm;
+struct backend_vm;
+struct work;
 
 /**
  * struct memslot - a memslot as the last survey saw it
@@ -88,6 +100,86 @@ struct vm_info {
 	const struct memslot *memslots;
 	size_t n_memslots;
 };
+
+/**
+ * struct survey - a VM's memslots, in order of guest physical address
+ * @held: faults map pages, not blocks
+ */
+struct survey {
+	bool held;
+	size_t n_slots;
+	struct memslot *slots;
+};
+
+/* Frees what @survey holds and empties it. */
+void survey_done(struct survey *survey);
+
+/**
+ * struct vm - a VM
+ * @pidfd: the VMM's process, owned
+ * @watch: of @pidfd; fires when the VMM is gone
+ * @host_vm: the backend's handle, owned; NULL: not open
+ * @work: what the splitter does about it, owned by the splitter
+ * @survey: the last one, less what was split since
+ * @surveyed: there has been one
+ * @deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
+ * @tlbi_rate: a ceiling asked for with the migration, 0: none
+ * @blocks_split: since it was registered
+ * @tlbis: spent on it since it was registered
+ * @owner: whoever created it
+ * @gone: see vm_watch()
+ */
+struct vm {
+	char *name;
+	pid_t pid;
+	int pidfd;
+	sd_event_source *watch;
+	struct backend_vm *host_vm;
+	struct work *work;
+	enum vm_migration migration;
+	enum vm_stage stage;
+	char *error;
+	struct survey survey;
+	bool surveyed;
+	uint64_t deadline_usec;
+	uint64_t tlbi_rate;
+	uint64_t blocks_split;
+	uint64_t tlbis;
+	void *owner;
+	void (*gone)(struct vm *vm);
+	TAILQ_ENTRY(vm) link;
+};
+
+/* Creates a VM of process @pid. Takes @pidfd, also on error. 0 or -ENOMEM. */
+int vm_new(struct vm **ret, pid_t pid, int pidfd, void *owner);
+
+/* Frees @vm, whose work has been freed. Returns NULL. */
+struct vm *vm_free(struct vm *vm);
+DEFINE_CLEANUP(struct vm *, vm_free);
+
+/*
+ * Has @gone called from the loop when the VMM's process is gone, even if it
+ * has gone already. 0 or a negative errno.
+ */
+int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm));
+
+/* Closes the host's handle, if open: nothing of the VM is kept alive by us. */
+void vm_close(struct vm *vm);
+
+/* Blocks left to split, as far as known. */
+uint64_t vm_count_blocks(const struct vm *vm);
+
+/* Takes what is in @survey, and empties that. */
+void vm_take_survey(struct vm *vm, struct survey *survey);
+
+/* Takes note that @blocks were split in the memslot at index @slot. */
+void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks);
+
+/* Sets the stage, and the error, a copy of which is kept; NULL: none. */
+void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error);
+
+/* 1 to VM_NAME_MAX of A-Z a-z 0-9 . _ : @ + -, the first no sign. */
+bool vm_name_is_valid(const char *name);
 
 /* Fills @info. Its pointers are borrowed: valid until the loop runs again. */
 void vm_get_info(const struct vm *vm, struct vm_info *info);

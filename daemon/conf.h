@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration file and its drop-ins, eagersplitd.conf(5). */
+#ifndef EAGERSPLITD_CONF_H
+#define EAGERSPLITD_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util.h"
+
+enum config_backend {
+	CONFIG_BACKEND_KVM,
+	CONFIG_BACKEND_SIM,
+};
+
+enum config_bbm {
+	CONFIG_BBM_AUTO,
+	CONFIG_BBM_OFF,
+};
+
+/**
+ * struct config - what the files say
+ * @path: the file it was read from
+ * @required: it is an error if that file is missing
+ * @tlbi_rate: TLBIs a second for the host, 0: no limit
+ * @tlbi_burst: the most at once after a pause
+ * @vm_tlbi_rate: ceiling for each VM, 0: none
+ * @backend: Backend=, or what overrides it
+ * @backend_override: enum config_backend from the command line, -1: none
+ * @bbm: Bbm=
+ * @sim_memory: bytes of each simulated VM
+ * @sim_block_size: bytes of its blocks
+ * @sim_tlbi_usec: how long a broadcast TLBI takes there
+ * @sim_bbm_level: FEAT_BBM level of the simulated CPUs, 0 or 2
+ */
+struct config {
+	char *path;
+	bool required;
+	uint64_t tlbi_rate;
+	uint64_t tlbi_burst;
+	uint64_t vm_tlbi_rate;
+	enum config_backend backend;
+	int backend_override;
+	enum config_bbm bbm;
+	uint64_t sim_memory;
+	uint64_t sim_block_size;
+	uint64_t sim_tlbi_usec;
+	int sim_bbm_level;
+};
+
+/*
+ * Reads @path, then the files *.conf in the folder @path.d in order of their
+ * names; what is not set has its default. Unknown settings are warned about.
+ * Negative errno: @ret_error is a message, with file and line where there is
+ * one, that the caller frees (NULL: out of memory).
+ */
+int config_load(struct config **ret, const char *path, bool required, char **ret_error);
+
+/* Returns NULL. */
+struct config *config_free(struct config *config);
+DEFINE_CLEANUP(struct config *, config_free);
+
+/* A Backend= value, or -EINVAL. */
+int config_backend_from_string(const char *s);
+
+#endif /* EAGERSPLITD_CONF_H */

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The folder /proc/PID/fd would name the file behind each descriptor, but it
+ * is closed to other users even with CAP_SYS_PTRACE. /proc/PID/fdinfo is open
+ * to it and lists the same numbers. What is behind one is seen after it has
+ * been duplicated, in our own /proc/self/fd, which leaves no room for races: a
+ * process that took over the pid fails the duplication, and what the number
+ * stood for before does not matter.
+ */
+#include "kvm-fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/pidfd.h>
+
+#include "parse.h"
+#include "util.h"
+
+#define KVM_VM_LINK "anon_inode:kvm-vm"
+
+/*
+ * Whether the fdinfo file @name in @dir could be that of a VM: on the mount of
+ * anonymous inodes, and with no line beyond those that every file has. It keeps
+ * from duplicating what is none of our business; where in doubt it is true.
+ */
+static bool fdinfo_is_plausible(int dir, const char *name, int anon_mount)
+{
+	_cleanup_close_ int fd = -1;
+	char line[128];
+	bool yes = true;
+	int mount;
+	FILE *f;
+
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	f = fdopen(fd, "r");
+	if (!f)
+		return true;
+	take_fd(&fd);
+	while (yes && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "mnt_id: %d", &mount) == 1)
+			yes = anon_mount < 0 || mount == anon_mount;
+		else
+			yes = strncmp(line, "pos:", 4) == 0 || strncmp(line, "flags:", 6) == 0 ||
+			      strncmp(line, "ino:", 4) == 0;
+	}
+	fclose(f);
+	return yes;
+}
+
+/* The mount that anonymous inodes are on, seen at one of our own; -1: not known. */
+static int anon_mount_id(void)
+{
+	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC);
+	char path[64], line[128];
+	int mount = -1;
+	FILE *f;
+
+	if (fd < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (mount < 0 && fgets(line, sizeof(line), f))
+		if (sscanf(line, "mnt_id: %d", &mount) != 1)
+			mount = -1;
+	fclose(f);
+	return mount;
+}
+
+static bool fd_is_kvm_vm(int fd)
+{
+	char path[64], target[sizeof(KVM_VM_LINK) + 1];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target));
+	return n == (ssize_t)strlen(KVM_VM_LINK) && memcmp(target, KVM_VM_LINK, (size_t)n) == 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static int numbers_add(int **numbers, size_t *n, int number)
+{
+	int *more;
+
+	/* Grown by doubling: whenever it is full at a power of two. */
+	if ((*n & (*n - 1)) == 0) {
+		more = reallocarray(*numbers, *n ? *n * 2 : 1, sizeof(**numbers));
+		if (!more)
+			return -ENOMEM;
+		*numbers = more;
+	}
+	(*numbers)[(*n)++] = number;
+	return 0;
+}
+
+/* The numbers, in order, that could be a VM's: *@ret is the caller's also on error. */
+static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
+{
+	int anon_mount = anon_mount_id();
+	struct dirent *entry;
+	uint64_t number;
+	char path[64];
+	int r = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (r == 0 && (errno = 0, entry = readdir(dir))) {
+		if (parse_u64(entry->d_name, &number) < 0 || number > INT_MAX)
+			continue;
+		if (fdinfo_is_plausible(dirfd(dir), entry->d_name, anon_mount))
+			r = numbers_add(ret, ret_n, (int)number);
+	}
+	if (r == 0 && errno)
+		r = errno == ENOENT ? -ESRCH : -errno;
+	closedir(dir);
+	if (*ret_n)
+		qsort(*ret, *ret_n, sizeof(**ret), compare_numbers);
+	return r;
+}
+
+int kvm_fd_get(int pidfd, pid_t pid, int *ret_number)
+{
+	_cleanup_free_ int *numbers = NULL;
+	size_t n = 0;
+	int r;
+
+	r = list_candidates(pid, &numbers, &n);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_close_ int fd = pidfd_getfd(pidfd, numbers[i], 0);
+
+		if (fd < 0) {
+			/* Closed meanwhile. */
+			if (errno == EBADF)
+				continue;
+			return -errno;
+		}
+		if (fd_is_kvm_vm(fd)) {
+			*ret_number = numbers[i];
+			return take_fd(&fd);
+		}
+	}
+	return -ENOTTY;
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* eagersplitd: options, the event loop, and the conversation with systemd. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "backend.h"
+#include "conf.h"
+#include "control-socket.h"
+#include "control.h"
+#include "log.h"
+#include "manager.h"
+#include "util.h"
+
+#ifndef EAGERSPLITD_CONFIG
+#define EAGERSPLITD_CONFIG "/etc/eagersplitd/eagersplitd.conf"
+#endif
+#ifndef EAGERSPLITD_SOCKET
+#define EAGERSPLITD_SOCKET "/run/eagersplitd/control.sock"
+#endif
+
+/**
+ * struct options - the command line
+ * @config: NULL: the default, which may be missing
+ * @backend: enum config_backend, -1: what the configuration says
+ * @socket: where to listen unless systemd gave us a socket
+ */
+struct options {
+	const char *config;
+	int backend;
+	const char *socket;
+};
+
+struct daemon {
+	sd_event *event;
+	struct manager *manager;
+	struct control *control;
+	bool stopping;
+};
+
+static void print_help(void)
+{
+	printf("eagersplitd [OPTIONS...]\n\n"
+	       "Splits the stage-2 blocks of KVM guests ahead of live migration.\n\n"
+	       "  --config=FILE      configuration, with drop-ins in FILE.d/*.conf\n"
+	       "                     [" EAGERSPLITD_CONFIG "]\n"
+	       "  --backend=kvm|sim  overrides Backend= of the configuration\n"
+	       "  --socket=PATH      where to listen, unless started by a systemd socket\n"
+	       "                     [" EAGERSPLITD_SOCKET "]\n"
+	       "  --version          prints the version\n"
+	       "  --help             prints this\n");
+}
+
+/* 1: go on; 0: all is done; -EINVAL: not understood, and said so. */
+static int parse_options(struct options *options, int argc, char **argv)
+{
+	static const struct option known[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "backend", required_argument, NULL, 'b' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", known, NULL)) >= 0) {
+		switch (c) {
+		case 'c':
+			options->config = optarg;
+			break;
+		case 'b':
+			options->backend = config_backend_from_string(optarg);
+			if (options->backend >= 0)
+				break;
+			fprintf(stderr, "eagersplitd: --backend=%s: not one of kvm, sim\n", optarg);
+			return -EINVAL;
+		case 's':
+			options->socket = optarg;
+			break;
+		case 'v':
+			printf("eagersplitd %s\n", PACKAGE_VERSION);
+			return 0;
+		case 'h':
+			print_help();
+			return 0;
+		default:
+			return -EINVAL;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "eagersplitd: %s: takes no arguments\n", argv[optind]);
+		return -EINVAL;
+	}
+	return 1;
+}
+
+static void on_stopped(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	sd_event_exit(d->event, 0);
+}
+
+/* Lets go of all VMs first; whoever cannot wait asks twice. */
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct daemon *d = userdata;
+
+	if (d->stopping) {
+		log_warning("Stopping at once: VMs may be left held");
+		return sd_event_exit(d->event, 1);
+	}
+	d->stopping = true;
+	log_info("Stopping");
+	sd_notify(0, "STOPPING=1\nSTATUS=Letting go of VMs");
+	d->control = control_free(d->control);
+	manager_set_observer(d->manager, NULL, NULL);
+	manager_stop(d->manager, on_stopped, d);
+	return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct daemon *d = userdata;
+
+	/* What went wrong has been logged, and all is as it was. */
+	if (!d->stopping)
+		(void)manager_reload(d->manager, NULL);
+	return 0;
+}
+
+/* The loop's signals are blocked here, so also in all threads that come. */
+static int daemon_add_signals(struct daemon *d)
+{
+	static const struct {
+		int signo;
+		sd_event_signal_handler_t handler;
+	} signals[] = {
+		{ SIGTERM, on_terminate },
+		{ SIGINT, on_terminate },
+		{ SIGHUP, on_hangup },
+	};
+	sigset_t mask;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&mask);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&mask, signals[i].signo);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		r = sd_event_add_signal(d->event, NULL, signals[i].signo, signals[i].handler, d);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The socket that systemd gave us, or one of our own. */
+static int open_socket(const char *path)
+{
+	int fd, n;
+
+	n = sd_listen_fds(true);
+	if (n < 0) {
+		log_error("Cannot take the socket from systemd: %s", strerror(-n));
+		return n;
+	}
+	if (n > 1) {
+		log_error("One socket is what is needed, systemd gave %d", n);
+		return -EINVAL;
+	}
+	if (n == 1) {
+		if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) > 0)
+			return SD_LISTEN_FDS_START;
+		log_error("What systemd gave is no listening Unix stream socket");
+		return -EINVAL;
+	}
+	fd = control_listen(path);
+	if (fd < 0)
+		log_error("Cannot listen on %s: %s", path, strerror(-fd));
+	return fd;
+}
+
+static int open_backend(struct backend **ret, const struct config *config)
+{
+	int r;
+
+	if (config->backend == CONFIG_BACKEND_SIM)
+		r = backend_sim_new(ret, config);
+	else
+		r = backend_kvm_new(ret);
+	if (r < 0)
+		log_error("Cannot start the backend: %s", strerror(-r));
+	return r;
+}
+
+static int open_manager(struct daemon *d, const struct options *options)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_free_ char *error = NULL;
+	struct backend *backend;
+	int r;
+
+	r = config_load(&config, options->config ?: EAGERSPLITD_CONFIG, options->config != NULL,
+			&error);
+	if (r < 0) {
+		log_error("%s", error ?: strerror(-r));
+		return r;
+	}
+	config->backend_override = options->backend;
+	if (options->backend >= 0)
+		config->backend = (enum config_backend)options->backend;
+	r = open_backend(&backend, config);
+	if (r < 0)
+		return r;
+	r = manager_new(&d->manager, d->event, TAKE_PTR(config), backend);
+	if (r < 0)
+		log_error("Cannot start: %s", strerror(-r));
+	return r;
+}
+
+static int daemon_start(struct daemon *d, const struct options *options)
+{
+	int fd, r;
+
+	r = sd_event_default(&d->event);
+	if (r < 0)
+		return r;
+	r = daemon_add_signals(d);
+	if (r < 0) {
+		log_error("Cannot watch for signals: %s", strerror(-r));
+		return r;
+	}
+	r = open_manager(d, options);
+	if (r < 0)
+		return r;
+	fd = open_socket(options->socket);
+	if (fd < 0)
+		return fd;
+	r = control_new(&d->control, d->event, d->manager, fd);
+	if (r < 0) {
+		log_error("Cannot serve the control socket: %s", strerror(-r));
+		return r;
+	}
+	r = sd_event_set_watchdog(d->event, true);
+	if (r < 0)
+		log_warning("No watchdog: %s", strerror(-r));
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .backend = -1, .socket = EAGERSPLITD_SOCKET };
+	struct daemon d = {};
+	int r;
+
+	r = parse_options(&options, argc, argv);
+	if (r <= 0)
+		return r < 0 ? 2 : EXIT_SUCCESS;
+
+	r = daemon_start(&d, &options);
+	if (r >= 0) {
+		sd_notify(0, "READY=1");
+		r = sd_event_loop(d.event);
+		if (r < 0)
+			log_error("The event loop failed: %s", strerror(-r));
+	}
+	control_free(d.control);
+	manager_free(d.manager);
+	sd_event_unref(d.event);
+	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

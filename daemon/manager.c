@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/queue.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "backend.h"
+#include "conf.h"
+#include "log.h"
+#include "splitter.h"
+#include "vm-state.h"
+#include "worker.h"
+
+/* Calls in flight at once; they spend from one budget, so few are enough. */
+#define N_WORKERS 4
+
+TAILQ_HEAD(vm_list, vm);
+
+/**
+ * struct manager - the daemon's centre
+ * @host: what probe() said
+ * @vms: in order of registration
+ * @leaving: no longer in the table, but not let go of yet
+ * @budget_timer: for the splitter
+ * @stopped: see manager_stop()
+ * @stop_source: calls it from the loop
+ */
+struct manager {
+	sd_event *event;
+	struct config *config;
+	struct backend *backend;
+	struct backend_host host;
+	struct worker_pool *pool;
+	struct splitter *splitter;
+	sd_event_source *budget_timer;
+
+	struct vm_list vms;
+	struct vm_list leaving;
+	size_t n_vms;
+
+	const struct manager_observer *observer;
+	void *observer_userdata;
+
+	void (*stopped)(void *userdata);
+	void *stopped_userdata;
+	sd_event_source *stop_source;
+};
+
+static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);
+
+/* What systemctl status shows. */
+static void manager_notify_status(const struct manager *m)
+{
+	size_t splitting = 0, split = 0, recovering = 0;
+	const struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		splitting += vm->stage == VM_STAGE_SPLITTING;
+		split += vm->stage == VM_STAGE_SPLIT;
+		recovering += vm->stage == VM_STAGE_RECOVERING;
+	}
+	if (!m->host.supported)
+		sd_notifyf(0, "STATUS=No splitting: %s", m->host.reason);
+	else
+		sd_notifyf(0, "STATUS=%zu VMs: %zu splitting, %zu split, %zu recovering", m->n_vms,
+			   splitting, split, recovering);
+}
+
+static void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
+{
+	if (what == VM_CHANGE_STATE)
+		manager_notify_status(m);
+	if (m->observer)
+		m->observer->vm_changed(m->observer_userdata, vm, what);
+}
+
+/*
+ * What the splitter needs
+ */
+
+static uint64_t on_now(void *userdata)
+{
+	return now_nsec(CLOCK_MONOTONIC);
+}
+
+static int on_budget_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+
+	splitter_on_timer(m->splitter);
+	return 0;
+}
+
+static void on_set_timer(void *userdata, uint64_t at)
+{
+	struct manager *m = userdata;
+	uint64_t usec;
+
+	/* The calls below fail in a forked child only. */
+	if (at == UINT64_MAX) {
+		(void)sd_event_source_set_enabled(m->budget_timer, SD_EVENT_OFF);
+		return;
+	}
+	/* Round up: a microsecond early would be for nothing. */
+	usec = at / NSEC_PER_USEC + !!(at % NSEC_PER_USEC);
+	(void)sd_event_source_set_time(m->budget_timer, usec);
+	(void)sd_event_source_set_enabled(m->budget_timer, SD_EVENT_ONESHOT);
+}
+
+static void on_submit(void *userdata, struct job *job)
+{
+	struct manager *m = userdata;
+
+	worker_pool_submit(m->pool, job);
+}
+
+static void on_cancel(void *userdata, struct job *job)
+{
+	struct manager *m = userdata;
+
+	worker_pool_cancel(m->pool, job);
+}
+
+static void on_changed(void *userdata, struct vm *vm, enum vm_change what)
+{
+	manager_tell(userdata, vm, what);
+}
+
+static void on_gone(void *userdata, struct vm *vm)
+{
+	log_vm_info(vm, "The VM is gone");
+	manager_remove_vm(userdata, vm, true);
+}
+
+static int on_stopped(sd_event_source *source, void *userdata)
+{
+	struct manager *m = userdata;
+
+	m->stopped(m->stopped_userdata);
+	return 0;
+}
+
+/* Once the last VM has been let go of, from the loop. */
+static void manager_check_stopped(struct manager *m)
+{
+	if (!m->stopped || m->stop_source || !TAILQ_EMPTY(&m->leaving))
+		return;
+	/* Without even the memory for that: there is nothing left to wait for. */
+	if (sd_event_add_defer(m->event, &m->stop_source, on_stopped, m) < 0)
+		m->stopped(m->stopped_userdata);
+}
+
+static void on_left(void *userdata, struct vm *vm)
+{
+	struct manager *m = userdata;
+
+	TAILQ_REMOVE(&m->leaving, vm, link);
+	work_free(vm->work);
+	vm_free(vm);
+	manager_check_stopped(m);
+}
+
+static const struct splitter_ops splitter_ops = {
+	.now = on_now,
+	.set_timer = on_set_timer,
+	.submit = on_submit,
+	.cancel = on_cancel,
+	.changed = on_changed,
+	.gone = on_gone,
+	.left = on_left,
+};
+
+/*
+ * The manager's life
+ */
+
+static bool manager_is_throttled(const struct manager *m)
+{
+	return m->host.bbm_level < 2 || m->config->bbm == CONFIG_BBM_OFF;
+}
+
+static struct splitter_limits manager_limits(const struct manager *m)
+{
+	return (struct splitter_limits){
+		.rate = m->config->tlbi_rate,
+		.burst = m->config->tlbi_burst,
+		.vm_rate = m->config->vm_tlbi_rate,
+		.throttled = manager_is_throttled(m),
+	};
+}
+
+static int manager_start(struct manager *m)
+{
+	struct splitter_limits limits;
+	int r;
+
+	r = sd_event_add_time(m->event, &m->budget_timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
+			      on_budget_timer, m);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(m->budget_timer, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
+	if (r < 0)
+		return r;
+	m->backend->ops->probe(m->backend, &m->host);
+	if (!m->host.supported)
+		log_warning("No VM can be split: %s", m->host.reason);
+	limits = manager_limits(m);
+	return splitter_new(&m->splitter, &splitter_ops, m, &limits);
+}
+
+int manager_new(struct manager **ret, sd_event *event, struct config *config,
+		struct backend *backend)
+{
+	_cleanup_(manager_freep) struct manager *m = NULL;
+	int r;
+
+	m = calloc(1, sizeof(*m));
+	if (!m) {
+		backend_free(backend);
+		config_free(config);
+		return -ENOMEM;
+	}
+	m->event = sd_event_ref(event);
+	m->config = config;
+	m->backend = backend;
+	TAILQ_INIT(&m->vms);
+	TAILQ_INIT(&m->leaving);
+
+	r = manager_start(m);
+	if (r < 0)
+		return r;
+	manager_notify_status(m);
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+static void vm_list_free(struct vm_list *list)
+{
+	struct vm *vm;
+
+	while ((vm = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, vm, link);
+		work_free(vm->work);
+		vm_free(vm);
+	}
+}
+
+struct manager *manager_free(struct manager *m)
+{
+	if (!m)
+		return NULL;
+	/* First the threads: from now on no call is in flight. */
+	worker_pool_free(m->pool);
+	vm_list_free(&m->vms);
+	vm_list_free(&m->leaving);
+	splitter_free(m->splitter);
+	sd_event_source_disable_unref(m->budget_timer);
+	sd_event_source_disable_unref(m->stop_source);
+	backend_free(m->backend);
+	config_free(m->config);
+	sd_event_unref(m->event);
+	free(m);
+	return NULL;
+}
+
+void manager_set_observer(struct manager *m, const struct manager_observer *ops, void *userdata)
+{
+	m->observer = ops;
+	m->observer_userdata = userdata;
+}
+
+void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *userdata)
+{
+	struct vm *vm;
+
+	if (m->stopped)
+		return;
+	m->stopped = stopped;
+	m->stopped_userdata = userdata;
+	while ((vm = TAILQ_FIRST(&m->vms)))
+		manager_remove_vm(m, vm, false);
+	manager_check_stopped(m);
+}
+
+/*
+ * The table of VMs
+ */
+
+struct vm *manager_find_vm(struct manager *m, const char *name)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+		if (strcmp(vm->name, name) == 0)
+			return vm;
+	return NULL;
+}
+
+struct vm *manager_next_vm(struct manager *m, struct vm *prev)
+{
+	return prev ? TAILQ_NEXT(prev, link) : TAILQ_FIRST(&m->vms);
+}
+
+static bool manager_has_pid(const struct manager *m, pid_t pid)
+{
+	const struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+		if (vm->pid == pid)
+			return true;
+	return false;
+}
+
+static void on_vmm_gone(struct vm *vm)
+{
+	struct manager *m = vm->owner;
+	struct vm *o;
+
+	/* Letting go of one that is leaving goes on by itself. */
+	TAILQ_FOREACH(o, &m->leaving, link)
+		if (o == vm)
+			return;
+	log_vm_info(vm, "The VMM, process %d, is gone", (int)vm->pid);
+	manager_remove_vm(m, vm, true);
+}
+
+static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
+{
+	TAILQ_REMOVE(&m->vms, vm, link);
+	m->n_vms--;
+	if (m->observer)
+		m->observer->vm_removed(m->observer_userdata, vm);
+	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
+	manager_notify_status(m);
+	work_leave(vm->work, gone);
+}
+
+/* A process, not a thread, and one that is there. */
+static int open_process(pid_t pid)
+{
+	int fd;
+
+	if (pid <= 0)
+		return -EINVAL;
+	fd = pidfd_open(pid, 0);
+	if (fd >= 0)
+		return fd;
+	/* The id of a thread that does not lead its process: EINVAL, or ENOENT. */
+	return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
+static bool process_is_gone(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+static int manager_open_vm(struct manager *m, struct vm *vm, const char *name)
+{
+	int id, r;
+
+	r = m->backend->ops->open_vm(m->backend, vm->pidfd, vm->pid, &vm->host_vm, &id);
+	if (r < 0)
+		return r;
+	/* The pid may be another process's by now: then what was opened is not its VM. */
+	if (process_is_gone(vm->pidfd))
+		return -ESRCH;
+	if (!name)
+		return asprintf(&vm->name, "%d.%d", (int)vm->pid, id) < 0 ? -ENOMEM : 0;
+	vm->name = strdup(name);
+	return vm->name ? 0 : -ENOMEM;
+}
+
+/* What can be told without looking at the process. */
+static int manager_check_registration(struct manager *m, const char *name)
+{
+	if (name && !vm_name_is_valid(name))
+		return -EINVAL;
+	if (m->stopped)
+		return -ESHUTDOWN;
+	/* The module may have been loaded, or access been granted, meanwhile. */
+	if (!m->host.supported)
+		m->backend->ops->probe(m->backend, &m->host);
+	if (!m->host.supported)
+		return -EOPNOTSUPP;
+	if (name && manager_find_vm(m, name))
+		return -EEXIST;
+	if (m->n_vms >= MANAGER_VMS_MAX)
+		return -EUSERS;
+	return 0;
+}
+
+int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret)
+{
+	_cleanup_(vm_freep) struct vm *vm = NULL;
+	int pidfd, r;
+
+	r = manager_check_registration(m, name);
+	if (r < 0)
+		return r;
+	pidfd = open_process(pid);
+	if (pidfd < 0)
+		return pidfd;
+	r = vm_new(&vm, pid, pidfd, m);
+	if (r < 0)
+		return r;
+	if (process_is_gone(vm->pidfd))
+		return -ESRCH;
+	if (manager_has_pid(m, pid))
+		return -EEXIST;
+	r = manager_open_vm(m, vm, name);
+	if (r < 0)
+		return r;
+	if (manager_find_vm(m, vm->name))
+		return -EEXIST;
+	r = vm_watch(vm, m->event, on_vmm_gone);
+	if (r < 0)
+		return r;
+	r = work_new(&vm->work, m->splitter, vm);
+	if (r < 0)
+		return r;
+
+	TAILQ_INSERT_TAIL(&m->vms, vm, link);
+	m->n_vms++;
+	log_vm_info(vm, "Registered, process %d", (int)pid);
+	manager_notify_status(m);
+	*ret = TAKE_PTR(vm);
+	return 0;
+}
+
+int manager_unregister(struct manager *m, const char *name)
+{
+	struct vm *vm;
+
+	vm = manager_find_vm(m, name);
+	if (!vm)
+		return -ENOENT;
+	log_vm_info(vm, "Unregistered");
+	manager_remove_vm(m, vm, false);
+	return 0;
+}
+
+int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to,
+			  const uint64_t *deadline_usec, const uint64_t *tlbi_rate)
+{
+	enum vm_migration from = vm->migration;
+	bool again = vm->stage == VM_STAGE_FAILED;
+	enum vm_goal goal;
+	int changed;
+
+	changed = vm_state_transition(from, to, &goal);
+	if (changed < 0)
+		return changed;
+
+	vm->migration = to;
+	/* A new migration, and what was said of the last one no longer holds. */
+	if (changed && from != VM_MIGRATION_SCHEDULED && from != VM_MIGRATION_ACTIVE) {
+		vm->deadline_usec = UINT64_MAX;
+		vm->tlbi_rate = 0;
+	}
+	if (deadline_usec)
+		vm->deadline_usec = *deadline_usec;
+	if (tlbi_rate)
+		vm->tlbi_rate = *tlbi_rate;
+	work_update_ceiling(vm->work);
+
+	if (changed)
+		log_vm_info(vm, "Migration %s", vm_migration_to_string(to));
+	/* Said again, a state takes up what had failed. */
+	if (changed || (again && goal != VM_GOAL_NONE))
+		work_set_goal(vm->work, goal);
+	manager_tell(m, vm, VM_CHANGE_STATE);
+	return 0;
+}
+
+int manager_survey_vm(struct manager *m, struct vm *vm)
+{
+	return work_survey(vm->work);
+}
+
+/*
+ * Configuration and host
+ */
+
+static void manager_apply(struct manager *m)
+{
+	struct splitter_limits limits;
+
+	if (m->backend->ops->configure)
+		m->backend->ops->configure(m->backend, m->config);
+	m->backend->ops->probe(m->backend, &m->host);
+	limits = manager_limits(m);
+	splitter_set_limits(m->splitter, &limits);
+}
+
+int manager_reload(struct manager *m, char **ret_error)
+{
+	_cleanup_free_ char *error = NULL;
+	struct config *config;
+	int r;
+
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		   now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
+	r = config_load(&config, m->config->path, m->config->required, &error);
+	if (r < 0) {
+		log_error("Configuration not reloaded: %s", error ? error : strerror(-r));
+	} else {
+		config->backend_override = m->config->backend_override;
+		if (config->backend_override >= 0)
+			config->backend = (enum config_backend)config->backend_override;
+		if (config->backend != m->config->backend)
+			log_warning("Backend= takes effect when the daemon is started anew");
+		config_free(m->config);
+		m->config = config;
+		manager_apply(m);
+		log_info("Configuration reloaded: %" PRIu64 " TLBIs a second, burst %" PRIu64,
+			 config->tlbi_rate, config->tlbi_burst);
+	}
+	sd_notify(0, "READY=1");
+	manager_notify_status(m);
+	if (ret_error)
+		*ret_error = TAKE_PTR(error);
+	return r;
+}
+
+void manager_get_host(const struct manager *m, struct host_info *info)
+{
+	bool throttled = manager_is_throttled(m);
+
+	*info = (struct host_info){
+		.version = PACKAGE_VERSION,
+		.backend = m->backend->ops->name,
+		.supported = m->host.supported,
+		.unsupported_reason = m->host.reason,
+		.bbm_level = throttled ? 0 : m->host.bbm_level,
+		.throttled = throttled,
+		.tlbi_rate = m->config->tlbi_rate,
+		.tlbi_burst = m->config->tlbi_burst,
+	};
+	splitter_get_totals(m->splitter, &info->tlbis_total, &info->blocks_total);
+}

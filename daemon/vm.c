@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vm.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "backend.h"
+#include "splitter.h"
+
+static const char *const migrations[VM_MIGRATION_MAX_] = {
+	[VM_MIGRATION_NONE] = "none",
+	[VM_MIGRATION_SCHEDULED] = "scheduled",
+	[VM_MIGRATION_ACTIVE] = "active",
+	[VM_MIGRATION_COMPLETED] = "completed",
+	[VM_MIGRATION_CANCELLED] = "cancelled",
+	[VM_MIGRATION_FAILED] = "failed",
+};
+
+static const char *const stages[VM_STAGE_MAX_] = {
+	[VM_STAGE_WHOLE] = "whole",
+	[VM_STAGE_SPLITTING] = "splitting",
+	[VM_STAGE_SPLIT] = "split",
+	[VM_STAGE_RECOVERING] = "recovering",
+	[VM_STAGE_FAILED] = "failed",
+};
+
+const char *vm_migration_to_string(enum vm_migration migration)
+{
+	return migrations[migration];
+}
+
+int vm_migration_from_string(const char *s)
+{
+	for (size_t i = 0; s && i < ARRAY_SIZE(migrations); i++)
+		if (strcmp(migrations[i], s) == 0)
+			return (int)i;
+	return -EINVAL;
+}
+
+const char *vm_stage_to_string(enum vm_stage stage)
+{
+	return stages[stage];
+}
+
+void survey_done(struct survey *survey)
+{
+	free(survey->slots);
+	*survey = (struct survey){};
+}
+
+int vm_new(struct vm **ret, pid_t pid, int pidfd, void *owner)
+{
+	struct vm *vm;
+
+	vm = calloc(1, sizeof(*vm));
+	if (!vm) {
+		closep(&pidfd);
+		return -ENOMEM;
+	}
+	vm->pid = pid;
+	vm->pidfd = pidfd;
+	vm->owner = owner;
+	vm->deadline_usec = UINT64_MAX;
+	*ret = vm;
+	return 0;
+}
+
+struct vm *vm_free(struct vm *vm)
+{
+	if (!vm)
+		return NULL;
+	vm_close(vm);
+	sd_event_source_disable_unref(vm->watch);
+	closep(&vm->pidfd);
+	survey_done(&vm->survey);
+	free(vm->error);
+	free(vm->name);
+	free(vm);
+	return NULL;
+}
+
+static int on_vmm_gone(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct vm *vm = userdata;
+
+	/* It stays readable: once is enough. */
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	vm->gone(vm);
+	return 0;
+}
+
+int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm))
+{
+	int r;
+
+	vm->gone = gone;
+	r = sd_event_add_io(event, &vm->watch, vm->pidfd, EPOLLIN, on_vmm_gone, vm);
+	if (r < 0)
+		return r;
+	/* Before all else: whatever is done meanwhile keeps its memory. */
+	return sd_event_source_set_priority(vm->watch, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
+void vm_close(struct vm *vm)
+{
+	if (vm->host_vm)
+		vm->host_vm->backend->ops->close_vm(vm->host_vm);
+	vm->host_vm = NULL;
+}
+
+uint64_t vm_count_blocks(const struct vm *vm)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < vm->survey.n_slots; i++)
+		n += vm->survey.slots[i].blocks;
+	return n;
+}
+
+void vm_take_survey(struct vm *vm, struct survey *survey)
+{
+	survey_done(&vm->survey);
+	vm->survey = *survey;
+	*survey = (struct survey){};
+	vm->surveyed = true;
+}
+
+void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks)
+{
+	struct memslot *m;
+
+	if (slot >= vm->survey.n_slots)
+		return;
+	m = &vm->survey.slots[slot];
+	if (blocks >= m->blocks) {
+		m->blocks = 0;
+		m->block_bytes = 0;
+	} else {
+		/* Blocks may differ in size: by the mean, until the next survey. */
+		m->block_bytes -= m->block_bytes / m->blocks * blocks;
+		m->blocks -= blocks;
+	}
+}
+
+void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error)
+{
+	vm->stage = stage;
+	free(vm->error);
+	/* Without memory even for this, the stage alone has to say it. */
+	vm->error = error ? strdup(error) : NULL;
+}
+
+bool vm_name_is_valid(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n == 0 || n > VM_NAME_MAX || !isascii(name[0]) || !isalnum(name[0]))
+		return false;
+	for (; *name; name++)
+		if (!isascii(*name) || !(isalnum(*name) || strchr("._:@+-", *name)))
+			return false;
+	return true;
+}
+
+static bool vm_is_late(const struct vm_info *info)
+{
+	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+
+	if (!info->has_deadline || info->stage != VM_STAGE_SPLITTING)
+		return false;
+	if (now > info->deadline_usec)
+		return true;
+	return info->has_eta && info->eta_usec > info->deadline_usec - now;
+}
+
+void vm_get_info(const struct vm *vm, struct vm_info *info)
+{
+	*info = (struct vm_info){
+		.name = vm->name,
+		.pid = vm->pid,
+		.migration = vm->migration,
+		.stage = vm->stage,
+		.surveyed = vm->surveyed,
+		.blocks_split = vm->blocks_split,
+		.tlbis = vm->tlbis,
+		.has_deadline = vm->deadline_usec != UINT64_MAX,
+		.deadline_usec = vm->deadline_usec,
+		.error = vm->error,
+		.memslots = vm->survey.slots,
+		.n_memslots = vm->survey.n_slots,
+	};
+	for (size_t i = 0; i < vm->survey.n_slots; i++) {
+		info->bytes += vm->survey.slots[i].bytes;
+		info->blocks += vm->survey.slots[i].blocks;
+		info->block_bytes += vm->survey.slots[i].block_bytes;
+	}
+	info->has_eta = vm->work && work_get_eta(vm->work, &info->eta_usec);
+	info->late = vm_is_late(info);
+}
