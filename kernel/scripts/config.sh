@@ -5,24 +5,33 @@
 
 debian_config=${DEBIAN_CONFIG:-/usr/src/${BASE/linux-/linux-config-}/config.arm64_none_arm64.xz}
 
-# Prints the options of $CONFIG, a later one overriding an earlier.
-config_options()
+# Prints the whole configuration that $CONFIG starts from; nothing where that is
+# what allnoconfig makes.
+config_base()
 {
 	case $CONFIG in
-	lab) cat "$kernel_dir/config/lab.config" ;;
-	debug) cat "$kernel_dir/config/lab.config" "$kernel_dir/config/debug.config" ;;
+	lab | debug) ;;
 	debian)
 		[ -e "$debian_config" ] ||
-			die "$debian_config is missing: it is in Debian's package" \
-				"${BASE/linux-/linux-config-} for arm64 (DEBIAN_CONFIG=file.xz says where else)"
+			die "$debian_config is missing: it is in the package" \
+				"${BASE/linux-/linux-config-} for arm64; see README.md"
 		xzcat "$debian_config"
-		cat "$kernel_dir/config/debian.config"
 		;;
 	*/*)
 		[ -r "$CONFIG" ] || die "CONFIG=$CONFIG: no such file"
 		cat "$CONFIG"
 		;;
 	*) die "CONFIG=$CONFIG: not lab, debug, debian or a path" ;;
+	esac
+}
+
+# Prints the options on top of that, a later one overriding an earlier.
+config_options()
+{
+	case $CONFIG in
+	lab) cat "$kernel_dir/config/lab.config" ;;
+	debug) cat "$kernel_dir/config/lab.config" "$kernel_dir/config/debug.config" ;;
+	*) cat "$kernel_dir/config/debian.config" ;;
 	esac | sed -n -e '/^CONFIG_/p' -e '/^# CONFIG_[A-Za-z0-9_]* is not set$/p'
 }
 
@@ -30,7 +39,7 @@ config_options()
 config_name()
 {
 	case $CONFIG in
-	*/*) echo "path-$(config_options | hash_of_stdin)" ;;
+	*/*) echo "path-$(config_base | hash_of_stdin)" ;;
 	*) echo "$CONFIG" ;;
 	esac
 }
@@ -40,6 +49,7 @@ image_key()
 {
 	{
 		toolchain
+		config_base
 		config_options
 		diff_select . '^(Documentation|tools|samples)/' "$@"
 	} | hash_of_stdin
@@ -77,10 +87,8 @@ config_make()
 	local new=$objects/.config.new
 
 	config_options >"$objects/.config.wanted"
-	rm -f "$new"
-	case $CONFIG in
-	lab | debug) kernel_make KCONFIG_CONFIG=.config.new allnoconfig ;;
-	esac
+	config_base >"$new"
+	[ -s "$new" ] || kernel_make KCONFIG_CONFIG=.config.new allnoconfig
 	cat "$objects/.config.wanted" >>"$new"
 	kernel_make KCONFIG_CONFIG=.config.new olddefconfig
 	config_check "$objects/.config.wanted" "$new"
