@@ -88,7 +88,8 @@ class Emulator:
         counts = {}
         for line in lines[:-1]:
             pairs = dict(word.split("=") for word in line.split())
-            counts[int(pairs.pop("phase"))] = {kind: int(n) for kind, n in pairs.items()}
+            phase = int(pairs.pop("phase"))
+            counts[phase] = {kind: int(n) for kind, n in pairs.items()}
         return counts
 
 
