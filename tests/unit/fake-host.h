@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A host for the splitter's tests: VMs with memslots and blocks, a clock that
+ * stands still unless told, and calls that take as long as is wanted and go
+ * wrong when wanted.
+ */
+#ifndef FAKE_HOST_H
+#define FAKE_HOST_H
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include <cmocka.h>
+
+#include "backend.h"
+#include "splitter.h"
+#include "vm.h"
+#include "worker.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+#define BLOCK (2 * MIB)
+#define SLOTS_MAX 4
+#define BLOCKS_MAX 4096
+#define CALLS_MAX 100000
+#define VMS_MAX 4
+
+struct fake_slot {
+	uint64_t gpa;
+	size_t n_blocks;
+	bool block[BLOCKS_MAX];
+	bool stubborn;		/* its blocks cannot be split */
+};
+
+struct fake_vm {
+	struct backend_vm vm;
+	struct fake_host *host;
+	size_t n_slots;
+	struct fake_slot slots[SLOTS_MAX];
+	bool held;
+	bool closed;
+	/* the next calls return this, so often; SURVEY counts as flags 0 */
+	int error;
+	unsigned int error_count;
+	unsigned int error_flags;
+	/* before a call with these flags, something happens */
+	unsigned int hook_flags;
+	void (*hook)(struct fake_vm *vm);
+};
+
+struct fake_call {
+	struct fake_vm *vm;
+	unsigned int flags;	/* 0: a survey */
+	uint64_t at, gpa, size, max_tlbis, tlbis;
+	int result;
+};
+
+struct fake_host {
+	struct backend backend;
+	struct splitter *splitter;
+	uint64_t now;
+	uint64_t timer;
+	uint64_t rng;
+	uint64_t latency;
+	struct job *jobs[VMS_MAX * 2];
+	uint64_t due[VMS_MAX * 2];
+	bool cancelled[VMS_MAX * 2];
+	size_t n_jobs;
+	struct vm *vms[VMS_MAX * 2];
+	unsigned int states, progress, gone, left;
+	size_t n_calls;
+	struct fake_call calls[CALLS_MAX];
+};
+
+static inline uint64_t host_random(struct fake_host *h, uint64_t below)
+{
+	h->rng ^= h->rng >> 12;
+	h->rng ^= h->rng << 25;
+	h->rng ^= h->rng >> 27;
+	return below ? h->rng * UINT64_C(2685821657736338717) % below : 0;
+}
+
+static inline int fake_result(struct fake_vm *vm, unsigned int flags)
+{
+	if (vm->hook && vm->hook_flags == flags)
+		vm->hook(vm);
+	if (!vm->error_count || (vm->error_flags && !(vm->error_flags & flags)))
+		return 0;
+	vm->error_count--;
+	return vm->error;
+}
+
+static inline struct fake_call *fake_log(struct fake_vm *vm, unsigned int flags)
+{
+	struct fake_host *h = vm->host;
+	struct fake_call *call = &h->calls[h->n_calls++];
+
+	assert_true(h->n_calls < CALLS_MAX);
+	assert_false(vm->closed);
+	*call = (struct fake_call){ .vm = vm, .flags = flags, .at = h->now };
+	return call;
+}
+
+static inline int fake_survey(struct backend_vm *backend_vm, struct survey *ret)
+{
+	struct fake_vm *vm = (struct fake_vm *)backend_vm;
+	struct fake_call *log = fake_log(vm, 0);
+
+	log->result = fake_result(vm, 0);
+	if (log->result < 0)
+		return log->result;
+	ret->held = vm->held;
+	ret->n_slots = vm->n_slots;
+	ret->slots = calloc(SLOTS_MAX, sizeof(*ret->slots));
+	assert_non_null(ret->slots);
+	for (size_t i = 0; i < vm->n_slots; i++) {
+		const struct fake_slot *from = &vm->slots[i];
+		struct memslot *slot = &ret->slots[i];
+
+		slot->slot = (uint32_t)i;
+		slot->gpa = from->gpa;
+		slot->bytes = from->n_blocks * BLOCK;
+		for (size_t b = 0; b < from->n_blocks; b++)
+			slot->blocks += from->block[b];
+		slot->block_bytes = slot->blocks * BLOCK;
+	}
+	return 0;
+}
+
+/* Changes blocks of one memslot. False: the TLBIs are spent. */
+static inline bool fake_walk(struct fake_slot *slot, struct split_call *call)
+{
+	bool from = call->flags & BACKEND_SPLIT;
+	uint64_t end = slot->gpa + slot->n_blocks * BLOCK;
+
+	while (call->size) {
+		uint64_t step;
+		size_t b;
+
+		if (call->gpa < slot->gpa || call->gpa >= end)
+			return true;
+		b = (call->gpa - slot->gpa) / BLOCK;
+		if (slot->block[b] == from && !slot->stubborn) {
+			if (call->max_tlbis && call->tlbis == call->max_tlbis)
+				return false;
+			slot->block[b] = !from;
+			call->blocks++;
+			if (!from || (call->flags & BACKEND_BREAK))
+				call->tlbis++;
+		}
+		step = min_u64(slot->gpa + (b + 1) * BLOCK - call->gpa, call->size);
+		call->gpa += step;
+		call->size -= step;
+	}
+	return true;
+}
+
+static inline int fake_split(struct backend_vm *backend_vm, struct split_call *call)
+{
+	struct fake_vm *vm = (struct fake_vm *)backend_vm;
+	struct fake_call *log = fake_log(vm, call->flags);
+
+	log->gpa = call->gpa;
+	log->size = call->size;
+	log->max_tlbis = call->max_tlbis;
+	log->result = fake_result(vm, call->flags & ~(unsigned int)BACKEND_BREAK);
+	if (log->result < 0)
+		return log->result;
+	if (call->flags & BACKEND_HOLD)
+		vm->held = true;
+	if (call->flags & BACKEND_RELEASE)
+		vm->held = false;
+	if (!(call->flags & (BACKEND_SPLIT | BACKEND_RECOVER)))
+		return 0;
+	assert_true(call->size > 0);
+	if ((call->flags & BACKEND_RECOVER) && vm->held)
+		return log->result = -EBUSY;
+	for (size_t i = 0; i < vm->n_slots; i++) {
+		if (!fake_walk(&vm->slots[i], call)) {
+			log->tlbis = call->tlbis;
+			return 0;
+		}
+	}
+	call->gpa += call->size;
+	call->size = 0;
+	log->tlbis = call->tlbis;
+	return 0;
+}
+
+static inline void fake_close(struct backend_vm *backend_vm)
+{
+	((struct fake_vm *)backend_vm)->closed = true;
+}
+
+static const struct backend_ops fake_ops = {
+	.name = "fake",
+	.close_vm = fake_close,
+	.survey = fake_survey,
+	.split = fake_split,
+};
+
+static inline uint64_t fake_now(void *userdata)
+{
+	return ((struct fake_host *)userdata)->now;
+}
+
+static inline void fake_set_timer(void *userdata, uint64_t at)
+{
+	((struct fake_host *)userdata)->timer = at;
+}
+
+static inline void fake_submit(void *userdata, struct job *job)
+{
+	struct fake_host *h = userdata;
+
+	assert_true(h->n_jobs < ARRAY_SIZE(h->jobs));
+	for (size_t i = 0; i < h->n_jobs; i++)
+		assert_ptr_not_equal(h->jobs[i], job);
+	h->cancelled[h->n_jobs] = false;
+	h->due[h->n_jobs] = h->now + host_random(h, h->latency + 1);
+	h->jobs[h->n_jobs++] = job;
+}
+
+/* Now and then the call had begun already: then it runs, and ends now. */
+static inline void fake_cancel(void *userdata, struct job *job)
+{
+	struct fake_host *h = userdata;
+
+	for (size_t i = 0; i < h->n_jobs; i++) {
+		if (h->jobs[i] != job)
+			continue;
+		h->cancelled[i] = h->latency ? host_random(h, 2) : true;
+		h->due[i] = h->now;
+		return;
+	}
+	fail_msg("cancelled a job that is not in flight");
+}
+
+static inline void fake_changed(void *userdata, struct vm *vm, enum vm_change what)
+{
+	struct fake_host *h = userdata;
+
+	if (what == VM_CHANGE_STATE)
+		h->states++;
+	else
+		h->progress++;
+}
+
+static inline void fake_gone(void *userdata, struct vm *vm)
+{
+	((struct fake_host *)userdata)->gone++;
+	work_leave(vm->work, true);
+}
+
+static inline void fake_left(void *userdata, struct vm *vm)
+{
+	struct fake_host *h = userdata;
+
+	for (size_t i = 0; i < ARRAY_SIZE(h->vms); i++)
+		if (h->vms[i] == vm)
+			h->vms[i] = NULL;
+	work_free(vm->work);
+	vm_free(vm);
+	h->left++;
+}
+
+static const struct splitter_ops fake_splitter_ops = {
+	.now = fake_now,
+	.set_timer = fake_set_timer,
+	.submit = fake_submit,
+	.cancel = fake_cancel,
+	.changed = fake_changed,
+	.gone = fake_gone,
+	.left = fake_left,
+};
+
+static inline struct fake_host *host_new(uint64_t rate, uint64_t burst, bool throttled)
+{
+	struct splitter_limits limits = { .rate = rate, .burst = burst, .throttled = throttled };
+	struct fake_host *h;
+
+	h = calloc(1, sizeof(*h));
+	assert_non_null(h);
+	h->backend.ops = &fake_ops;
+	h->now = 1000 * NSEC_PER_SEC;
+	h->timer = UINT64_MAX;
+	h->rng = 42;
+	assert_int_equal(splitter_new(&h->splitter, &fake_splitter_ops, h, &limits), 0);
+	return h;
+}
+
+static inline void host_free(struct fake_host *h)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(h->vms); i++) {
+		if (!h->vms[i])
+			continue;
+		work_free(h->vms[i]->work);
+		vm_free(h->vms[i]);
+	}
+	splitter_free(h->splitter);
+	free(h);
+}
+
+/* A VM with one memslot at 1 GiB, of @n_blocks blocks. */
+static inline void fake_vm_init(struct fake_vm *vm, struct fake_host *h, size_t n_blocks)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->vm.backend = &h->backend;
+	vm->host = h;
+	vm->n_slots = 1;
+	vm->slots[0].gpa = GIB;
+	vm->slots[0].n_blocks = n_blocks;
+	memset(vm->slots[0].block, true, n_blocks);
+}
+
+static inline struct vm *host_add_vm(struct fake_host *h, struct fake_vm *fake, pid_t pid)
+{
+	struct vm *vm;
+
+	assert_int_equal(vm_new(&vm, pid, -1, h), 0);
+	vm->name = strdup("fake");
+	assert_non_null(vm->name);
+	vm->host_vm = &fake->vm;
+	fake->closed = false;
+	assert_int_equal(work_new(&vm->work, h->splitter, vm), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(h->vms); i++) {
+		if (!h->vms[i]) {
+			h->vms[i] = vm;
+			return vm;
+		}
+	}
+	fail_msg("too many VMs");
+	return NULL;
+}
+
+/* Ends the call that is due first, at its time. False: none is in flight. */
+static inline bool host_end_call(struct fake_host *h)
+{
+	size_t first = 0, last;
+	struct job *job;
+	int r = -EINTR;
+
+	if (!h->n_jobs)
+		return false;
+	for (size_t i = 1; i < h->n_jobs; i++)
+		if (h->due[i] < h->due[first])
+			first = i;
+	job = h->jobs[first];
+	h->now = max_u64(h->now, h->due[first]);
+	if (!h->cancelled[first])
+		r = job->run(job);
+	last = --h->n_jobs;
+	h->jobs[first] = h->jobs[last];
+	h->due[first] = h->due[last];
+	h->cancelled[first] = h->cancelled[last];
+	job->done(job, r);
+	return true;
+}
+
+/* The next thing that happens, a call's end or the timer. False: nothing ever. */
+static inline bool host_step(struct fake_host *h)
+{
+	uint64_t due = UINT64_MAX, at;
+
+	for (size_t i = 0; i < h->n_jobs; i++)
+		due = min_u64(due, h->due[i]);
+	if (h->timer < due) {
+		at = h->timer;
+		h->now = max_u64(h->now, at);
+		h->timer = UINT64_MAX;
+		splitter_on_timer(h->splitter);
+		return true;
+	}
+	return host_end_call(h);
+}
+
+static inline void host_run(struct fake_host *h)
+{
+	while (host_step(h))
+		;
+}
+
+static inline void host_run_until(struct fake_host *h, uint64_t until)
+{
+	uint64_t next;
+
+	for (;;) {
+		next = h->timer;
+		for (size_t i = 0; i < h->n_jobs; i++)
+			next = min_u64(next, h->due[i]);
+		if (next > until)
+			break;
+		host_step(h);
+	}
+	h->now = max_u64(h->now, until);
+}
+
+static inline uint64_t fake_count_blocks(const struct fake_vm *vm)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < vm->n_slots; i++)
+		for (size_t b = 0; b < vm->slots[i].n_blocks; b++)
+			n += vm->slots[i].block[b];
+	return n;
+}
+
+static inline struct vm_info info_of(const struct vm *vm)
+{
+	struct vm_info info;
+
+	vm_get_info(vm, &info);
+	return info;
+}
+
+#endif /* FAKE_HOST_H */

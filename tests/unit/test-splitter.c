@@ -1,0 +1,860 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The splitter on a fake host: which calls it makes, when, and what follows. */
+#include "fake-host.h"
+
+#define SPLIT (BACKEND_SPLIT | BACKEND_HOLD | BACKEND_BREAK)
+#define SPLIT_FREELY (BACKEND_SPLIT | BACKEND_HOLD)
+
+static struct fake_vm fakes[VMS_MAX];
+
+static size_t count_calls(const struct fake_host *h, unsigned int flags)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_calls; i++)
+		n += h->calls[i].flags == flags;
+	return n;
+}
+
+/* A host with one VM of @n_blocks, surveyed. */
+static struct fake_host *start(uint64_t rate, uint64_t burst, size_t n_blocks, struct vm **ret)
+{
+	struct fake_host *h = host_new(rate, burst, true);
+
+	fake_vm_init(&fakes[0], h, n_blocks);
+	*ret = host_add_vm(h, &fakes[0], 1);
+	host_run(h);
+	assert_int_equal(h->n_calls, 1);
+	assert_int_equal(h->calls[0].flags, 0);
+	return h;
+}
+
+static void test_registering_surveys(void **state)
+{
+	struct fake_host *h;
+	struct vm_info info;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	info = info_of(vm);
+	assert_true(info.surveyed);
+	assert_int_equal(info.blocks, 100);
+	assert_int_equal(info.bytes, 100 * BLOCK);
+	assert_int_equal(info.stage, VM_STAGE_WHOLE);
+	assert_false(info.has_eta);
+	assert_int_equal(h->progress, 1);
+	/* Nothing to do, so nothing is due. */
+	assert_true(h->timer == UINT64_MAX);
+	host_free(h);
+}
+
+static void test_splitting(void **state)
+{
+	struct fake_host *h;
+	struct vm_info info;
+	uint64_t began;
+	struct vm *vm;
+
+	h = start(1000, 16, 1000, &vm);
+	began = h->now;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	host_run(h);
+
+	info = info_of(vm);
+	assert_int_equal(info.stage, VM_STAGE_SPLIT);
+	assert_int_equal(info.blocks, 0);
+	assert_int_equal(info.block_bytes, 0);
+	assert_int_equal(info.blocks_split, 1000);
+	assert_int_equal(info.tlbis, 1000);
+	assert_false(info.has_eta);
+	assert_true(fakes[0].held);
+
+	/* Hold, look, work, look. */
+	assert_int_equal(h->calls[1].flags, BACKEND_HOLD);
+	assert_int_equal(h->calls[1].size, 0);
+	assert_int_equal(h->calls[2].flags, 0);
+	assert_int_equal(h->calls[h->n_calls - 1].flags, 0);
+	for (size_t i = 3; i + 1 < h->n_calls; i++) {
+		assert_int_equal(h->calls[i].flags, SPLIT);
+		assert_in_range(h->calls[i].max_tlbis, 1, 8);
+	}
+	/* 1000 tokens less the burst take their time, and not a moment more. */
+	assert_true(h->now - began >= 984 * NSEC_PER_MSEC);
+	assert_true(h->now - began <= 1000 * NSEC_PER_MSEC);
+	assert_true(h->timer == UINT64_MAX);
+	host_free(h);
+}
+
+/* With nothing in the bucket, the hold is set all the same, and the work is known. */
+static void test_hold_and_survey_do_not_wait_for_budget(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm, *other;
+	struct vm_info info;
+
+	h = start(1, 1, 100, &vm);
+	fake_vm_init(&fakes[1], h, 100);
+	other = host_add_vm(h, &fakes[1], 2);
+	work_set_goal(other->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now);
+
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now);
+	assert_true(fakes[0].held);
+	info = info_of(vm);
+	assert_int_equal(info.blocks, 100);
+	assert_int_equal(info.blocks_split, 0);
+	/* Half of one TLBI a second. */
+	assert_true(info.has_eta);
+	assert_int_equal(info.eta_usec, 200 * USEC_PER_SEC);
+	host_free(h);
+}
+
+static void test_eta_and_deadline(void **state)
+{
+	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(10, 1, 1000, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_true(info_of(vm).has_eta);
+	assert_int_equal(info_of(vm).eta_usec, 100 * USEC_PER_SEC);
+	assert_false(info_of(vm).late);
+	vm->deadline_usec = now + 3600 * USEC_PER_SEC;
+	assert_false(info_of(vm).late);
+	vm->deadline_usec = now + 50 * USEC_PER_SEC;
+	assert_true(info_of(vm).late);
+	vm->deadline_usec = now - 1;
+	assert_true(info_of(vm).late);
+
+	/* A ceiling of the VM's own is its share. */
+	vm->tlbi_rate = 5;
+	work_update_ceiling(vm->work);
+	assert_int_equal(info_of(vm).eta_usec, 200 * USEC_PER_SEC);
+	host_run(h);
+	assert_false(info_of(vm).late);
+	assert_false(info_of(vm).has_eta);
+	host_free(h);
+}
+
+static void test_memslots_and_holes(void **state)
+{
+	struct fake_slot *slots = fakes[0].slots;
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(0, 16, 4000, &vm);
+	fakes[0].n_slots = 3;
+	slots[1].gpa = 100 * GIB;
+	slots[1].n_blocks = 4000; /* all pages */
+	slots[2].gpa = 1000 * GIB;
+	slots[2].n_blocks = 3;
+	slots[2].block[1] = true;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->blocks_split, 4001);
+	for (size_t i = 0; i < h->n_calls; i++) {
+		const struct fake_call *call = &h->calls[i];
+
+		if (!(call->flags & BACKEND_SPLIT))
+			continue;
+		/* In a memslot that had blocks, and short. */
+		assert_true(call->size <= 4 * GIB);
+		assert_true((call->gpa >= GIB && call->gpa + call->size <= GIB + 4000 * BLOCK) ||
+			    (call->gpa == 1000 * GIB && call->size == 3 * BLOCK));
+	}
+	host_free(h);
+}
+
+static void hook_new_blocks(struct fake_vm *vm)
+{
+	/* Behind the walk, and where no memslot was. */
+	vm->hook = NULL;
+	vm->slots[0].block[0] = true;
+	vm->slots[1].gpa = 500 * GIB;
+	vm->slots[1].n_blocks = 2;
+	vm->slots[1].block[0] = true;
+	vm->slots[1].block[1] = true;
+	vm->n_slots = 2;
+}
+
+static void test_blocks_that_appear_meanwhile_take_another_pass(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now);
+	fakes[0].hook = hook_new_blocks;
+	fakes[0].hook_flags = SPLIT_FREELY;
+	host_run_until(h, h->now + 10 * NSEC_PER_MSEC);
+	assert_null(fakes[0].hook);
+	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	assert_int_equal(vm->blocks_split, 103);
+	host_free(h);
+}
+
+static void hook_delete_slot(struct fake_vm *vm)
+{
+	vm->hook = NULL;
+	vm->n_slots = 0;
+}
+
+static void test_memslot_deleted_meanwhile(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	fakes[0].hook = hook_delete_slot;
+	fakes[0].hook_flags = SPLIT_FREELY;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	fakes[0].n_slots = 2;
+	fakes[0].slots[1].gpa = 500 * GIB;
+	host_run(h);
+	assert_null(fakes[0].hook);
+	assert_int_equal(info_of(vm).n_memslots, 0);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	host_free(h);
+}
+
+static void test_blocks_that_stay_are_a_failure(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	fakes[0].n_slots = 2;
+	fakes[0].slots[1].gpa = 500 * GIB;
+	fakes[0].slots[1].n_blocks = 7;
+	fakes[0].slots[1].stubborn = true;
+	memset(fakes[0].slots[1].block, true, 7);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_string_equal(info_of(vm).error, "7 blocks cannot be split");
+	assert_int_equal(vm->blocks_split, 100);
+
+	/* Told again, it tries again. */
+	fakes[0].slots[1].stubborn = false;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_null(info_of(vm).error);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	host_free(h);
+}
+
+static void set_error(struct fake_vm *vm, int error, unsigned int count, unsigned int flags)
+{
+	vm->error = error;
+	vm->error_count = count;
+	vm->error_flags = flags;
+}
+
+static void test_short_of_memory_for_a_while(void **state)
+{
+	struct fake_host *h;
+	uint64_t began;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	set_error(&fakes[0], -ENOMEM, 5, BACKEND_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	began = h->now;
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->tlbis, 100);
+	/* 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s of waiting in between. */
+	assert_true(h->now - began >= 3100 * NSEC_PER_MSEC);
+	host_free(h);
+}
+
+static void test_short_of_memory_for_good(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	set_error(&fakes[0], -ENOMEM, UINT32_MAX, BACKEND_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_non_null(strstr(info_of(vm).error, "Not enough memory to split"));
+	assert_int_equal(count_calls(h, SPLIT), 9);
+	assert_true(h->timer == UINT64_MAX);
+	/* What could be prepared is not lost before someone says so. */
+	assert_true(fakes[0].held);
+	host_free(h);
+}
+
+static void test_short_of_memory_for_the_survey(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 10);
+	set_error(&fakes[0], -ENOMEM, 3, 0);
+	vm = host_add_vm(h, &fakes[0], 1);
+	host_run(h);
+	assert_true(info_of(vm).surveyed);
+	assert_int_equal(info_of(vm).blocks, 10);
+	host_free(h);
+}
+
+static void test_interrupted_calls_are_repeated(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	set_error(&fakes[0], -EINTR, 20, BACKEND_SPLIT | BACKEND_HOLD);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->tlbis, 100);
+	host_free(h);
+}
+
+static void test_other_errors_are_failures(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	set_error(&fakes[0], -EINVAL, 1, BACKEND_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_string_equal(info_of(vm).error, "Cannot split: Invalid argument");
+	/* One may look at it still. */
+	assert_int_equal(work_survey(vm->work), 1);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(h->calls[h->n_calls - 1].flags, 0);
+	host_free(h);
+}
+
+static void test_vm_that_is_gone(void **state)
+{
+	static const int errors[] = { -EIO, -ENXIO };
+
+	for (size_t e = 0; e < ARRAY_SIZE(errors); e++) {
+		struct fake_host *h;
+		size_t n_calls;
+		struct vm *vm;
+
+		h = start(1000, 16, 100, &vm);
+		work_set_goal(vm->work, VM_GOAL_SPLIT);
+		host_run_until(h, h->now + 20 * NSEC_PER_MSEC);
+		set_error(&fakes[0], errors[e], 1, 0);
+		n_calls = h->n_calls;
+		host_run(h);
+		assert_int_equal(h->gone, 1);
+		assert_int_equal(h->left, 1);
+		assert_true(fakes[0].closed);
+		assert_int_equal(h->n_calls, n_calls + 1);
+		assert_true(h->timer == UINT64_MAX);
+		host_free(h);
+	}
+}
+
+static void test_vmm_exits_during_a_call(void **state)
+{
+	struct fake_host *h;
+	size_t n_calls;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	while (!(h->n_calls && h->calls[h->n_calls - 1].flags & BACKEND_SPLIT && h->n_jobs))
+		assert_true(host_step(h));
+	n_calls = h->n_calls;
+	work_leave(vm->work, true);
+	assert_int_equal(h->left, 0);
+	host_run(h);
+	/* It was interrupted, and that was all. */
+	assert_int_equal(h->n_calls, n_calls);
+	assert_int_equal(h->left, 1);
+	assert_true(fakes[0].closed);
+	host_free(h);
+}
+
+static void test_leaving_releases_and_no_more(void **state)
+{
+	struct fake_host *h;
+	uint64_t blocks;
+	size_t n_calls;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	while (!(h->n_calls && h->calls[h->n_calls - 1].flags & BACKEND_SPLIT && h->n_jobs))
+		assert_true(host_step(h));
+	n_calls = h->n_calls;
+	blocks = fake_count_blocks(&fakes[0]);
+	work_leave(vm->work, false);
+	host_run(h);
+	assert_int_equal(h->left, 1);
+	assert_false(fakes[0].held);
+	assert_int_equal(h->n_calls, n_calls + 1);
+	assert_int_equal(h->calls[n_calls].flags, BACKEND_RELEASE);
+	assert_int_equal(h->calls[n_calls].size, 0);
+	assert_int_equal(fake_count_blocks(&fakes[0]), blocks);
+	host_free(h);
+}
+
+static void test_leaving_what_was_never_held_is_immediate(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	work_leave(vm->work, false);
+	assert_int_equal(h->left, 1);
+	assert_int_equal(h->n_calls, 1);
+	host_free(h);
+}
+
+/* A daemon before us forgot it. */
+static void test_leaving_releases_what_others_held(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 10);
+	fakes[0].held = true;
+	vm = host_add_vm(h, &fakes[0], 1);
+	host_run(h);
+	assert_true(fakes[0].held);
+	work_leave(vm->work, false);
+	host_run(h);
+	assert_false(fakes[0].held);
+	host_free(h);
+}
+
+static void test_release_that_fails_does_not_keep_us(void **state)
+{
+	static const int errors[] = { -EIO, -EINVAL };
+
+	for (size_t e = 0; e < ARRAY_SIZE(errors); e++) {
+		struct fake_host *h;
+		struct vm *vm;
+
+		h = start(1000, 16, 10, &vm);
+		work_set_goal(vm->work, VM_GOAL_SPLIT);
+		host_run(h);
+		set_error(&fakes[0], errors[e], 1, BACKEND_RELEASE);
+		work_leave(vm->work, false);
+		host_run(h);
+		assert_int_equal(h->left, 1);
+		host_free(h);
+	}
+}
+
+/* The release of the one must not undo the hold of the other. */
+static void test_registered_again_while_leaving(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm, *again;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 20 * NSEC_PER_MSEC);
+	work_leave(vm->work, false);
+	assert_int_equal(h->left, 0);
+	fakes[1] = fakes[0];
+	again = host_add_vm(h, &fakes[1], 1);
+	work_set_goal(again->work, VM_GOAL_SPLIT);
+	while (h->left == 0)
+		assert_true(host_step(h));
+	host_run(h);
+	assert_int_equal(again->stage, VM_STAGE_SPLIT);
+	for (size_t i = 0, released = 0; i < h->n_calls; i++) {
+		released += h->calls[i].flags == BACKEND_RELEASE;
+		if (h->calls[i].vm == &fakes[1])
+			assert_int_equal(released, 1);
+	}
+	host_free(h);
+}
+
+static void test_completed_releases(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	work_set_goal(vm->work, VM_GOAL_RELEASE);
+	host_run(h);
+	assert_false(fakes[0].held);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(count_calls(h, BACKEND_RELEASE), 1);
+	assert_int_equal(count_calls(h, BACKEND_RECOVER), 0);
+	host_free(h);
+}
+
+static void test_cancelled_recovers_within_the_budget(void **state)
+{
+	struct fake_host *h;
+	uint64_t began, tlbis, blocks;
+	struct vm *vm;
+
+	h = start(1000, 16, 1000, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	began = h->now;
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_false(fakes[0].held);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
+	assert_true(h->now - began >= 984 * NSEC_PER_MSEC);
+	assert_int_equal(info_of(vm).blocks, 1000);
+	assert_int_equal(info_of(vm).tlbis, 2000);
+	assert_int_equal(info_of(vm).blocks_split, 1000);
+	splitter_get_totals(h->splitter, &tlbis, &blocks);
+	assert_int_equal(tlbis, 2000);
+	assert_int_equal(blocks, 1000);
+	host_free(h);
+}
+
+static void test_turning_round(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 1000, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 500 * NSEC_PER_MSEC);
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	host_run_until(h, h->now + 200 * NSEC_PER_MSEC);
+	assert_false(fakes[0].held);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	host_run(h);
+	assert_true(fakes[0].held);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	host_free(h);
+}
+
+/* A hold that was taken off the queue before it ran is no hold. */
+static void test_interrupted_hold_is_repeated(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 10, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_int_equal(h->n_jobs, 1);
+	work_set_goal(vm->work, VM_GOAL_RELEASE);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_true(fakes[0].held);
+	assert_int_equal(h->calls[1].flags, BACKEND_HOLD);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	host_free(h);
+}
+
+static void test_recovery_of_a_vm_that_others_hold(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 10, &vm);
+	set_error(&fakes[0], -EBUSY, UINT32_MAX, BACKEND_RECOVER);
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_string_equal(info_of(vm).error, "The VM is held by another process");
+	host_free(h);
+}
+
+static void test_unthrottled(void **state)
+{
+	struct splitter_limits limits = { .rate = 1, .burst = 1, .throttled = true };
+	struct fake_host *h = host_new(1, 1, false);
+	uint64_t began = h->now;
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 4000);
+	vm = host_add_vm(h, &fakes[0], 1);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_true(h->now == began);
+	/* 8000 MiB in calls of 4 GiB. */
+	assert_int_equal(count_calls(h, SPLIT_FREELY), 2);
+	assert_int_equal(vm->tlbis, 0);
+	assert_int_equal(vm->blocks_split, 4000);
+
+	/* Recovering is never free. */
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
+	assert_in_range(fake_count_blocks(&fakes[0]), 10, 11);
+
+	/* From the next call on, as the limits are then. */
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	splitter_set_limits(h->splitter, &limits);
+	host_run_until(h, h->now);
+	assert_true(fake_count_blocks(&fakes[0]) > 0);
+	limits.throttled = false;
+	splitter_set_limits(h->splitter, &limits);
+	began = h->now;
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_true(h->now == began);
+	host_free(h);
+}
+
+
+/* A kernel that returns without having done anything is not asked for ever. */
+static int idle_split(struct backend_vm *backend_vm, struct split_call *call)
+{
+	fake_log((struct fake_vm *)backend_vm, call->flags);
+	return 0;
+}
+
+static void test_no_progress_is_a_failure(void **state)
+{
+	struct backend_ops ops = fake_ops;
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(0, 16, 100, &vm);
+	ops.split = idle_split;
+	h->backend.ops = &ops;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_true(h->n_calls < 20);
+	host_free(h);
+}
+
+static void test_two_share(void **state)
+{
+	struct fake_host *h;
+	struct vm *a, *b;
+	uint64_t began;
+
+	h = start(1000, 16, 2000, &a);
+	fake_vm_init(&fakes[1], h, 2000);
+	b = host_add_vm(h, &fakes[1], 2);
+	host_run(h);
+	began = h->now;
+	work_set_goal(a->work, VM_GOAL_SPLIT);
+	work_set_goal(b->work, VM_GOAL_SPLIT);
+	host_run_until(h, began + NSEC_PER_SEC);
+	assert_in_range(a->tlbis, 490, 520);
+	assert_in_range(b->tlbis, 490, 520);
+	assert_in_range(a->tlbis + b->tlbis, 1000, 1016);
+
+	b->tlbi_rate = 100;
+	work_update_ceiling(b->work);
+	a->tlbis = b->tlbis = 0;
+	host_run_until(h, began + 2 * NSEC_PER_SEC);
+	assert_in_range(a->tlbis, 880, 920);
+	assert_in_range(b->tlbis, 90, 116);
+	host_free(h);
+}
+
+static void test_limits_of_every_vm(void **state)
+{
+	struct splitter_limits limits = {
+		.rate = 1000, .burst = 16, .vm_rate = 100, .throttled = true
+	};
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 2000, &vm);
+	splitter_set_limits(h->splitter, &limits);
+	/* Whoever asks for more than all may have does not get it. */
+	vm->tlbi_rate = 500;
+	work_update_ceiling(vm->work);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	assert_in_range(vm->tlbis, 100, 116);
+	host_free(h);
+}
+
+static void test_survey_on_demand(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	fakes[0].slots[0].block[7] = false;
+	assert_int_equal(work_survey(vm->work), 1);
+	assert_int_equal(work_survey(vm->work), 1);
+	host_run(h);
+	assert_int_equal(h->n_calls, 2);
+	assert_int_equal(info_of(vm).blocks, 99);
+
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 20 * NSEC_PER_MSEC);
+	assert_int_equal(work_survey(vm->work), 0);
+	host_run(h);
+	/* Split, and a block has come back: it is seen, and split. */
+	fakes[0].slots[0].block[7] = true;
+	assert_int_equal(work_survey(vm->work), 1);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	host_free(h);
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	const struct fake_call *x = a, *y = b;
+
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* All TLBIs of a call at its end, against the bound of every interval. */
+static void check_bound(struct fake_host *h, uint64_t rate, uint64_t burst)
+{
+	__int128 lowest = 0, before, sum = 0;
+
+	qsort(h->calls, h->n_calls, sizeof(h->calls[0]), compare_times);
+	for (size_t i = 0; i < h->n_calls; i++) {
+		before = sum * NSEC_PER_SEC - (__int128)rate * h->calls[i].at;
+		if (!i || before < lowest)
+			lowest = before;
+		sum += h->calls[i].tlbis;
+		assert_true(sum * NSEC_PER_SEC - (__int128)rate * h->calls[i].at - lowest <=
+			    (__int128)burst * NSEC_PER_SEC);
+	}
+}
+
+static void random_deed(struct fake_host *h, struct fake_vm *fake, struct vm **vm, pid_t pid)
+{
+	static const int errors[] = { -ENOMEM, -EBUSY, -EINVAL };
+
+	if (!*vm) {
+		*vm = host_add_vm(h, fake, pid);
+		return;
+	}
+	switch (host_random(h, 9)) {
+	case 0:
+	case 1:
+		work_set_goal((*vm)->work, VM_GOAL_SPLIT);
+		break;
+	case 2:
+		work_set_goal((*vm)->work, VM_GOAL_RECOVER);
+		break;
+	case 3:
+		work_set_goal((*vm)->work, VM_GOAL_RELEASE);
+		break;
+	case 4:
+		work_survey((*vm)->work);
+		break;
+	case 5:
+		set_error(fake, errors[host_random(h, ARRAY_SIZE(errors))],
+			  (unsigned int)host_random(h, 3), BACKEND_SPLIT | BACKEND_RECOVER);
+		break;
+	case 7:
+		set_error(fake, -EINTR, (unsigned int)host_random(h, 5), 0);
+		break;
+	case 6:
+		fake->slots[0].block[host_random(h, fake->slots[0].n_blocks)] ^= true;
+		break;
+	default:
+		(*vm)->tlbi_rate = host_random(h, 300);
+		work_update_ceiling((*vm)->work);
+	}
+}
+
+/*
+ * Lives of VMs at random: whatever is told, and whatever fails, the budget
+ * holds, and in the end each VM gets where it was sent last.
+ */
+static void test_random_lives(void **state)
+{
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct fake_host *h = host_new(200, 8, true);
+		struct vm *vms[VMS_MAX] = {};
+
+		h->rng = seed * 7919;
+		h->latency = 30 * NSEC_PER_MSEC;
+		for (int i = 0; i < VMS_MAX; i++)
+			fake_vm_init(&fakes[i], h, 60);
+		for (int deed = 0; deed < 200; deed++) {
+			int i = (int)host_random(h, VMS_MAX);
+
+			random_deed(h, &fakes[i], &vms[i], i + 1);
+			host_run_until(h, h->now + host_random(h, 100 * NSEC_PER_MSEC));
+		}
+		for (int i = 0; i < VMS_MAX; i++) {
+			fakes[i].error_count = 0;
+			if (vms[i] && i % 2)
+				work_set_goal(vms[i]->work, VM_GOAL_SPLIT);
+			else if (vms[i])
+				work_set_goal(vms[i]->work, VM_GOAL_RELEASE);
+		}
+		host_run(h);
+		for (int i = 0; i < VMS_MAX; i++) {
+			if (!vms[i])
+				continue;
+			assert_int_equal(fakes[i].held, i % 2);
+			assert_int_equal(vms[i]->stage, i % 2 ? VM_STAGE_SPLIT : VM_STAGE_WHOLE);
+			if (i % 2)
+				assert_int_equal(fake_count_blocks(&fakes[i]), 0);
+			work_leave(vms[i]->work, false);
+		}
+		host_run(h);
+		assert_true(h->timer == UINT64_MAX);
+		for (int i = 0; i < VMS_MAX; i++)
+			assert_false(fakes[i].held);
+		check_bound(h, 200, 8);
+		host_free(h);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_registering_surveys),
+		cmocka_unit_test(test_splitting),
+		cmocka_unit_test(test_hold_and_survey_do_not_wait_for_budget),
+		cmocka_unit_test(test_eta_and_deadline),
+		cmocka_unit_test(test_memslots_and_holes),
+		cmocka_unit_test(test_blocks_that_appear_meanwhile_take_another_pass),
+		cmocka_unit_test(test_memslot_deleted_meanwhile),
+		cmocka_unit_test(test_blocks_that_stay_are_a_failure),
+		cmocka_unit_test(test_short_of_memory_for_a_while),
+		cmocka_unit_test(test_short_of_memory_for_good),
+		cmocka_unit_test(test_short_of_memory_for_the_survey),
+		cmocka_unit_test(test_interrupted_calls_are_repeated),
+		cmocka_unit_test(test_other_errors_are_failures),
+		cmocka_unit_test(test_vm_that_is_gone),
+		cmocka_unit_test(test_vmm_exits_during_a_call),
+		cmocka_unit_test(test_leaving_releases_and_no_more),
+		cmocka_unit_test(test_leaving_what_was_never_held_is_immediate),
+		cmocka_unit_test(test_leaving_releases_what_others_held),
+		cmocka_unit_test(test_release_that_fails_does_not_keep_us),
+		cmocka_unit_test(test_registered_again_while_leaving),
+		cmocka_unit_test(test_completed_releases),
+		cmocka_unit_test(test_cancelled_recovers_within_the_budget),
+		cmocka_unit_test(test_turning_round),
+		cmocka_unit_test(test_interrupted_hold_is_repeated),
+		cmocka_unit_test(test_recovery_of_a_vm_that_others_hold),
+		cmocka_unit_test(test_unthrottled),
+		cmocka_unit_test(test_no_progress_is_a_failure),
+		cmocka_unit_test(test_two_share),
+		cmocka_unit_test(test_limits_of_every_vm),
+		cmocka_unit_test(test_survey_on_demand),
+		cmocka_unit_test(test_random_lives),
+	};
+
+	return cmocka_run_group_tests_name("splitter", tests, NULL, NULL);
+}
