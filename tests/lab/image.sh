@@ -80,6 +80,7 @@ configure_root()
 	echo '/dev/vdb /lab ext4 ro 0 0' >"$dir/etc/fstab"
 	mkdir -p "$dir/lab" "$dir/dev/hugepages"
 	cp "$here/lab.target" "$here/lab.service" "$dir/etc/systemd/system/"
+	install "$here/lab-init" "$dir/sbin/lab-init"
 	rm -rf "$dir"/usr/share/{doc,man,locale,info,lintian,perl,perl5,bash-completion,zsh,iso-codes,xml} \
 		"$dir"/usr/lib/aarch64-linux-gnu/{gconv,perl,perl-base} "$dir"/var/cache/apt "$dir"/var/lib/apt
 
@@ -126,7 +127,7 @@ main()
 	sysroot) ;;
 	*) die "usage: image.sh root|sysroot" ;;
 	esac
-	key=$(cat "$here/image.sh" "$here/lab.target" "$here/lab.service" | sha256sum | cut -c1-16)
+	key=$(cat "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init | sha256sum | cut -c1-16)
 	out=$cache/$kind-$key$suffix
 	mkdir -p "$cache"
 	if [ ! -e "$out" ]; then

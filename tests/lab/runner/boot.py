@@ -24,7 +24,8 @@ KERNEL_REPORT = re.compile(
 class Emulator:
     """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
 
-    def __init__(self, folder, image, root, disk, cpu, plugin, visible=False, memory="4G"):
+    def __init__(self, folder, image, root, disk, cpu, plugin, systemd=True,
+                 visible=False):
         self.folder = folder
         self.out = folder / "out.raw"
         self.counts = folder / "tlbis.txt"
@@ -36,15 +37,16 @@ class Emulator:
             file.truncate(OUT_BYTES)
         # QEMU's own pointer authentication takes most of an emulated CPU's time.
         model = cpu + (",pauth-impdef=on" if cpu == "max" else "")
+        init = "systemd.unit=lab.target systemd.show_status=false" if systemd else \
+            "init=/sbin/lab-init"
         level = "quiet loglevel=3" if visible else "ignore_loglevel"
         self._argv = [
             "qemu-system-aarch64", "-M", "virt,virtualization=on,gic-version=3", "-cpu", model,
-            "-smp", "2", "-m", memory, "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none",
+            "-smp", "2", "-m", "4G", "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none",
             "-no-reboot", "-serial", "stdio" if visible else f"file:{self.console}",
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} panic=-1 "
-                       "systemd.unit=lab.target systemd.show_status=false "
-                       "hugepagesz=1G hugepages=1 hugepagesz=2M",
+                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M",
             *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
         self._visible = visible

@@ -8,6 +8,12 @@ page and no broadcast TLBI.
 
 from host.vmm import BLOCK, Vmm, since
 
+ORDER = 10
+SERIES = ("none", "eager-split")
+CPUS = ("neoverse-n1",)
+SYSTEMD = False
+DEBUG = True
+
 PAGES = 32768
 BLOCKS = 64
 EVERY = 64

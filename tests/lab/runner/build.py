@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a boot is made of: kernel images, Debian image, programs, and the disk for one run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+LAB = Path(__file__).resolve().parent.parent
+TOP = LAB.parent.parent
+BUILD = Path(os.environ.get("LAB_BUILD", TOP / "build" / "lab"))
+
+
+class BuildError(Exception):
+    """A part could not be made; the message has the end of what was said."""
+
+
+def run(*argv, cwd=TOP):
+    """Runs a command; returns its standard output, shows nothing where it succeeds."""
+    result = subprocess.run([str(a) for a in argv], cwd=cwd, text=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if result.returncode:
+        tail = "\n".join((result.stdout + result.stderr).splitlines()[-40:])
+        raise BuildError(f"{' '.join(map(str, argv))}: status {result.returncode}\n{tail}")
+    return result.stdout.strip()
+
+
+def kernel(series, config):
+    """The path of a kernel image, built if it is not in the cache."""
+    run("make", "-s", "-C", "kernel", "image", f"SERIES={series}", f"CONFIG={config}")
+    return Path(run("make", "-s", "-C", "kernel", "print-image", f"SERIES={series}",
+                    f"CONFIG={config}").splitlines()[-1])
+
+
+def kernels_of_each_patch():
+    """Of the series with one patch more each time: the paths of the images, in order."""
+    run("make", "-s", "-C", "kernel", "each")
+    paths = run("make", "-s", "-C", "kernel", "print-each").splitlines()
+    return [Path(path) for path in paths]
+
+
+def selftests():
+    """The folder with the kernel's own KVM selftests, static."""
+    run("make", "-s", "-C", "kernel", "selftests")
+    return Path(run("make", "-s", "-C", "kernel", "print-selftests").splitlines()[-1])
+
+
+def root_image():
+    return Path(run(LAB / "image.sh", "root"))
+
+
+def programs():
+    """The folder with the lab's own programs."""
+    out = BUILD / "programs"
+    uapi = BUILD / "uapi"
+    out.mkdir(parents=True, exist_ok=True)
+    uapi.mkdir(parents=True, exist_ok=True)
+    run("make", "-s", "-C", "kernel", "uapi", f"DESTDIR={uapi}")
+    header = next(uapi.rglob("kvm_eager_split.h"))
+    run("make", "-s", "-C", LAB, f"O={out}", f"SYSROOT={run(LAB / 'sysroot')}",
+        f"UAPI={header.parent.parent}")
+    return out
+
+
+def daemon():
+    """The folder where the daemon is installed to, built for arm64."""
+    build, tree = BUILD / "arm64", BUILD / "daemon"
+    if not (TOP / "configure").exists():
+        run("./autogen.sh")
+    if not (build / "Makefile").exists():
+        run(LAB / "cross-configure", run(LAB / "sysroot"), build)
+    run("make", "-s", f"-j{os.cpu_count()}", "-C", build)
+    shutil.rmtree(tree, ignore_errors=True)
+    run("make", "-s", "-C", build, "install", f"DESTDIR={tree}")
+    return tree
+
+
+def _copy(source, target):
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+
+
+def run_disk(folder, plan, image, parts):
+    """
+    The disk that is mounted at /lab in the emulated host: everything that changes between runs, so
+    that the Debian image need not. parts: {path in the disk: file or folder here}.
+    """
+    tree, disk = folder / "tree", folder / "run.ext4"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    _copy(LAB / "host" / "start", tree / "start")
+    for name in ("host", "scenarios"):
+        _copy(LAB / name, tree / name)
+    _copy(image, tree / "guest" / "Image")
+    for target, source in parts.items():
+        _copy(source, tree / target)
+    (tree / "plan.json").write_text(json.dumps(plan))
+    megabytes = sum(f.stat().st_size for f in tree.rglob("*") if f.is_file()) // 1000000 + 24
+    disk.unlink(missing_ok=True)
+    run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "root_owner=0:0",
+        "-d", tree, disk, f"{megabytes}M")
+    shutil.rmtree(tree)
+    return disk
+
+
+def shout(text):
+    """What is being done, for whoever waits; TAP has standard output for itself."""
+    print(text, file=sys.stderr, flush=True)

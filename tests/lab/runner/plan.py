@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which scenarios there are, and which boots they share."""
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
+# In the order in which the boots are run.
+SERIES = ("none", "eager-split")
+CPUS = ("neoverse-n1", "max", "cortex-a72")
+DEBUG_CPU = "neoverse-n1"
+# The one that boots once for each patch, which is no part of any other boot.
+EACH = "each"
+
+
+@dataclass
+class Boot:
+    """One boot: series of patches, configuration of the kernel, CPU, and what is run."""
+
+    series: str
+    config: str
+    cpu: str
+    scenarios: list = field(default_factory=list)
+    systemd: bool = False
+    daemon: bool = False
+
+    @property
+    def label(self):
+        kernel = {"none": "stock", "eager-split": ""}.get(self.series, self.series)
+        config = "debug" if self.config == "debug" else ""
+        return " ".join(word for word in (self.cpu, kernel, config) if word)
+
+
+def names():
+    """All scenarios, in the order that their modules ask for."""
+    stems = [path.stem for path in SCENARIOS.glob("[a-z]*.py")]
+    return [s.replace("_", "-") for s in sorted(stems, key=lambda s: (_module(s).ORDER, s))]
+
+
+def _module(name):
+    return importlib.import_module("scenarios." + name.replace("-", "_"))
+
+
+def _wanted(module, boot, cpu):
+    if boot.series not in module.SERIES:
+        return False
+    if boot.config == "debug":
+        return boot.series != "none" and module.DEBUG
+    return boot.cpu in module.CPUS or boot.cpu == cpu
+
+
+def boots(scenarios, config="lab", cpu=None, series=None):
+    """The boots for these scenarios. cpu, series: only on that, whatever the scenarios ask for."""
+    planned = []
+    cpus = (cpu,) if cpu else (DEBUG_CPU,) if config == "debug" else CPUS
+    for one_series in (series,) if series else SERIES:
+        for one_cpu in cpus:
+            boot = Boot(one_series, config, one_cpu)
+            for name in scenarios:
+                module = _module(name)
+                if name != EACH and _wanted(module, boot, cpu):
+                    boot.scenarios.append(name)
+                    boot.systemd = boot.systemd or module.SYSTEMD
+            if boot.scenarios:
+                planned.append(boot)
+    return planned
