@@ -51,9 +51,9 @@ class Vmm:
     def stats(self):
         return self.call("stats")
 
-    def intact(self, name, slot=1):
+    def intact(self, name, slot=1, pages=0):
         """A test: the guest's checksum, the VMM's, and what it must be."""
-        sums = self.call("checksum", slot)
+        sums = self.call("checksum", slot, pages=pages)
         return self._lab.ok(sums["guest"] == sums["host"] == sums["expected"], name, sums)
 
     def advance(self):
@@ -65,6 +65,13 @@ class Vmm:
             return all(now[k] > before[k] for k in before if k.startswith("done"))
 
         self._lab.wait_for("progress of the guest", moved)
+
+    def leaves(self, slot=1):
+        """By what the slot is mapped: (1 GiB blocks, 2 MiB blocks, pages)."""
+        for found in self._lab.survey(self.pid)["slot"]:
+            if found["slot"] == slot:
+                return tuple(found[f"leaves{level}"] for level in (1, 2, 3))
+        return None
 
     def quit(self):
         """Ends the VMM in an orderly way."""

@@ -141,6 +141,7 @@ static int work(struct vm **vm, const struct request *request, enum guest_comman
 {
 	const struct vm_work work = {
 		.command = command,
+		.pages = number(request, "pages", 0),
 		.write_every = number(request, "write", 0),
 		.exec_every = number(request, "exec", 0),
 	};
@@ -188,7 +189,7 @@ static int handle_progress(struct vm **vm, const struct request *request)
 static int handle_checksum(struct vm **vm, const struct request *request)
 {
 	struct vm_checksum sum;
-	int err = vm_checksum(*vm, slot_of(request), &sum);
+	int err = vm_checksum(*vm, slot_of(request), number(request, "pages", 0), &sum);
 
 	if (!err)
 		printf("ok guest=%016" PRIx64 " host=%016" PRIx64 " expected=%016" PRIx64 "\n",

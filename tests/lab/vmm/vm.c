@@ -278,7 +278,8 @@ int vm_slot_log(struct vm *vm, unsigned int number, bool log)
 /* Gives each vCPU its share; the last one gets what is left over. */
 static void assign(struct vm *vm, const struct slot *slot, const struct vm_work *work)
 {
-	uint64_t share = pages_of(slot) / vm->n_vcpus, first;
+	uint64_t pages = work->pages ? work->pages : pages_of(slot);
+	uint64_t share = pages / vm->n_vcpus, first;
 	struct guest_block *block;
 	unsigned int i;
 
@@ -288,7 +289,7 @@ static void assign(struct vm *vm, const struct slot *slot, const struct vm_work 
 		memset(block, 0, sizeof(*block));
 		block->command = work->command;
 		block->gpa = slot->gpa + first * WORKLOAD_PAGE_SIZE;
-		block->pages = i + 1 < vm->n_vcpus ? share : pages_of(slot) - first;
+		block->pages = i + 1 < vm->n_vcpus ? share : pages - first;
 		block->first_page = slot->first_page + first;
 		block->write_every = work->write_every;
 		block->exec_every = work->exec_every;
@@ -302,6 +303,8 @@ int vm_start(struct vm *vm, unsigned int number, const struct vm_work *work)
 
 	if (!slot || !slot->memory)
 		return -ENOENT;
+	if (work->pages > pages_of(slot))
+		return -EINVAL;
 	assign(vm, slot, work);
 	for (i = 0; i < vm->n_vcpus; i++)
 		vcpu_start(vm->vcpus[i]);
@@ -358,9 +361,9 @@ uint64_t vm_errors(const struct vm *vm, uint64_t *bad_page)
 	return errors;
 }
 
-int vm_checksum(struct vm *vm, unsigned int number, struct vm_checksum *sum)
+int vm_checksum(struct vm *vm, unsigned int number, uint64_t pages, struct vm_checksum *sum)
 {
-	const struct vm_work work = { .command = GUEST_CHECKSUM };
+	const struct vm_work work = { .command = GUEST_CHECKSUM, .pages = pages };
 	const struct slot *slot = find_slot(vm, number);
 	const uint32_t *generations;
 	const uint64_t *words;
@@ -376,7 +379,9 @@ int vm_checksum(struct vm *vm, unsigned int number, struct vm_checksum *sum)
 		sum->guest += vcpu_block(vm->vcpus[i])->checksum;
 	generations = generations_of(vm, slot);
 	words = slot->memory;
-	for (page = 0; page < pages_of(slot); page++, words += WORKLOAD_WORDS) {
+	if (!pages)
+		pages = pages_of(slot);
+	for (page = 0; page < pages; page++, words += WORKLOAD_WORDS) {
 		sum->host += workload_checksum(words);
 		sum->expected += workload_expected_checksum(slot->first_page + page,
 							    generations[page]);
