@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Finding the VM of another process, which a child stands for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include <linux/kvm.h>
+
+#include <cmocka.h>
+
+#include "kvm-fd.h"
+#include "util.h"
+
+#define UID_NOBODY 65534
+
+/**
+ * struct child - a process that waits to be killed
+ * @vm: number of its VM's descriptor; -1: it has none
+ */
+struct child {
+	pid_t pid;
+	int pidfd;
+	int vm;
+};
+
+static int child_open_vm(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	/* Not the first of the anonymous inodes there. */
+	(void)!eventfd(0, 0);
+	return kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0UL);
+}
+
+static struct child start_child(bool with_vm)
+{
+	struct child child = { .vm = -1 };
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	child.pid = fork();
+	assert_true(child.pid >= 0);
+	if (child.pid == 0) {
+		int vm = with_vm ? child_open_vm() : -1;
+
+		(void)!write(fds[1], &vm, sizeof(vm));
+		for (;;)
+			pause();
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &child.vm, sizeof(child.vm)), sizeof(child.vm));
+	close(fds[0]);
+	child.pidfd = pidfd_open(child.pid, 0);
+	assert_true(child.pidfd >= 0);
+	return child;
+}
+
+static void stop_child(const struct child *child)
+{
+	kill(child->pid, SIGKILL);
+	waitpid(child->pid, NULL, 0);
+	close(child->pidfd);
+}
+
+static void test_process_without_a_vm(void **state)
+{
+	struct child child = start_child(false);
+	int number;
+
+	assert_int_equal(kvm_fd_get(child.pidfd, child.pid, &number), -ENOTTY);
+	stop_child(&child);
+}
+
+static void test_process_that_is_gone(void **state)
+{
+	struct child child = start_child(false);
+	int number;
+
+	kill(child.pid, SIGKILL);
+	waitpid(child.pid, NULL, 0);
+	assert_int_equal(kvm_fd_get(child.pidfd, child.pid, &number), -ESRCH);
+	close(child.pidfd);
+}
+
+/* The pid is another's by now, one with a VM even: that is not taken. */
+static void test_pid_reused(void **state)
+{
+	struct child gone = start_child(false), other = start_child(true);
+	int number;
+
+	kill(gone.pid, SIGKILL);
+	waitpid(gone.pid, NULL, 0);
+	assert_int_equal(kvm_fd_get(gone.pidfd, other.pid, &number), -ESRCH);
+	close(gone.pidfd);
+	stop_child(&other);
+}
+
+static void test_process_with_a_vm(void **state)
+{
+	struct child child = start_child(true);
+	int fd, number;
+
+	if (child.vm < 0) {
+		stop_child(&child);
+		print_message("# no VM can be created here (/dev/kvm)\n");
+		skip();
+	}
+	fd = kvm_fd_get(child.pidfd, child.pid, &number);
+	assert_true(fd >= 0);
+	assert_int_equal(number, child.vm);
+	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	close(fd);
+	stop_child(&child);
+}
+
+/* In a child of our own, as a user who may not look into the other. */
+static void test_not_permitted(void **state)
+{
+	struct child child;
+	int status, number;
+	pid_t pid;
+
+	if (getuid() != 0) {
+		print_message("# only root can become another user\n");
+		skip();
+	}
+	child = start_child(true);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (setgroups(0, NULL) < 0 || setgid(UID_NOBODY) < 0 || setuid(UID_NOBODY) < 0)
+			_exit(1);
+		number = kvm_fd_get(child.pidfd, child.pid, &number);
+		_exit(number == -EACCES || number == -EPERM ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	stop_child(&child);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_process_without_a_vm),
+		cmocka_unit_test(test_process_that_is_gone),
+		cmocka_unit_test(test_pid_reused),
+		cmocka_unit_test(test_process_with_a_vm),
+		cmocka_unit_test(test_not_permitted),
+	};
+
+	return cmocka_run_group_tests_name("kvm-fd", tests, NULL, NULL);
+}
