@@ -165,6 +165,8 @@ static int error_register(struct control *c, struct varlink_connection *connecti
 	case -EPERM:
 	case -EACCES:
 		return error_unsupported(connection, "eagersplitd may not look into that process");
+	case -ESHUTDOWN:
+		return error_unsupported(connection, "eagersplitd is being stopped");
 	default:
 		return error_host(c, connection, r);
 	}

@@ -2,11 +2,13 @@
 """The daemon under test, on the simulated host, and the VMMs that it is told of."""
 
 import os
+import queue
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 
 import varlink
 
@@ -62,17 +64,42 @@ class Vmm:
 
 
 class NotifySocket:
-    """The service manager's end of sd_notify()."""
+    """
+    The service manager's end of sd_notify(). A thread reads it, as a service manager
+    would: a sender waits while ten messages are unread.
+    """
 
     def __init__(self, path):
         self.path = path
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(path)
+        self._messages = queue.SimpleQueue()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(path)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        while text := self._socket.recv(65536).decode():
+            lines = [line.split("=", 1) for line in text.splitlines() if "=" in line]
+            self._messages.put(dict(lines))
+
+    def close(self):
+        """Ends the thread, by an empty message."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(b"", self.path)
+        self._thread.join()
+        self._socket.close()
+        os.unlink(self.path)
+
+    def tell_of_exit(self, process):
+        """Has a message come when the process ends, so that nobody waits for it in vain."""
+        def wait():
+            self._messages.put({"EXITED": str(process.wait())})
+
+        threading.Thread(target=wait, daemon=True).start()
 
     def receive(self):
         """The next message: a dictionary of its assignments."""
-        text = self.socket.recv(65536).decode()
-        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        return self._messages.get()
 
     def wait_for(self, name, value):
         """Reads messages until one says that."""
@@ -80,6 +107,8 @@ class NotifySocket:
             message = self.receive()
             if message.get(name) == value:
                 return message
+            if "EXITED" in message:
+                raise AssertionError(f"the daemon has ended, status {message['EXITED']}")
 
 
 class Daemon:
@@ -88,25 +117,31 @@ class Daemon:
     context stops it, and fails if it does not exit with success.
     """
 
-    def __init__(self, arguments=(), environment=None, pass_fds=(), preexec_fn=None, **settings):
+    def __init__(self, arguments=(), environment=None, **settings):
         self.folder = tempfile.mkdtemp(prefix="eagersplitd-test-")
         self.config = self.path("eagersplitd.conf")
         self.socket_path = self.path("control.sock")
         self.configure(**settings)
         self.notify = NotifySocket(self.path("notify.sock"))
         self.log_file = open(self.path("log"), "wb")
+        self._environment = environment or {}
+        self._arguments = arguments
+        self.start()
+
+    def start(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "WATCHDOG_"))}
         env["NOTIFY_SOCKET"] = self.notify.path
-        env.update(environment or {})
-        command = [DAEMON, f"--config={self.config}", f"--socket={self.socket_path}", *arguments]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=self.log_file, env=env,
-            pass_fds=pass_fds, preexec_fn=preexec_fn)
+        command = [DAEMON, f"--config={self.config}", f"--socket={self.socket_path}",
+                   *self._arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self.log_file,
+                                        env=env | self._environment)
+        self.notify.tell_of_exit(self.process)
 
     def __enter__(self):
         try:
             self.notify.wait_for("READY", "1")
         except BaseException:
+            print("".join(f"# log: {line}\n" for line in self.log().splitlines()), end="")
             self._clean_up()
             raise
         return self
@@ -128,7 +163,7 @@ class Daemon:
         self.process.kill()
         self.process.wait()
         self.log_file.close()
-        self.notify.socket.close()
+        self.notify.close()
         shutil.rmtree(self.folder)
 
     def path(self, name):
@@ -178,16 +213,16 @@ class Daemon:
     def wait_for_stage(self, name, stage):
         return self.wait_for(name, lambda vm: vm["stage"] == stage)
 
-    def ctl(self, *arguments, **options):
+    def ctl(self, *arguments, program=CTL, **options):
         """Runs eagersplitctl; gives its status, stdout and stderr."""
-        r = subprocess.run([CTL, f"--socket={self.socket_path}", *arguments],
+        r = subprocess.run([program, f"--socket={self.socket_path}", *arguments],
                            capture_output=True, text=True, check=False, **options)
         return r.returncode, r.stdout, r.stderr
 
-    def signal(self, number):
+    def kill(self, number):
         self.process.send_signal(number)
 
     def stop(self, number=signal.SIGTERM):
         """Asks it to stop, and waits; gives its exit status."""
-        self.signal(number)
+        self.kill(number)
         return self.process.wait()

@@ -16,7 +16,7 @@ def budget(daemon):
 
 
 def reload_by_signal(daemon):
-    daemon.signal(signal.SIGHUP)
+    daemon.kill(signal.SIGHUP)
     daemon.notify.wait_for("RELOADING", "1")
     daemon.notify.wait_for("READY", "1")
 
@@ -127,7 +127,7 @@ def bad_at_start():
         r = subprocess.run([DAEMON, f"--config={path}", f"--socket={daemon.path('two.sock')}"],
                            env=dict(os.environ, NOTIFY_SOCKET=notify.path), capture_output=True,
                            text=True, check=False)
-        notify.socket.close()
+        notify.close()
         true(r.returncode != 0, "it started")
         true(f"{path}:4: " in r.stderr, r.stderr)
 
@@ -164,13 +164,10 @@ def socket_in_use():
         true(daemon.socket_path in r.stderr, r.stderr)
         true("host" in daemon.call("GetHost"), "the first serves")
     with Daemon(**FAST) as daemon:
-        daemon.signal(signal.SIGKILL)
-        daemon.process.wait()
+        daemon.kill(signal.SIGKILL)
+        daemon.notify.wait_for("EXITED", str(-signal.SIGKILL))
         true(os.path.exists(daemon.socket_path), "left behind")
-        environment = dict(os.environ, NOTIFY_SOCKET=daemon.notify.path)
-        daemon.process = subprocess.Popen(
-            [DAEMON, f"--config={daemon.config}", f"--socket={daemon.socket_path}"],
-            env=environment, stderr=daemon.log_file)
+        daemon.start()
         daemon.notify.wait_for("READY", "1")
         true("host" in daemon.call("GetHost"), "the second serves")
 

@@ -17,7 +17,7 @@ def ready_and_stopping():
     """READY=1 comes once the socket answers, STOPPING=1 when it is told to stop"""
     with Daemon(**FAST) as daemon:
         true("host" in daemon.call("GetHost"), "it answers")
-        daemon.signal(signal.SIGTERM)
+        daemon.kill(signal.SIGTERM)
         daemon.notify.wait_for("STOPPING", "1")
         equal(daemon.process.wait(), 0)
 
@@ -27,7 +27,7 @@ def reloading():
     """SIGHUP gives RELOADING=1 with the time, and READY=1 when it is done"""
     with Daemon(**FAST) as daemon:
         for _ in range(3):
-            daemon.signal(signal.SIGHUP)
+            daemon.kill(signal.SIGHUP)
             message = daemon.notify.wait_for("RELOADING", "1")
             true(int(message["MONOTONIC_USEC"]) > 0, message)
             daemon.notify.wait_for("READY", "1")
@@ -48,7 +48,7 @@ def watchdog():
 def no_watchdog():
     """Without WATCHDOG_USEC, or with another process meant, there are none"""
     with Daemon(environment={"WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}, **FAST) as daemon:
-        daemon.signal(signal.SIGHUP)
+        daemon.kill(signal.SIGHUP)
         while True:
             message = daemon.notify.receive()
             true("WATCHDOG" not in message, message)
@@ -96,7 +96,7 @@ def activation():
                 finally:
                     os.kill(pid, signal.SIGTERM)
                     _, status = os.waitpid(pid, 0)
-                    notify.socket.close()
+                    notify.close()
                 equal(status, 0)
             # It is the service manager's: the next start listens on it again.
             true(os.path.exists(path), "the socket is still there")
@@ -119,8 +119,7 @@ def activation_survives_restart():
                     equal(client.reply()[0], {"vms": []})
                     os.kill(pid, signal.SIGTERM)
                     equal(os.waitpid(pid, 0)[1], 0)
-                    notify.socket.close()
-                    os.unlink(notify.path)
+                    notify.close()
 
 
 @test

@@ -87,9 +87,9 @@ def twice():
     with Daemon(**BUSY) as daemon, Vmm() as vmm:
         daemon.register(vmm, "guest")
         daemon.migrate("guest", "scheduled")
-        daemon.signal(signal.SIGTERM)
+        daemon.kill(signal.SIGTERM)
         if daemon.process.poll() is None:
-            daemon.signal(signal.SIGTERM)
+            daemon.kill(signal.SIGTERM)
         equal(daemon.process.wait(), 0)
 
 
