@@ -2,6 +2,7 @@
 #include "varlink-server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -57,6 +58,13 @@ int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 	if (!s) {
 		close(fd);
 		return -ENOMEM;
+	}
+	/* systemd hands sockets over in blocking mode. */
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
+		r = -errno;
+		close(fd);
+		free(s);
+		return r;
 	}
 	s->event = sd_event_ref(event);
 	s->fd = fd;

@@ -57,8 +57,8 @@ struct varlink_interface {
 typedef bool (*varlink_may_change)(const struct ucred *peer, void *userdata);
 
 /*
- * Serves the interface, and org.varlink.service, on fd, a listening non-blocking
- * socket, which is taken, also on error. The interface and userdata must outlive
+ * Serves the interface, and org.varlink.service, on fd, a listening socket, which is
+ * taken, also on error. The interface and userdata must outlive
  * the server. Returns 0 or a negative errno.
  */
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,

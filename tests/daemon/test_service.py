@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the service manager sees: sd_notify(), the watchdog, a socket that is passed."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -56,25 +57,39 @@ def no_watchdog():
                 break
 
 
-def run_with_socket(daemon, listener, *arguments):
-    """Starts a second daemon, as systemd does: the socket is fd 3, LISTEN_PID its own."""
+@contextlib.contextmanager
+def second_daemon(daemon, listener):
+    """Another daemon, started as systemd does: the socket is fd 3, LISTEN_PID its own."""
     notify = NotifySocket(daemon.path("notify2.sock"))
-
-    def child():
-        os.dup2(listener.fileno(), 3)
-        os.set_inheritable(3, True)
-        os.environ["LISTEN_PID"] = str(os.getpid())
-        os.execve(DAEMON, [DAEMON, f"--config={daemon.config}", *arguments], os.environ)
-
     pid = os.fork()
     if pid == 0:
-        os.environ["LISTEN_FDS"] = "1"
-        os.environ["NOTIFY_SOCKET"] = notify.path
         try:
-            child()
+            os.dup2(listener.fileno(), 3)
+            os.set_inheritable(3, True)
+            os.execve(DAEMON, [DAEMON, f"--config={daemon.config}"],
+                      dict(os.environ, LISTEN_FDS="1", LISTEN_PID=str(os.getpid()),
+                           NOTIFY_SOCKET=notify.path))
         finally:
             os._exit(127)
-    return pid, notify
+    try:
+        yield notify
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    else:
+        os.kill(pid, signal.SIGTERM)
+        equal(os.waitpid(pid, 0)[1], 0, "status of the second daemon")
+    finally:
+        notify.close()
+
+
+@contextlib.contextmanager
+def listening(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(16)
+        yield listener
 
 
 @test
@@ -82,22 +97,14 @@ def activation():
     """A listening socket that is passed is used; calls made before the start are answered"""
     with Daemon(**FAST) as daemon:
         path = daemon.path("passed.sock")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(path)
-            listener.listen(16)
-            with Client(path) as early:
-                early.send("GetHost")
-                pid, notify = run_with_socket(daemon, listener)
-                try:
-                    notify.wait_for("READY", "1")
-                    true("host" in early.reply()[0], "the call that started it")
-                    r = subprocess.run([CTL, f"--socket={path}", "list"], capture_output=True, check=False)
-                    equal(r.returncode, 0)
-                finally:
-                    os.kill(pid, signal.SIGTERM)
-                    _, status = os.waitpid(pid, 0)
-                    notify.close()
-                equal(status, 0)
+        with listening(path) as listener, Client(path) as early:
+            early.send("GetHost")
+            with second_daemon(daemon, listener) as notify:
+                notify.wait_for("READY", "1")
+                true("host" in early.reply()[0], "the call that started it")
+                r = subprocess.run([CTL, f"--socket={path}", "list"], capture_output=True,
+                                   check=False)
+                equal(r.returncode, 0)
             # It is the service manager's: the next start listens on it again.
             true(os.path.exists(path), "the socket is still there")
             with Client(path):
@@ -109,17 +116,12 @@ def activation_survives_restart():
     """After a restart with the same socket, a client that waited is served by the second"""
     with Daemon(**FAST) as daemon:
         path = daemon.path("passed.sock")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(path)
-            listener.listen(16)
+        with listening(path) as listener:
             for _ in range(2):
                 with Client(path) as client:
                     client.send("ListVms")
-                    pid, notify = run_with_socket(daemon, listener)
-                    equal(client.reply()[0], {"vms": []})
-                    os.kill(pid, signal.SIGTERM)
-                    equal(os.waitpid(pid, 0)[1], 0)
-                    notify.close()
+                    with second_daemon(daemon, listener):
+                        equal(client.reply()[0], {"vms": []})
 
 
 @test
