@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,6 +139,7 @@ static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
 
 int kvm_fd_get(int pidfd, pid_t pid, int *ret_number)
 {
+	struct pollfd process = { .fd = pidfd, .events = POLLIN };
 	_cleanup_free_ int *numbers = NULL;
 	size_t n = 0;
 	int r;
@@ -159,5 +161,6 @@ int kvm_fd_get(int pidfd, pid_t pid, int *ret_number)
 			return take_fd(&fd);
 		}
 	}
-	return -ENOTTY;
+	/* What has no descriptors left is no answer about the process that was meant. */
+	return poll(&process, 1, 0) > 0 ? -ESRCH : -ENOTTY;
 }

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The manager on the simulated host, with its real loop, threads and clock. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "backend.h"
+#include "conf.h"
+#include "manager.h"
+
+static char path[] = "/tmp/test-manager.XXXXXX";
+
+struct fixture {
+	sd_event *event;
+	struct manager *manager;
+	unsigned int states, progress, removed;
+	char removed_name[VM_NAME_MAX + 1];
+	bool stopped;
+	pid_t children[4];
+	size_t n_children;
+};
+
+static void on_changed(void *userdata, struct vm *vm, enum vm_change what)
+{
+	struct fixture *f = userdata;
+
+	if (what == VM_CHANGE_STATE)
+		f->states++;
+	else
+		f->progress++;
+}
+
+static void on_removed(void *userdata, struct vm *vm)
+{
+	struct fixture *f = userdata;
+	struct vm_info info;
+
+	vm_get_info(vm, &info);
+	snprintf(f->removed_name, sizeof(f->removed_name), "%s", info.name);
+	f->removed++;
+}
+
+static const struct manager_observer observer = {
+	.vm_changed = on_changed,
+	.vm_removed = on_removed,
+};
+
+static void write_config(const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void start(struct fixture *f, const char *text)
+{
+	_cleanup_free_ char *error = NULL;
+	struct backend *backend;
+	struct config *config;
+
+	*f = (struct fixture){};
+	write_config(text);
+	assert_int_equal(config_load(&config, path, true, &error), 0);
+	if (config->backend == CONFIG_BACKEND_SIM)
+		assert_int_equal(backend_sim_new(&backend, config), 0);
+	else
+		assert_int_equal(backend_kvm_new(&backend), 0);
+	assert_int_equal(sd_event_new(&f->event), 0);
+	assert_int_equal(manager_new(&f->manager, f->event, config, backend), 0);
+	manager_set_observer(f->manager, &observer, f);
+}
+
+static void stop(struct fixture *f)
+{
+	manager_free(f->manager);
+	sd_event_unref(f->event);
+	while (f->n_children) {
+		pid_t pid = f->children[--f->n_children];
+
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+/* A process to be registered as a VMM. */
+static pid_t make_vmm(struct fixture *f)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		for (;;)
+			pause();
+	f->children[f->n_children++] = pid;
+	return pid;
+}
+
+static struct vm_info info_of(struct vm *vm)
+{
+	struct vm_info info;
+
+	vm_get_info(vm, &info);
+	return info;
+}
+
+static void run_once(struct fixture *f)
+{
+	assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+}
+
+static struct vm *add_vm(struct fixture *f, const char *name)
+{
+	struct vm *vm;
+
+	assert_int_equal(manager_register(f->manager, make_vmm(f), name, &vm), 0);
+	while (!info_of(vm).surveyed)
+		run_once(f);
+	return vm;
+}
+
+static void run_to_stage(struct fixture *f, struct vm *vm, enum vm_stage stage)
+{
+	while (info_of(vm).stage != stage)
+		run_once(f);
+}
+
+static int tell(struct fixture *f, struct vm *vm, enum vm_migration to)
+{
+	return manager_set_migration(f->manager, vm, to, NULL, NULL);
+}
+
+#define SIM_QUICK "[Budget]\nTlbiRate=100000\nTlbiBurst=1000\n" \
+	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1\n"
+#define SIM_STUCK "[Budget]\nTlbiRate=0\n" \
+	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1000000\n"
+
+static void test_whole_life(void **state)
+{
+	struct host_info host;
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "web");
+	assert_int_equal(info_of(vm).blocks, 4096);
+	assert_int_equal(info_of(vm).n_memslots, 1);
+
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	assert_int_equal(info_of(vm).migration, VM_MIGRATION_SCHEDULED);
+	assert_int_equal(info_of(vm).stage, VM_STAGE_SPLITTING);
+	assert_true(info_of(vm).has_eta);
+	assert_true(info_of(vm).eta_usec > 0);
+	run_to_stage(&f, vm, VM_STAGE_SPLIT);
+	assert_int_equal(info_of(vm).tlbis, 4096);
+	assert_int_equal(info_of(vm).blocks_split, 4096);
+	assert_int_equal(info_of(vm).blocks, 0);
+	assert_true(info_of(vm).memslots[0].blocks == 0);
+	assert_true(f.progress > 4);
+
+	manager_get_host(f.manager, &host);
+	assert_int_equal(host.tlbis_total, 4096);
+	assert_int_equal(host.blocks_total, 4096);
+	assert_true(host.supported);
+	assert_null(host.unsupported_reason);
+	assert_string_equal(host.backend, "sim");
+
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_ACTIVE), 0);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), -EPROTO);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_FAILED), 0);
+	assert_int_equal(info_of(vm).stage, VM_STAGE_RECOVERING);
+	run_to_stage(&f, vm, VM_STAGE_WHOLE);
+	assert_int_equal(info_of(vm).blocks, 4096);
+
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	run_to_stage(&f, vm, VM_STAGE_SPLIT);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_COMPLETED), 0);
+	run_to_stage(&f, vm, VM_STAGE_WHOLE);
+	assert_int_equal(info_of(vm).blocks, 0);
+	stop(&f);
+}
+
+static void test_registering(void **state)
+{
+	struct fixture f;
+	struct vm *vm, *other;
+	char name[64];
+	pid_t pid;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "a");
+	pid = info_of(vm).pid;
+	assert_int_equal(manager_register(f.manager, pid, "b", &other), -EEXIST);
+	assert_int_equal(manager_register(f.manager, pid, NULL, &other), -EEXIST);
+	pid = make_vmm(&f);
+	assert_int_equal(manager_register(f.manager, pid, "a", &other), -EEXIST);
+	assert_int_equal(manager_register(f.manager, pid, "not good", &other), -EINVAL);
+	assert_int_equal(manager_register(f.manager, pid, "", &other), -EINVAL);
+	assert_int_equal(manager_register(f.manager, 0, "x", &other), -EINVAL);
+	assert_int_equal(manager_register(f.manager, -1, "x", &other), -EINVAL);
+	assert_int_equal(manager_register(f.manager, INT32_MAX, "x", &other), -ESRCH);
+
+	assert_int_equal(manager_register(f.manager, pid, NULL, &other), 0);
+	snprintf(name, sizeof(name), "%d.0", (int)pid);
+	assert_string_equal(info_of(other).name, name);
+
+	assert_ptr_equal(manager_find_vm(f.manager, "a"), vm);
+	assert_ptr_equal(manager_find_vm(f.manager, name), other);
+	assert_null(manager_find_vm(f.manager, "b"));
+	assert_ptr_equal(manager_next_vm(f.manager, NULL), vm);
+	assert_ptr_equal(manager_next_vm(f.manager, vm), other);
+	assert_null(manager_next_vm(f.manager, other));
+
+	assert_int_equal(manager_unregister(f.manager, "b"), -ENOENT);
+	assert_int_equal(manager_unregister(f.manager, "a"), 0);
+	assert_int_equal(f.removed, 1);
+	assert_string_equal(f.removed_name, "a");
+	assert_null(manager_find_vm(f.manager, "a"));
+	assert_ptr_equal(manager_next_vm(f.manager, NULL), other);
+	stop(&f);
+}
+
+/* A process that has ended, but whose parent has not yet looked. */
+static void test_registering_a_zombie(void **state)
+{
+	struct fixture f;
+	siginfo_t si;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&f, SIM_QUICK);
+	pid = make_vmm(&f);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
+	assert_int_equal(manager_register(f.manager, pid, "x", &vm), -ESRCH);
+	stop(&f);
+}
+
+static void test_vmm_exits(void **state)
+{
+	struct fixture f;
+	struct vm *vm, *other;
+	pid_t pid;
+
+	start(&f, SIM_STUCK);
+	vm = add_vm(&f, "dies");
+	other = add_vm(&f, "lives");
+	pid = info_of(vm).pid;
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	assert_int_equal(tell(&f, other, VM_MIGRATION_SCHEDULED), 0);
+	/* Surveyed twice and held, both: now they split. */
+	while (f.progress < 6)
+		run_once(&f);
+	kill(pid, SIGKILL);
+	while (!f.removed)
+		run_once(&f);
+	assert_string_equal(f.removed_name, "dies");
+	assert_null(manager_find_vm(f.manager, "dies"));
+	assert_int_equal(info_of(other).stage, VM_STAGE_SPLITTING);
+	stop(&f);
+}
+
+static void on_stopped(void *userdata)
+{
+	((struct fixture *)userdata)->stopped = true;
+}
+
+/* Calls that would take minutes do not keep the daemon from stopping. */
+static void test_stopping_interrupts(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&f, SIM_STUCK);
+	vm = add_vm(&f, "a");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	vm = add_vm(&f, "b");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	manager_stop(f.manager, on_stopped, &f);
+	assert_int_equal(f.removed, 2);
+	assert_null(manager_next_vm(f.manager, NULL));
+	pid = make_vmm(&f);
+	assert_int_equal(manager_register(f.manager, pid, "c", &vm), -ESHUTDOWN);
+	while (!f.stopped)
+		run_once(&f);
+	stop(&f);
+}
+
+static void test_stopping_with_nothing_to_do(void **state)
+{
+	struct fixture f;
+
+	start(&f, SIM_QUICK);
+	manager_stop(f.manager, on_stopped, &f);
+	assert_false(f.stopped);
+	while (!f.stopped)
+		run_once(&f);
+	stop(&f);
+}
+
+/* As when the loop has failed: threads are stopped, all memory is freed. */
+static void test_freeing_in_the_middle(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_STUCK);
+	vm = add_vm(&f, "a");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	while (f.progress < 3)
+		run_once(&f);
+	stop(&f);
+}
+
+static void test_registered_again_at_once(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&f, SIM_STUCK);
+	vm = add_vm(&f, "a");
+	pid = info_of(vm).pid;
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	assert_int_equal(manager_unregister(f.manager, "a"), 0);
+	assert_int_equal(manager_register(f.manager, pid, "a", &vm), 0);
+	while (!info_of(vm).surveyed)
+		run_once(&f);
+	assert_int_equal(info_of(vm).stage, VM_STAGE_WHOLE);
+	stop(&f);
+}
+
+static void test_deadline_and_rate(void **state)
+{
+	uint64_t deadline = 1, rate = 10;
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "a");
+	assert_int_equal(manager_set_migration(f.manager, vm, VM_MIGRATION_SCHEDULED, &deadline,
+					       &rate), 0);
+	assert_true(info_of(vm).late);
+	assert_int_equal(info_of(vm).deadline_usec, 1);
+	assert_true(info_of(vm).eta_usec > 300 * USEC_PER_SEC);
+
+	/* The same state again: what is not given stays. */
+	deadline = UINT64_MAX - 1;
+	assert_int_equal(manager_set_migration(f.manager, vm, VM_MIGRATION_SCHEDULED, &deadline,
+					       NULL), 0);
+	assert_false(info_of(vm).late);
+	assert_true(info_of(vm).eta_usec > 300 * USEC_PER_SEC);
+	rate = 0;
+	assert_int_equal(manager_set_migration(f.manager, vm, VM_MIGRATION_ACTIVE, NULL, &rate),
+			 0);
+	assert_int_equal(info_of(vm).deadline_usec, deadline);
+	run_to_stage(&f, vm, VM_STAGE_SPLIT);
+
+	/* A new migration knows nothing of the old one's. */
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_COMPLETED), 0);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	assert_false(info_of(vm).has_deadline);
+	stop(&f);
+}
+
+static void test_reloading(void **state)
+{
+	char *error = NULL;
+	struct host_info host;
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "a");
+	write_config("[Budget]\nTlbiRate=1\nTlbiBurst=1\n[Split]\nBackend=sim\n");
+	assert_int_equal(manager_reload(f.manager, &error), 0);
+	assert_null(error);
+	manager_get_host(f.manager, &host);
+	assert_int_equal(host.tlbi_rate, 1);
+	assert_int_equal(host.tlbi_burst, 1);
+	assert_true(host.throttled);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	assert_true(info_of(vm).eta_usec > 4000 * USEC_PER_SEC);
+
+	/* A bad file changes nothing, and says where. */
+	write_config("[Budget]\nTlbiRate=2\nTlbiBurst=none\n");
+	assert_true(manager_reload(f.manager, &error) < 0);
+	assert_non_null(strstr(error, ":3: TlbiBurst=none: not a number"));
+	free(error);
+	manager_get_host(f.manager, &host);
+	assert_int_equal(host.tlbi_rate, 1);
+
+	/* What is being worked on follows from its next call on. */
+	write_config("[Budget]\nTlbiRate=1\n[Split]\nBackend=sim\n[Sim]\nBbmLevel=2\n");
+	assert_int_equal(manager_reload(f.manager, NULL), 0);
+	manager_get_host(f.manager, &host);
+	assert_int_equal(host.bbm_level, 2);
+	assert_false(host.throttled);
+	run_to_stage(&f, vm, VM_STAGE_SPLIT);
+	assert_true(info_of(vm).tlbis < 100);
+	assert_int_equal(info_of(vm).blocks_split, 4096);
+
+	write_config("[Split]\nBackend=sim\nBbm=off\n[Sim]\nBbmLevel=2\n");
+	assert_int_equal(manager_reload(f.manager, NULL), 0);
+	manager_get_host(f.manager, &host);
+	assert_int_equal(host.bbm_level, 0);
+	assert_true(host.throttled);
+	stop(&f);
+}
+
+/* The real backend, on a host whose kernel cannot split: all others here. */
+static void test_unsupported_host(void **state)
+{
+	struct host_info host;
+	struct fixture f;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&f, "[Split]\nBackend=kvm\n");
+	manager_get_host(f.manager, &host);
+	if (host.supported) {
+		stop(&f);
+		print_message("# this host's kernel has the eager-split ioctls\n");
+		skip();
+	}
+	assert_string_equal(host.backend, "kvm");
+	assert_non_null(host.unsupported_reason);
+	assert_true(host.throttled);
+	pid = make_vmm(&f);
+	assert_int_equal(manager_register(f.manager, pid, "a", &vm), -EOPNOTSUPP);
+	stop(&f);
+}
+
+static int setup(void **state)
+{
+	int fd = mkstemp(path);
+
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int teardown(void **state)
+{
+	return unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_whole_life),
+		cmocka_unit_test(test_registering),
+		cmocka_unit_test(test_registering_a_zombie),
+		cmocka_unit_test(test_vmm_exits),
+		cmocka_unit_test(test_stopping_interrupts),
+		cmocka_unit_test(test_stopping_with_nothing_to_do),
+		cmocka_unit_test(test_freeing_in_the_middle),
+		cmocka_unit_test(test_registered_again_at_once),
+		cmocka_unit_test(test_deadline_and_rate),
+		cmocka_unit_test(test_reloading),
+		cmocka_unit_test(test_unsupported_host),
+	};
+
+	return cmocka_run_group_tests_name("manager", tests, setup, teardown);
+}
