@@ -106,9 +106,9 @@ static void watches_arm(struct watches *watches)
 	struct watch *w;
 	int r = 0;
 
-	LIST_FOREACH(w, &watches->list, list)
-	if (watch_may_send(w))
-		next = min_u64(next, w->next_usec);
+	for (w = LIST_FIRST(&watches->list); w; w = LIST_NEXT(w, list))
+		if (watch_may_send(w))
+			next = min_u64(next, w->next_usec);
 	if (next != UINT64_MAX)
 		r = sd_event_source_set_time(watches->timer, next);
 	if (r >= 0)
@@ -124,8 +124,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	uint64_t now = watches_now(watches);
 	struct watch *w;
 
-	LIST_FOREACH(w, &watches->list, list)
-	watch_send_pending(w, now);
+	for (w = LIST_FIRST(&watches->list); w; w = LIST_NEXT(w, list))
+		watch_send_pending(w, now);
 	watches_arm(watches);
 	return 0;
 }
@@ -216,9 +216,9 @@ void watches_vm_state(struct watches *watches, struct vm *vm)
 {
 	struct watch *w;
 
-	LIST_FOREACH(w, &watches->list, list)
-	if (watch_wants(w, vm))
-		watch_send(w, vm);
+	for (w = LIST_FIRST(&watches->list); w; w = LIST_NEXT(w, list))
+		if (watch_wants(w, vm))
+			watch_send(w, vm);
 }
 
 void watches_vm_progress(struct watches *watches, struct vm *vm)
@@ -226,9 +226,9 @@ void watches_vm_progress(struct watches *watches, struct vm *vm)
 	uint64_t now = watches_now(watches);
 	struct watch *w;
 
-	LIST_FOREACH(w, &watches->list, list)
-	if (watch_wants(w, vm) && watch_set_pending(w, vm) == 0)
-		watch_send_pending(w, now);
+	for (w = LIST_FIRST(&watches->list); w; w = LIST_NEXT(w, list))
+		if (watch_wants(w, vm) && watch_set_pending(w, vm) == 0)
+			watch_send_pending(w, now);
 	watches_arm(watches);
 }
 

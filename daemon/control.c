@@ -20,7 +20,7 @@ struct control {
 	struct pending_calls *pending;
 };
 
-static const char manager_description[] =
+static const char manager_description[] = ""
 #include "org.eagersplit.Manager.varlink.h"
 	;
 

@@ -76,22 +76,24 @@ static int connect_to(int fd, const char *path)
 
 int client_connect(struct client **ret, const struct ctl *ctl)
 {
-	_cleanup_(client_freep) struct client *client = calloc(1, sizeof(*client));
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct client *client;
 	int r;
 
-	if (!client)
-		return -ENOMEM;
-	client->ctl = ctl;
-	client->reader.max = REPLY_MAX;
-	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (client->fd < 0) {
+	if (fd < 0) {
 		fprintf(stderr, "Cannot make a socket: %m\n");
 		return -ENOTCONN;
 	}
-	r = connect_to(client->fd, ctl->socket);
+	r = connect_to(fd, ctl->socket);
 	if (r < 0)
 		return r;
-	*ret = TAKE_PTR(client);
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	client->ctl = ctl;
+	client->fd = take_fd(&fd);
+	client->reader.max = REPLY_MAX;
+	*ret = client;
 	return 0;
 }
 
@@ -101,8 +103,7 @@ struct client *client_free(struct client *client)
 		return NULL;
 	varlink_reader_done(&client->reader);
 	varlink_writer_done(&client->writer);
-	if (client->fd >= 0)
-		close(client->fd);
+	close(client->fd);
 	free(client);
 	return NULL;
 }

@@ -6,7 +6,7 @@
 
 #include "varlink-connection.h"
 
-static const char service_description[] =
+static const char service_description[] = ""
 #include "org.varlink.service.varlink.h"
 	;
 
