@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A stock QEMU and its guest, whose userland (programs/guest-init.c) checks its own memory."""
+
+import os
+import re
+
+from host.lab import Failed, read
+
+ROUND = re.compile(r"lab: round=(\d+) reads=(\d+) writes=(\d+) errors=(\d+) static=([0-9a-f]+)\r?\n")
+MACHINE = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-accel", "kvm", "-cpu", "host",
+           "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot",
+           "-kernel", "/lab/guest/Image", "-initrd", "/lab/guest/guest.cpio")
+
+
+class Guest:
+    """A QEMU guest of so many MiB in 2 MiB huge pages, most of which it works on."""
+
+    count = 0
+
+    def __init__(self, lab, mib, prefix=()):
+        Guest.count += 1
+        self._lab = lab
+        self.mib = mib
+        self.console = f"/run/guest-{Guest.count}.log"
+        self.process = lab.spawn(
+            *prefix, *MACHINE, "-m", mib, "-mem-path", "/dev/hugepages", "-serial", f"file:{self.console}",
+            "-append", f"console=ttyAMA0 quiet panic=-1 lab.mib={mib * 3 // 4}")
+        self.pid = self.process.pid
+
+    def log(self):
+        return read(self.console) if os.path.exists(self.console) else ""
+
+    def _look(self, what, condition):
+        def check():
+            if self.process.poll() is not None:
+                raise Failed(f"QEMU ended with status {self.process.returncode}:\n{self.log()[-2000:]}")
+            return condition()
+        return self._lab.wait_for(what, check)
+
+    def wait_populated(self):
+        """Until the guest has filled its memory and gone over it once."""
+        self._look("a first round of the guest", self.rounds)
+
+    def rounds(self):
+        """[(round, reads, writes, errors, checksum of what is never written)], all so far."""
+        return [(int(n), int(r), int(w), int(e), s) for n, r, w, e, s in ROUND.findall(self.log())]
+
+    def wait_rounds(self, more=1):
+        """Until the guest has begun and ended so many rounds from now on."""
+        done = len(self.rounds())
+        self._look("rounds of the guest", lambda: len(self.rounds()) > done + more)
+
+    def intact(self, name):
+        """Tests: it runs, reads and writes, found no error, and what is never written is the same."""
+        self.wait_rounds()
+        rounds = self.rounds()
+        good = {e == 0 for _, _, _, e, _ in rounds} == {True}
+        same = len({s for _, _, _, _, s in rounds}) == 1
+        self._lab.ok(good and same and rounds[-1][2] > rounds[0][2], name, rounds[-3:])

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernel's own KVM selftests."""
+
+import signal
+
+ORDER = 30
+SERIES = ("eager-split",)
+CPUS = ("neoverse-n1", "max", "cortex-a72")
+SYSTEMD = False
+DEBUG = True
+PARTS = ("selftests",)
+
+# Guest mode 5 (40-bit addresses, 4 KiB pages) is one that all three CPUs have.
+TESTS = (
+    ("dirty_log_perf_test", "-m", "5", "-v", "2", "-b", "32M", "-s", "anonymous_hugetlb_2mb"),
+    ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", "anonymous_hugetlb_2mb"),
+    ("memslot_perf_test", "-l", "1", "-s", "64"),
+    ("set_memory_region_test",),
+    ("eager_split_test",),
+)
+
+
+def no_alarm():
+    """memslot_perf_test gives each step two seconds of real hardware: a hang is the runner's to find."""
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+
+def run(lab):
+    for name, *arguments in TESTS:
+        # Enough for the largest of them, and what one leaves mapped is none of the next one's.
+        lab.huge_pages(0)
+        lab.huge_pages(192)
+        result = lab.run(f"/lab/selftests/{name}", *arguments, preexec_fn=no_alarm)
+        # A selftest that skips itself has tested nothing: it has to pass.
+        lab.ok(result.returncode == 0, " ".join((name, *arguments)),
+               f"status {result.returncode}\n{result.stdout[-3000:]}")
