@@ -18,7 +18,7 @@
 
 void progress_init(struct progress *p, bool bar)
 {
-	*p = (struct progress){ .bar = bar };
+	*p = (struct progress){ .bar = bar, .bar_width = BAR_MAX };
 }
 
 double progress_fraction(const struct progress *p)
@@ -76,8 +76,8 @@ static void format_counts(const struct progress *p, const struct ctl_vm *vm, cha
 		snprintf(rate, sizeof(rate), ", %.0f/s", p->rate);
 	if (vm->has_eta)
 		snprintf(left, sizeof(left), ", %s left", format_span(span, vm->eta_usec));
-	snprintf(buf, size, "%3.0f%%  %" PRIu64 " blocks%s, %" PRIu64 " TLBIs%s%s",
-		 100 * progress_fraction(p), vm->blocks_split - p->start_split, rate,
+	snprintf(buf, size, "%3d%%  %" PRIu64 " blocks%s, %" PRIu64 " TLBIs%s%s",
+		 (int)(100 * progress_fraction(p)), vm->blocks_split - p->start_split, rate,
 		 vm->tlbis - p->start_tlbis, left, vm->late ? ", late" : "");
 }
 
@@ -91,8 +91,10 @@ static void draw_bar(struct progress *p, const struct ctl_vm *vm)
 	format_counts(p, vm, counts, sizeof(counts));
 	/* One column stays free: a full line would make some terminals go to the next. */
 	room = terminal_width() - 1 - (int)strlen(vm->name) - (int)strlen(counts) - 5;
-	if (room > BAR_MAX)
-		room = BAR_MAX;
+	/* As wide as the longest line so far lets it be: it shall not twitch. */
+	if (room > p->bar_width)
+		room = p->bar_width;
+	p->bar_width = room;
 	printf("\r%s ", vm->name);
 	if (room >= BAR_MIN) {
 		done = (int)((double)room * progress_fraction(p));

@@ -15,6 +15,7 @@
 struct progress {
 	bool bar;
 	bool drawn; /* the cursor stands at the end of a bar */
+	int bar_width;
 
 	bool started;
 	uint64_t start_nsec; /* CLOCK_MONOTONIC */

@@ -58,8 +58,8 @@ typedef bool (*varlink_may_change)(const struct ucred *peer, void *userdata);
 
 /*
  * Serves the interface, and org.varlink.service, on fd, a listening socket, which is
- * taken, also on error. The interface and userdata must outlive
- * the server. Returns 0 or a negative errno.
+ * taken, also on error. The interface and userdata must outlive the server. Returns 0
+ * or a negative errno.
  */
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 		       const struct varlink_interface *interface, varlink_may_change may_change,

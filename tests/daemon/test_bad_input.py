@@ -14,7 +14,7 @@ from varlink import INTERFACE, Error
 INVALID = "org.varlink.service.InvalidParameter"
 
 
-def memory_kib(pid, what="VmRSS"):
+def memory_kib(pid, what):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         for line in f:
             if line.startswith(what + ":"):
@@ -118,7 +118,8 @@ def ten_megabytes():
                 equal(client.receive(), None)
         equal(daemon.log().count("longer than 1 MiB"), 3)
         equal(daemon.call("GetVm", vm="guest")["vm"]["vm"], "guest")
-        if not os.environ.get("EAGERSPLITD_SANITIZED"):
+        # The address sanitizer maps terabytes, and keeps what was freed for a while.
+        if memory_kib(daemon.process.pid, "VmSize") < 1 << 30:
             true(memory_kib(daemon.process.pid, "VmHWM") < 32 << 10, "memory stays small")
 
 
