@@ -13,7 +13,7 @@
 #include "conf.h"
 
 /* Where arm64 VMMs put the memory of their VMs. */
-#define SIM_GPA (UINT64_C(1) << 30)
+#define SIM_GPA	      (UINT64_C(1) << 30)
 #define SIM_PAGE_SIZE UINT64_C(4096)
 
 /**
@@ -191,8 +191,8 @@ static int sim_walk(struct sim_vm *vm, const struct sim_walk *walk, uint64_t tlb
 	call->blocks = n;
 	call->tlbis = spent;
 	/* In the middle of a block, and not a step further, is not behind where it began. */
-	end = end == walk->last ? call->gpa + call->size :
-				  max_u64(SIM_GPA + end * vm->block_size, call->gpa);
+	end = end == walk->last ? call->gpa + call->size
+				: max_u64(SIM_GPA + end * vm->block_size, call->gpa);
 	call->size -= end - call->gpa;
 	call->gpa = end;
 	return spent < tlbis ? -EINTR : 0;

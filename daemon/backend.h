@@ -72,14 +72,14 @@ struct backend_ops {
 	 * it from others of the same process. -ENOTTY: no VM there; -ESRCH:
 	 * the process is gone; -EPERM, -EACCES: not permitted.
 	 */
-	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid,
-		       struct backend_vm **ret, int *ret_id);
+	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid, struct backend_vm **ret,
+		       int *ret_id);
 	void (*close_vm)(struct backend_vm *vm);
 	/*
 	 * survey() and split(): -EINTR: a signal; -ENOMEM: no memory for page
 	 * tables (or for the survey); -EIO, -ENXIO: the VM is gone.
 	 */
-	int (*survey)(struct backend_vm *vm, struct survey *ret);	/* @ret is empty */
+	int (*survey)(struct backend_vm *vm, struct survey *ret); /* @ret is empty */
 	int (*split)(struct backend_vm *vm, struct split_call *call);
 };
 

@@ -36,7 +36,7 @@ struct bucket {
 struct budget {
 	struct bucket host;
 	uint64_t vtime;
-	TAILQ_HEAD(, budget_client) clients;
+	TAILQ_HEAD(budget_client_list, budget_client) clients;
 };
 
 /**
@@ -199,7 +199,7 @@ void budget_set_limits(struct budget *b, uint64_t rate, uint64_t burst, uint64_t
 
 	bucket_set_limits(&b->host, rate, burst, now);
 	TAILQ_FOREACH(c, &b->clients, link)
-		bucket_set_limits(&c->ceiling, c->ceiling.rate, burst, now);
+	bucket_set_limits(&c->ceiling, c->ceiling.rate, burst, now);
 }
 
 int budget_client_new(struct budget_client **ret, struct budget *b, void *userdata, uint64_t now)
@@ -301,7 +301,8 @@ static struct budget_client *budget_pick(struct budget *b, uint64_t now)
 	struct budget_client *c, *best = NULL;
 	uint64_t n;
 
-	TAILQ_FOREACH(c, &b->clients, link) {
+	TAILQ_FOREACH(c, &b->clients, link)
+	{
 		n = client_amount(c);
 		if (!n)
 			continue;
@@ -363,7 +364,8 @@ uint64_t budget_next_ready(struct budget *b, uint64_t now)
 		return bucket_ready_at(&b->host, client_amount(c), now);
 
 	/* All who could are below their ceilings' water: the first to be let. */
-	TAILQ_FOREACH(c, &b->clients, link) {
+	TAILQ_FOREACH(c, &b->clients, link)
+	{
 		n = client_amount(c);
 		if (n)
 			ready = min_u64(ready, max_u64(bucket_ready_at(&c->ceiling, n, now),
@@ -400,7 +402,8 @@ double budget_client_get_share(const struct budget_client *c)
 	for (;;) {
 		double rate = (double)b->host.rate, weights = 0;
 
-		TAILQ_FOREACH(o, &b->clients, link) {
+		TAILQ_FOREACH(o, &b->clients, link)
+		{
 			if (!client_shares(o, c))
 				continue;
 			if (client_ceiling(o) <= fill * o->weight)

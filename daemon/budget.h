@@ -22,10 +22,10 @@
 
 #include "util.h"
 
-#define BUDGET_RATE_MAX UINT64_C(1000000000)
-#define BUDGET_BURST_MAX UINT64_C(1000000000)
+#define BUDGET_RATE_MAX	      UINT64_C(1000000000)
+#define BUDGET_BURST_MAX      UINT64_C(1000000000)
 #define BUDGET_WEIGHT_DEFAULT 100
-#define BUDGET_WEIGHT_MAX 10000
+#define BUDGET_WEIGHT_MAX     10000
 
 /* What a single grant is limited to where no rate is. */
 #define BUDGET_UNLIMITED_GRANT UINT64_C(512)

@@ -67,10 +67,14 @@ struct reader {
 };
 
 static const struct choice backends[] = {
-	{ "kvm", CONFIG_BACKEND_KVM }, { "sim", CONFIG_BACKEND_SIM }, {},
+	{ "kvm", CONFIG_BACKEND_KVM },
+	{ "sim", CONFIG_BACKEND_SIM },
+	{},
 };
 static const struct choice bbms[] = {
-	{ "auto", CONFIG_BBM_AUTO }, { "off", CONFIG_BBM_OFF }, {},
+	{ "auto", CONFIG_BBM_AUTO },
+	{ "off", CONFIG_BBM_OFF },
+	{},
 };
 static const struct choice block_sizes[] = { { "2M", 2 * MIB }, { "1G", GIB }, {} };
 static const struct choice bbm_levels[] = { { "0", 0 }, { "2", 2 }, {} };
@@ -91,8 +95,8 @@ static const struct setting settings[] = {
 };
 
 /* Notes the first error, which is at @line, or at none if that is 0. */
-static void _printf_(4, 5) reader_fail(struct reader *reader, int r, unsigned int line,
-				       const char *format, ...)
+static void _printf_(4, 5)
+	reader_fail(struct reader *reader, int r, unsigned int line, const char *format, ...)
 {
 	_cleanup_free_ char *reason = NULL;
 	va_list ap;
@@ -146,8 +150,7 @@ static void setting_fail_choice(struct reader *reader, const struct setting *set
 	size_t n = 0;
 
 	for (const struct choice *c = setting->choices; c->text; c++)
-		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "",
-				      c->text);
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", c->text);
 	reader_fail(reader, -EINVAL, reader->line, "%s=%s: not one of %s", setting->name, value,
 		    known);
 }
@@ -169,8 +172,8 @@ static void setting_parse(struct reader *reader, const struct setting *setting, 
 	r = setting->type == SETTING_SIZE ? parse_size(value, &number) : parse_u64(value, &number);
 	if (r == -EINVAL)
 		reader_fail(reader, r, reader->line, "%s=%s: not a %s", setting->name, value,
-			    setting->type == SETTING_SIZE ? "size (a number, then K, M, G or T)" :
-							    "number");
+			    setting->type == SETTING_SIZE ? "size (a number, then K, M, G or T)"
+							  : "number");
 	else if (r < 0 || number < setting->min || number > setting->max)
 		reader_fail(reader, -ERANGE, reader->line,
 			    "%s=%s: not between %" PRIu64 " and %" PRIu64, setting->name, value,

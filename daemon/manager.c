@@ -17,6 +17,7 @@
 #include "log.h"
 #include "splitter.h"
 #include "vm-state.h"
+#include "work.h"
 #include "worker.h"
 
 /* Calls in flight at once; they spend from one budget, so few are enough. */
@@ -62,7 +63,8 @@ static void manager_notify_status(const struct manager *m)
 	size_t splitting = 0, split = 0, recovering = 0;
 	const struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link) {
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
 		splitting += vm->stage == VM_STAGE_SPLITTING;
 		split += vm->stage == VM_STAGE_SPLIT;
 		recovering += vm->stage == VM_STAGE_RECOVERING;
@@ -302,8 +304,8 @@ struct vm *manager_find_vm(struct manager *m, const char *name)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-		if (strcmp(vm->name, name) == 0)
-			return vm;
+	if (strcmp(vm->name, name) == 0)
+		return vm;
 	return NULL;
 }
 
@@ -317,8 +319,8 @@ static bool manager_has_pid(const struct manager *m, pid_t pid)
 	const struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-		if (vm->pid == pid)
-			return true;
+	if (vm->pid == pid)
+		return true;
 	return false;
 }
 
@@ -329,8 +331,8 @@ static void on_vmm_gone(struct vm *vm)
 
 	/* Letting go of one that is leaving goes on by itself. */
 	TAILQ_FOREACH(o, &m->leaving, link)
-		if (o == vm)
-			return;
+	if (o == vm)
+		return;
 	log_vm_info(vm, "The VMM, process %d, is gone", (int)vm->pid);
 	manager_remove_vm(m, vm, true);
 }
@@ -548,6 +550,7 @@ void manager_get_host(const struct manager *m, struct host_info *info)
 		.throttled = throttled,
 		.tlbi_rate = m->config->tlbi_rate,
 		.tlbi_burst = m->config->tlbi_burst,
+		.tlbis_total = m->splitter->tlbis,
+		.blocks_total = m->splitter->blocks,
 	};
-	splitter_get_totals(m->splitter, &info->tlbis_total, &info->blocks_total);
 }

@@ -27,12 +27,12 @@ struct host_info {
 	const char *version;
 	const char *backend;
 	bool supported;
-	const char *unsupported_reason;	/* NULL when supported */
-	int bbm_level;			/* the one in use: 0 or 2 */
+	const char *unsupported_reason; /* NULL when supported */
+	int bbm_level; /* the one in use: 0 or 2 */
 	bool throttled;
-	uint64_t tlbi_rate;		/* TLBIs a second, 0: no limit */
+	uint64_t tlbi_rate; /* TLBIs a second, 0: no limit */
 	uint64_t tlbi_burst;
-	uint64_t tlbis_total;		/* since the daemon started */
+	uint64_t tlbis_total; /* since the daemon started */
 	uint64_t blocks_total;
 };
 
@@ -61,8 +61,7 @@ struct manager *manager_free(struct manager *m);
 DEFINE_CLEANUP(struct manager *, manager_free);
 
 /* Tells @ops, which must outlive the manager, of changes; NULL: nobody. */
-void manager_set_observer(struct manager *m, const struct manager_observer *ops,
-			  void *userdata);
+void manager_set_observer(struct manager *m, const struct manager_observer *ops, void *userdata);
 
 /*
  * Takes the VM of process @pid under @name, or under PID.FD when that is
@@ -74,8 +73,7 @@ void manager_set_observer(struct manager *m, const struct manager_observer *ops,
  * kernel lacks the ioctls (host_info tells why); -EPERM, -EACCES: may not
  * look into that process.
  */
-int manager_register(struct manager *m, pid_t pid, const char *name,
-		     struct vm **ret);
+int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret);
 
 /*
  * Forgets the VM: it is gone from the table on return (vm_removed has been
@@ -96,9 +94,8 @@ struct vm *manager_next_vm(struct manager *m, struct vm *prev);
  * stays the same, what is not given stays as it was.
  * -EPROTO: the transition is not allowed.
  */
-int manager_set_migration(struct manager *m, struct vm *vm,
-			  enum vm_migration to, const uint64_t *deadline_usec,
-			  const uint64_t *tlbi_rate);
+int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to,
+			  const uint64_t *deadline_usec, const uint64_t *tlbi_rate);
 
 /*
  * Has @vm surveyed anew unless it is being worked on; the observer hears of
@@ -120,7 +117,6 @@ void manager_get_host(const struct manager *m, struct host_info *info);
  * as they are. @stopped is called once, from the loop, when that is done; no
  * VM is in the table from now on, and none can be registered.
  */
-void manager_stop(struct manager *m, void (*stopped)(void *userdata),
-		  void *userdata);
+void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *userdata);
 
 #endif /* EAGERSPLITD_MANAGER_H */

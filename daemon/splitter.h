@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Spends the budget on VMs. For each VM there is a struct work with a goal; at
- * most one call of it is in flight at a time, and from what that returned
- * follows the next one. Knows neither event loop nor threads nor clock: those
- * come through struct splitter_ops.
+ * Spends the budget on VMs, for each of which there is a struct work. Knows
+ * neither event loop nor threads nor clock: those come through struct
+ * splitter_ops.
  */
 #ifndef EAGERSPLITD_SPLITTER_H
 #define EAGERSPLITD_SPLITTER_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "util.h"
-#include "vm-state.h"
+#include "vm.h"
 
+struct budget;
 struct job;
-struct splitter;
 struct work;
 
 /**
@@ -53,6 +53,21 @@ struct splitter_limits {
 	bool throttled;
 };
 
+/**
+ * struct splitter - the works, and what they share
+ * @tlbis: spent since the start
+ * @blocks: split since the start
+ */
+struct splitter {
+	const struct splitter_ops *ops;
+	void *userdata;
+	struct budget *budget;
+	struct splitter_limits limits;
+	uint64_t tlbis;
+	uint64_t blocks;
+	TAILQ_HEAD(work_list, work) works;
+};
+
 /* 0 or -ENOMEM. @ops outlives the splitter. */
 int splitter_new(struct splitter **ret, const struct splitter_ops *ops, void *userdata,
 		 const struct splitter_limits *limits);
@@ -64,42 +79,13 @@ DEFINE_CLEANUP(struct splitter *, splitter_free);
 /* What holds from the next call of each VM on. */
 void splitter_set_limits(struct splitter *s, const struct splitter_limits *limits);
 
+/* What the timer is for: goes on with what was waiting. */
 void splitter_on_timer(struct splitter *s);
 
-/* TLBIs spent and blocks split since the start. */
-void splitter_get_totals(const struct splitter *s, uint64_t *ret_tlbis, uint64_t *ret_blocks);
+/* Hands out what the budget has, and arms the timer for when it has more. */
+void splitter_pump(struct splitter *s);
 
-/*
- * Creates the work for @vm, which outlives it, and begins with a survey. 0 or
- * -ENOMEM.
- */
-int work_new(struct work **ret, struct splitter *s, struct vm *vm);
-
-/* Frees @work, no call of which is in flight (or ever comes back). Returns NULL. */
-struct work *work_free(struct work *work);
-DEFINE_CLEANUP(struct work *, work_free);
-
-/*
- * Sets what to work towards; what is in flight for something else is
- * interrupted. The goal it has already: takes up what had failed, and checks
- * what was reached.
- */
-void work_set_goal(struct work *work, enum vm_goal goal);
-
-/* vm->tlbi_rate has changed. */
-void work_update_ceiling(struct work *work);
-
-/* See manager_survey_vm(). */
-int work_survey(struct work *work);
-
-/*
- * Ends all work: interrupts what is in flight, then releases the hold (not if
- * the VM is @gone), closes the VM, and calls left(), maybe at once. Works of
- * the same process that are created meanwhile wait for that.
- */
-void work_leave(struct work *work, bool gone);
-
-/* Whether it can be told when the VM will be split, and in how long. */
-bool work_get_eta(const struct work *work, uint64_t *ret_usec);
+/* CLOCK_MONOTONIC in nanoseconds, read now. */
+uint64_t splitter_now(const struct splitter *s);
 
 #endif /* EAGERSPLITD_SPLITTER_H */

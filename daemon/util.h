@@ -12,23 +12,23 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define NSEC_PER_SEC UINT64_C(1000000000)
+#define NSEC_PER_SEC  UINT64_C(1000000000)
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define NSEC_PER_USEC UINT64_C(1000)
-#define USEC_PER_SEC UINT64_C(1000000)
+#define USEC_PER_SEC  UINT64_C(1000000)
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
-#define _cleanup_free_ _cleanup_(freep)
-#define _cleanup_close_ _cleanup_(closep)
+#define _cleanup_(f)	    __attribute__((cleanup(f)))
+#define _cleanup_free_	    _cleanup_(freep)
+#define _cleanup_close_	    _cleanup_(closep)
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* Defines funcp(), for _cleanup_(funcp), from a func() that takes NULL. */
-#define DEFINE_CLEANUP(type, func)                 \
-	static inline void func##p(type *p)        \
-	{                                          \
-		if (*p)                            \
-			func(*p);                  \
-	}                                          \
+#define DEFINE_CLEANUP(type, func)          \
+	static inline void func##p(type *p) \
+	{                                   \
+		if (*p)                     \
+			func(*p);           \
+	}                                   \
 	struct eagersplitd_swallow_semicolon
 
 static inline void freep(void *p)
@@ -43,12 +43,12 @@ static inline void closep(const int *fd)
 }
 
 /* Gives up ownership: evaluates to the pointer and leaves NULL behind. */
-#define TAKE_PTR(ptr)                              \
-	({                                         \
-		__typeof__(ptr) *pptr_ = &(ptr);   \
-		__typeof__(ptr) ptr_ = *pptr_;     \
-		*pptr_ = NULL;                     \
-		ptr_;                              \
+#define TAKE_PTR(ptr)                            \
+	({                                       \
+		__typeof__(ptr) *pptr_ = &(ptr); \
+		__typeof__(ptr) ptr_ = *pptr_;   \
+		*pptr_ = NULL;                   \
+		ptr_;                            \
 	})
 
 /* Gives up ownership: evaluates to the fd and leaves -1 behind. */

@@ -7,10 +7,10 @@
 
 /* What the daemon works towards for a VM. */
 enum vm_goal {
-	VM_GOAL_NONE,		/* nothing but looking */
-	VM_GOAL_SPLIT,		/* held, and all of it pages */
-	VM_GOAL_RELEASE,	/* not held, pages as they are */
-	VM_GOAL_RECOVER,	/* not held, blocks again */
+	VM_GOAL_NONE, /* nothing but looking */
+	VM_GOAL_SPLIT, /* held, and all of it pages */
+	VM_GOAL_RELEASE, /* not held, pages as they are */
+	VM_GOAL_RECOVER, /* not held, blocks again */
 };
 
 /*

@@ -7,22 +7,17 @@
 #include <sys/epoll.h>
 
 #include "backend.h"
-#include "splitter.h"
+#include "work.h"
 
 static const char *const migrations[VM_MIGRATION_MAX_] = {
-	[VM_MIGRATION_NONE] = "none",
-	[VM_MIGRATION_SCHEDULED] = "scheduled",
-	[VM_MIGRATION_ACTIVE] = "active",
-	[VM_MIGRATION_COMPLETED] = "completed",
-	[VM_MIGRATION_CANCELLED] = "cancelled",
-	[VM_MIGRATION_FAILED] = "failed",
+	[VM_MIGRATION_NONE] = "none",		[VM_MIGRATION_SCHEDULED] = "scheduled",
+	[VM_MIGRATION_ACTIVE] = "active",	[VM_MIGRATION_COMPLETED] = "completed",
+	[VM_MIGRATION_CANCELLED] = "cancelled", [VM_MIGRATION_FAILED] = "failed",
 };
 
 static const char *const stages[VM_STAGE_MAX_] = {
-	[VM_STAGE_WHOLE] = "whole",
-	[VM_STAGE_SPLITTING] = "splitting",
-	[VM_STAGE_SPLIT] = "split",
-	[VM_STAGE_RECOVERING] = "recovering",
+	[VM_STAGE_WHOLE] = "whole",   [VM_STAGE_SPLITTING] = "splitting",
+	[VM_STAGE_SPLIT] = "split",   [VM_STAGE_RECOVERING] = "recovering",
 	[VM_STAGE_FAILED] = "failed",
 };
 

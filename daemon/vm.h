@@ -39,8 +39,8 @@ enum vm_stage {
 
 /* What of a VM has changed. */
 enum vm_change {
-	VM_CHANGE_STATE,	/* the migration or the stage */
-	VM_CHANGE_PROGRESS,	/* a call has ended: counts, ETA, memslots */
+	VM_CHANGE_STATE, /* the migration or the stage */
+	VM_CHANGE_PROGRESS, /* a call has ended: counts, ETA, memslots */
 };
 
 /* The longest name that a VM may be given, in bytes, without the NUL. */

@@ -96,7 +96,8 @@ static bool pool_interrupt(struct worker_pool *pool, bool all)
 	bool any = false;
 	struct job *job;
 
-	TAILQ_FOREACH(job, &pool->running, link) {
+	TAILQ_FOREACH(job, &pool->running, link)
+	{
 		if (!all && !job->cancelled)
 			continue;
 		pthread_kill(job->thread, WORKER_SIGNAL);

@@ -21,21 +21,22 @@
 #include "backend.h"
 #include "splitter.h"
 #include "vm.h"
+#include "work.h"
 #include "worker.h"
 
-#define MIB (UINT64_C(1) << 20)
-#define GIB (UINT64_C(1) << 30)
-#define BLOCK (2 * MIB)
-#define SLOTS_MAX 4
+#define MIB	   (UINT64_C(1) << 20)
+#define GIB	   (UINT64_C(1) << 30)
+#define BLOCK	   (2 * MIB)
+#define SLOTS_MAX  4
 #define BLOCKS_MAX 4096
-#define CALLS_MAX 100000
-#define VMS_MAX 4
+#define CALLS_MAX  100000
+#define VMS_MAX	   4
 
 struct fake_slot {
 	uint64_t gpa;
 	size_t n_blocks;
 	bool block[BLOCKS_MAX];
-	bool stubborn;		/* its blocks cannot be split */
+	bool stubborn; /* its blocks cannot be split */
 };
 
 struct fake_vm {
@@ -56,7 +57,7 @@ struct fake_vm {
 
 struct fake_call {
 	struct fake_vm *vm;
-	unsigned int flags;	/* 0: a survey */
+	unsigned int flags; /* 0: a survey */
 	uint64_t at, gpa, size, max_tlbis, tlbis;
 	int result;
 };

@@ -70,11 +70,14 @@ static __int128 host_earned(const struct host *h, uint64_t at)
 
 static void host_init(struct host *h, uint64_t rate, uint64_t burst, uint64_t seed)
 {
-	*h = (struct host){ .now = 1 + seed, .rng = seed | 1, .rate = rate, .rate_since = 1 + seed };
+	*h = (struct host){
+		.now = 1 + seed, .rng = seed | 1, .rate = rate, .rate_since = 1 + seed
+	};
 	assert_int_equal(budget_new(&h->budget, rate, burst, h->now), 0);
 	for (size_t i = 0; i < CLIENTS; i++)
-		assert_int_equal(budget_client_new(&h->clients[i], h->budget,
-						   (void *)(uintptr_t)i, h->now), 0);
+		assert_int_equal(budget_client_new(&h->clients[i], h->budget, (void *)(uintptr_t)i,
+						   h->now),
+				 0);
 }
 
 static void host_done(struct host *h)
@@ -274,7 +277,10 @@ static void host_rerate(struct host *h, uint64_t rate, uint64_t burst)
 static void test_bound_holds_across_rerating(void **state)
 {
 	for (uint64_t seed = 1; seed <= 300; seed++) {
-		struct { uint64_t since, rate; __int128 earned; } eras[20];
+		struct {
+			uint64_t since, rate;
+			__int128 earned;
+		} eras[20];
 		uint64_t largest = 0;
 		struct host h;
 
@@ -298,7 +304,7 @@ static void test_bound_holds_across_rerating(void **state)
 			while (e + 1 < ARRAY_SIZE(eras) && eras[e + 1].since <= h.log[i].at)
 				e++;
 			h.log[i].earned = eras[e].earned +
-				(__int128)eras[e].rate * (h.log[i].at - eras[e].since);
+					  (__int128)eras[e].rate * (h.log[i].at - eras[e].since);
 		}
 		check_bound(h.log, h.n_log, max_u64(largest, 8));
 		host_done(&h);
@@ -576,9 +582,11 @@ static void test_share_fills_up_below_ceilings(void **state)
 /* Grants last about a hundredth of a second, and leave half the bucket. */
 static void test_grants_are_small(void **state)
 {
-	static const struct { uint64_t rate, burst, expect; } cases[] = {
-		{ 1, 1, 1 }, { 1, 100, 1 }, { 1000, 16, 8 }, { 1000, 1000, 10 },
-		{ 100000, 16, 8 }, { 0, 1, BUDGET_UNLIMITED_GRANT },
+	static const struct {
+		uint64_t rate, burst, expect;
+	} cases[] = {
+		{ 1, 1, 1 },	    { 1, 100, 1 },     { 1000, 16, 8 },
+		{ 1000, 1000, 10 }, { 100000, 16, 8 }, { 0, 1, BUDGET_UNLIMITED_GRANT },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

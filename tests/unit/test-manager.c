@@ -139,9 +139,11 @@ static int tell(struct fixture *f, struct vm *vm, enum vm_migration to)
 	return manager_set_migration(f->manager, vm, to, NULL, NULL);
 }
 
-#define SIM_QUICK "[Budget]\nTlbiRate=100000\nTlbiBurst=1000\n" \
+#define SIM_QUICK                                     \
+	"[Budget]\nTlbiRate=100000\nTlbiBurst=1000\n" \
 	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1\n"
-#define SIM_STUCK "[Budget]\nTlbiRate=0\n" \
+#define SIM_STUCK                \
+	"[Budget]\nTlbiRate=0\n" \
 	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1000000\n"
 
 static void test_whole_life(void **state)
@@ -348,21 +350,20 @@ static void test_deadline_and_rate(void **state)
 
 	start(&f, SIM_QUICK);
 	vm = add_vm(&f, "a");
-	assert_int_equal(manager_set_migration(f.manager, vm, VM_MIGRATION_SCHEDULED, &deadline,
-					       &rate), 0);
+	assert_int_equal(
+		manager_set_migration(f.manager, vm, VM_MIGRATION_SCHEDULED, &deadline, &rate), 0);
 	assert_true(info_of(vm).late);
 	assert_int_equal(info_of(vm).deadline_usec, 1);
 	assert_true(info_of(vm).eta_usec > 300 * USEC_PER_SEC);
 
 	/* The same state again: what is not given stays. */
 	deadline = UINT64_MAX - 1;
-	assert_int_equal(manager_set_migration(f.manager, vm, VM_MIGRATION_SCHEDULED, &deadline,
-					       NULL), 0);
+	assert_int_equal(
+		manager_set_migration(f.manager, vm, VM_MIGRATION_SCHEDULED, &deadline, NULL), 0);
 	assert_false(info_of(vm).late);
 	assert_true(info_of(vm).eta_usec > 300 * USEC_PER_SEC);
 	rate = 0;
-	assert_int_equal(manager_set_migration(f.manager, vm, VM_MIGRATION_ACTIVE, NULL, &rate),
-			 0);
+	assert_int_equal(manager_set_migration(f.manager, vm, VM_MIGRATION_ACTIVE, NULL, &rate), 0);
 	assert_int_equal(info_of(vm).deadline_usec, deadline);
 	run_to_stage(&f, vm, VM_STAGE_SPLIT);
 

@@ -14,7 +14,7 @@
 #include "backend.h"
 #include "conf.h"
 
-#define GIB (UINT64_C(1) << 30)
+#define GIB   (UINT64_C(1) << 30)
 #define BLOCK (UINT64_C(2) << 20)
 
 struct fixture {
@@ -120,7 +120,9 @@ static void test_ranges(void **state)
 {
 	struct fixture f = start(GIB, 0, 0);
 	struct split_call call = {
-		.flags = BACKEND_SPLIT, .gpa = GIB + BLOCK / 2, .size = BLOCK,
+		.flags = BACKEND_SPLIT,
+		.gpa = GIB + BLOCK / 2,
+		.size = BLOCK,
 	};
 
 	call = split(&f, call, 0);
@@ -143,8 +145,10 @@ static void test_recovering(void **state)
 
 	split(&f, call, 0);
 	split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, -EBUSY);
-	call = split(&f, (struct split_call){ .flags = BACKEND_RECOVER | BACKEND_RELEASE,
-					      .max_tlbis = 100 }, 0);
+	call = split(&f,
+		     (struct split_call){ .flags = BACKEND_RECOVER | BACKEND_RELEASE,
+					  .max_tlbis = 100 },
+		     0);
 	assert_int_equal(call.blocks, 100);
 	assert_int_equal(call.tlbis, 100);
 	assert_int_equal(count_blocks(&f, NULL), 100);

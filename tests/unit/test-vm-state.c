@@ -14,14 +14,16 @@
 static void test_every_pair(void **state)
 {
 	/* A row for each state before, a letter for each after; + allowed, = the same. */
+	/* clang-format off */
 	static const char *const rows[VM_MIGRATION_MAX_] = {
-		[VM_MIGRATION_NONE] = "=++---",
+		[VM_MIGRATION_NONE]      = "=++---",
 		[VM_MIGRATION_SCHEDULED] = "-=++++",
-		[VM_MIGRATION_ACTIVE] = "--=+++",
+		[VM_MIGRATION_ACTIVE]    = "--=+++",
 		[VM_MIGRATION_COMPLETED] = "-+-=--",
 		[VM_MIGRATION_CANCELLED] = "-+--=-",
-		[VM_MIGRATION_FAILED] = "-+---=",
+		[VM_MIGRATION_FAILED]    = "-+---=",
 	};
+	/* clang-format on */
 
 	for (int from = 0; from < VM_MIGRATION_MAX_; from++) {
 		assert_int_equal(strlen(rows[from]), VM_MIGRATION_MAX_);

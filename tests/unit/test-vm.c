@@ -15,8 +15,8 @@
 static void test_names_of_states(void **state)
 {
 	for (int i = 0; i < VM_MIGRATION_MAX_; i++)
-		assert_int_equal(vm_migration_from_string(
-					 vm_migration_to_string((enum vm_migration)i)), i);
+		assert_int_equal(
+			vm_migration_from_string(vm_migration_to_string((enum vm_migration)i)), i);
 	assert_int_equal(vm_migration_from_string("Scheduled"), -EINVAL);
 	assert_int_equal(vm_migration_from_string(""), -EINVAL);
 	assert_int_equal(vm_migration_from_string(NULL), -EINVAL);
@@ -26,7 +26,12 @@ static void test_names_of_states(void **state)
 
 static void test_names_of_vms(void **state)
 {
-	static const char *const good[] = { "a", "42.7", "web-1.example", "9p_x:y@z+", };
+	static const char *const good[] = {
+		"a",
+		"42.7",
+		"web-1.example",
+		"9p_x:y@z+",
+	};
 	static const char *const bad[] = {
 		"", "-x", ".", "a b", "a\n", "a/b", "a\"", "\xc3\xa4", "a\xff", "a\033[1m",
 	};

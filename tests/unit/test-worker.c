@@ -17,8 +17,8 @@
 struct test_job {
 	struct job job;
 	_Atomic(int) started;
-	int spins;		/* times that it ignores the first signals */
-	int again;		/* times that it submits itself again */
+	int spins; /* times that it ignores the first signals */
+	int again; /* times that it submits itself again */
 	int done;
 	int result;
 	struct worker_pool *pool;

@@ -1,0 +1,595 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "work.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend.h"
+#include "budget.h"
+#include "log.h"
+#include "splitter.h"
+
+/* Calls that failed for want of memory, or got nowhere, in a row: give up. */
+#define RETRIES_MAX    8
+#define RETRY_MIN_NSEC (100 * NSEC_PER_MSEC)
+#define RETRY_MAX_NSEC (5 * NSEC_PER_SEC)
+
+/* Walks in a row that split nothing, though the survey saw blocks: give up. */
+#define IDLE_PASSES_MAX 3
+
+/* How much of the measured speed is what the last call showed. */
+#define SPEED_GAIN 0.25
+
+static void work_done(struct job *job, int result);
+static int work_run(struct job *job);
+
+/*
+ * Submitting calls
+ */
+
+static void work_submit(struct work *w, enum step step)
+{
+	struct splitter *s = w->splitter;
+
+	w->step = step;
+	w->stale = false;
+	w->began = splitter_now(s);
+	s->ops->submit(s->userdata, &w->job);
+}
+
+/* A call about hold and release alone: it walks nothing, so it costs nothing. */
+static void work_submit_flag(struct work *w, enum step step, unsigned int flag)
+{
+	w->hold = HOLD_UNKNOWN;
+	w->call = (struct split_call){ .flags = flag };
+	work_submit(w, step);
+}
+
+/* A call that walks what comes next. */
+static void work_submit_walk(struct work *w, enum step step, uint64_t max_tlbis)
+{
+	unsigned int flags = BACKEND_RECOVER;
+
+	if (step == STEP_SPLIT) {
+		flags = BACKEND_SPLIT | BACKEND_HOLD;
+		if (w->splitter->limits.throttled)
+			flags |= BACKEND_BREAK;
+	}
+	w->call = (struct split_call){
+		.gpa = w->range.gpa,
+		.size = w->range.size,
+		.max_tlbis = max_tlbis,
+		.flags = flags,
+	};
+	work_submit(w, step);
+}
+
+/*
+ * What to do next
+ */
+
+/* A work of the same process is still letting go: its release would end our hold. */
+static bool work_is_blocked(const struct work *w)
+{
+	const struct work *o;
+
+	if (w->leaving)
+		return false;
+	TAILQ_FOREACH(o, &w->splitter->works, link)
+	if (o->leaving && o->vm->pid == w->vm->pid)
+		return true;
+	return false;
+}
+
+/*
+ * The next range of the pass that is under way. At its end there is another
+ * look: blocks may have appeared behind us, and memslots.
+ */
+static bool work_find_range(struct work *w)
+{
+	bool all = w->goal == VM_GOAL_RECOVER;
+
+	if (!w->walk.active || w->want_survey)
+		return false;
+	if (walk_next(&w->walk, &w->vm->survey, all, &w->range))
+		return true;
+	w->want_survey = true;
+	return false;
+}
+
+static enum step work_next_towards_split(struct work *w)
+{
+	if (w->hold != HOLD_SET)
+		return STEP_HOLD;
+	if (work_find_range(w))
+		return STEP_SPLIT;
+	return w->want_survey ? STEP_SURVEY : STEP_NONE;
+}
+
+static enum step work_next_towards_recovery(struct work *w)
+{
+	if (w->hold != HOLD_NONE)
+		return STEP_RELEASE;
+	if (work_find_range(w))
+		return STEP_RECOVER;
+	return w->want_survey ? STEP_SURVEY : STEP_NONE;
+}
+
+static enum step work_next(struct work *w)
+{
+	if (w->goal != VM_GOAL_RELEASE && w->not_before > splitter_now(w->splitter))
+		return STEP_WAIT;
+	w->not_before = 0;
+
+	/* What has failed stays so until someone sets a goal; one may look, though. */
+	if (w->goal != VM_GOAL_RELEASE && w->vm->stage == VM_STAGE_FAILED)
+		return w->want_survey ? STEP_SURVEY : STEP_NONE;
+
+	switch (w->goal) {
+	case VM_GOAL_SPLIT:
+		return work_next_towards_split(w);
+	case VM_GOAL_RECOVER:
+		return work_next_towards_recovery(w);
+	case VM_GOAL_RELEASE:
+		if (w->hold != HOLD_NONE)
+			return STEP_RELEASE;
+		break;
+	default:
+		break;
+	}
+	return w->want_survey && !w->leaving ? STEP_SURVEY : STEP_NONE;
+}
+
+void work_step(struct work *w)
+{
+	bool throttled = w->splitter->limits.throttled;
+	uint64_t want = 0;
+	enum step step;
+
+	if (w->step != STEP_NONE || work_is_blocked(w))
+		return;
+
+	step = work_next(w);
+	if (step == STEP_SPLIT && throttled)
+		want = max_u64(vm_count_blocks(w->vm), 1);
+	/* From table to block there is no way without a TLBI. */
+	else if (step == STEP_RECOVER)
+		want = UINT64_MAX;
+	budget_client_set_want(w->client, want);
+
+	switch (step) {
+	case STEP_HOLD:
+		work_submit_flag(w, step, BACKEND_HOLD);
+		break;
+	case STEP_RELEASE:
+		work_submit_flag(w, step, BACKEND_RELEASE);
+		break;
+	case STEP_SURVEY:
+		w->want_survey = false;
+		work_submit(w, step);
+		break;
+	case STEP_SPLIT:
+		if (!throttled)
+			work_submit_walk(w, step, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/*
+ * What calls returned
+ */
+
+static void work_fail(struct work *w, const char *error)
+{
+	vm_set_stage(w->vm, VM_STAGE_FAILED, error);
+	w->walk.active = false;
+	w->want_survey = false;
+	log_vm_error(w->vm, "%s", error);
+}
+
+/* Tries again in a while, in a longer one each time, until it is enough. */
+static void work_retry(struct work *w, const char *error)
+{
+	uint64_t pause = RETRY_MAX_NSEC;
+
+	if (w->retries >= RETRIES_MAX) {
+		work_fail(w, error);
+		return;
+	}
+	if (w->retries < 16)
+		pause = min_u64(RETRY_MIN_NSEC << w->retries, RETRY_MAX_NSEC);
+	w->retries++;
+	w->not_before = splitter_now(w->splitter) + pause;
+}
+
+static const char *step_to_string(enum step step)
+{
+	switch (step) {
+	case STEP_HOLD:
+		return "hold";
+	case STEP_RELEASE:
+		return "release";
+	case STEP_SURVEY:
+		return "survey";
+	case STEP_RECOVER:
+		return "recover";
+	default:
+		return "split";
+	}
+}
+
+/* @r is an error that does not mean that the VM is gone. */
+static void work_handle_error(struct work *w, enum step step, int r)
+{
+	char error[128];
+
+	switch (r) {
+	case -EINTR:
+		break;
+	case -ENOMEM:
+		snprintf(error, sizeof(error), "Not enough memory to %s%s", step_to_string(step),
+			 step == STEP_SPLIT ? " (page tables are charged to the VM's cgroup)" : "");
+		work_retry(w, error);
+		break;
+	case -EBUSY:
+		/* Someone else holds the VM that we mean to recover. */
+		w->hold = HOLD_UNKNOWN;
+		work_retry(w, "The VM is held by another process");
+		break;
+	default:
+		snprintf(error, sizeof(error), "Cannot %s: %s", step_to_string(step), strerror(-r));
+		work_fail(w, error);
+	}
+	/* What did not take place is still to be done. */
+	if (step == STEP_SURVEY && w->vm->stage != VM_STAGE_FAILED)
+		w->want_survey = true;
+}
+
+static void work_handle_survey(struct work *w)
+{
+	struct vm *vm = w->vm;
+	char error[128];
+
+	w->retries = 0;
+	if (vm->stage == VM_STAGE_FAILED)
+		return;
+	if (w->goal == VM_GOAL_RECOVER && vm->stage == VM_STAGE_RECOVERING) {
+		if (w->walk.passes)
+			vm_set_stage(vm, VM_STAGE_WHOLE, NULL);
+		else
+			walk_start(&w->walk);
+	}
+	if (w->goal != VM_GOAL_SPLIT)
+		return;
+
+	if (!vm_count_blocks(vm)) {
+		if (vm->stage != VM_STAGE_SPLIT)
+			log_vm_info(vm, "Split: %" PRIu64 " blocks by %" PRIu64 " TLBIs so far",
+				    vm->blocks_split, vm->tlbis);
+		vm_set_stage(vm, VM_STAGE_SPLIT, NULL);
+		w->walk = (struct walk){};
+	} else if (w->walk.idle_passes >= IDLE_PASSES_MAX) {
+		snprintf(error, sizeof(error), "%" PRIu64 " blocks cannot be split",
+			 vm_count_blocks(vm));
+		work_fail(w, error);
+	} else {
+		vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
+		walk_start(&w->walk);
+	}
+}
+
+/* Where a walk got to: it has got somewhere also if it ended by an error. */
+static void work_handle_walk(struct work *w, enum step step, int r)
+{
+	const struct split_call *call = &w->call;
+	bool stuck = !call->blocks && call->gpa <= w->range.gpa;
+	uint64_t gpa = call->gpa;
+
+	if (r >= 0 && !call->size) {
+		gpa = max_u64(gpa, w->range.gpa + w->range.size);
+		stuck = false;
+	}
+	walk_advance(&w->walk, gpa, call->blocks);
+	if (!stuck)
+		w->retries = 0;
+	if (r < 0)
+		work_handle_error(w, step, r);
+	else if (stuck)
+		/* Neither an end, nor a block, nor an inch: do not spin. */
+		work_retry(w, "The kernel makes no progress");
+}
+
+/* Books what a call spent and did, however it ended. */
+static void work_account(struct work *w, enum step step)
+{
+	uint64_t now = splitter_now(w->splitter);
+	const struct split_call *call = &w->call;
+	double seconds = (double)(now - w->began) / (double)NSEC_PER_SEC;
+	double speed;
+
+	if (w->granted)
+		budget_return(w->client, now, call->tlbis);
+	w->granted = false;
+	w->vm->tlbis += call->tlbis;
+	w->splitter->tlbis += call->tlbis;
+	if (step != STEP_SPLIT)
+		return;
+
+	w->vm->blocks_split += call->blocks;
+	w->splitter->blocks += call->blocks;
+	vm_note_split(w->vm, w->range.slot, call->blocks);
+	if (!call->blocks || seconds <= 0)
+		return;
+	speed = (double)call->blocks / seconds;
+	w->speed += (speed - w->speed) * (w->speed > 0 ? SPEED_GAIN : 1);
+}
+
+static void work_handle_result(struct work *w, enum step step, int r)
+{
+	if (step == STEP_SPLIT || step == STEP_RECOVER)
+		work_handle_walk(w, step, r);
+	else if (r < 0)
+		work_handle_error(w, step, r);
+	else if (step == STEP_SURVEY)
+		work_handle_survey(w);
+}
+
+/* To let go is all that is wanted: whatever keeps us from it, it is done now. */
+static void work_finish_release(struct work *w)
+{
+	if (w->vm->stage != VM_STAGE_WHOLE)
+		vm_set_stage(w->vm, VM_STAGE_WHOLE, NULL);
+	w->goal = VM_GOAL_NONE;
+	w->want_survey = true;
+}
+
+/* Hands the VM back to whoever left() goes to: @w may be freed then. */
+static void work_finish_leave(struct work *w)
+{
+	struct splitter *s = w->splitter;
+	struct vm *vm = w->vm;
+	pid_t pid = vm->pid;
+	struct work *o;
+
+	vm_close(vm);
+	s->ops->left(s->userdata, vm);
+	TAILQ_FOREACH(o, &s->works, link)
+	if (o->vm->pid == pid)
+		work_step(o);
+}
+
+static bool error_means_gone(int r)
+{
+	return r == -EIO || r == -ENXIO;
+}
+
+static void work_after_release(struct work *w, int r)
+{
+	if (r < 0 && r != -EINTR && !error_means_gone(r))
+		log_vm_warning(w->vm, "Cannot release the hold: %s", strerror(-r));
+	if (r != -EINTR)
+		w->hold = HOLD_NONE;
+}
+
+static void work_done(struct job *job, int r)
+{
+	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
+	struct splitter *s = w->splitter;
+	enum vm_stage stage = w->vm->stage;
+	enum step step = w->step;
+	struct vm *vm = w->vm;
+
+	w->step = STEP_NONE;
+	if (step == STEP_SPLIT || step == STEP_RECOVER)
+		work_account(w, step);
+	if (step == STEP_SURVEY && r >= 0)
+		vm_take_survey(vm, &w->survey);
+	survey_done(&w->survey);
+	if (step == STEP_HOLD && r >= 0)
+		w->hold = HOLD_SET;
+	if (step == STEP_RELEASE && r >= 0)
+		w->hold = HOLD_NONE;
+
+	if (error_means_gone(r) && !w->leaving) {
+		s->ops->gone(s->userdata, vm);
+		splitter_pump(s);
+		return;
+	}
+	if (w->goal == VM_GOAL_RELEASE && step == STEP_RELEASE)
+		work_after_release(w, r);
+	else if (!w->stale)
+		work_handle_result(w, step, r);
+
+	if (w->goal == VM_GOAL_RELEASE && w->hold == HOLD_NONE) {
+		if (w->leaving) {
+			work_finish_leave(w);
+			splitter_pump(s);
+			return;
+		}
+		work_finish_release(w);
+	}
+	work_step(w);
+	splitter_pump(s);
+	if (!w->leaving)
+		s->ops->changed(s->userdata, vm,
+				vm->stage == stage ? VM_CHANGE_PROGRESS : VM_CHANGE_STATE);
+}
+
+/* In a worker's thread: nothing but the call, on what belongs to it. */
+static int work_run(struct job *job)
+{
+	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
+	const struct backend_ops *ops = w->vm->host_vm->backend->ops;
+
+	if (w->step == STEP_SURVEY)
+		return ops->survey(w->vm->host_vm, &w->survey);
+	return ops->split(w->vm->host_vm, &w->call);
+}
+
+/*
+ * What others say
+ */
+
+static bool work_is_in_progress(const struct work *w)
+{
+	return (w->goal == VM_GOAL_SPLIT && w->vm->stage == VM_STAGE_SPLITTING) ||
+	       (w->goal == VM_GOAL_RECOVER && w->vm->stage == VM_STAGE_RECOVERING) ||
+	       w->goal == VM_GOAL_RELEASE;
+}
+
+static void work_interrupt(struct work *w)
+{
+	struct splitter *s = w->splitter;
+
+	if (w->step == STEP_NONE)
+		return;
+	w->stale = true;
+	s->ops->cancel(s->userdata, &w->job);
+}
+
+void work_set_goal(struct work *w, enum vm_goal goal)
+{
+	struct vm *vm = w->vm;
+
+	if (w->goal == goal && work_is_in_progress(w))
+		return;
+	if (w->goal != goal)
+		work_interrupt(w);
+	w->goal = goal;
+	w->walk = (struct walk){};
+	w->retries = 0;
+	w->not_before = 0;
+	w->want_survey = goal != VM_GOAL_RELEASE;
+
+	/* Split already: that holds until a survey says otherwise. */
+	if (goal == VM_GOAL_SPLIT && vm->stage != VM_STAGE_SPLIT)
+		vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
+	else if (goal == VM_GOAL_RECOVER)
+		vm_set_stage(vm, VM_STAGE_RECOVERING, NULL);
+
+	if (goal == VM_GOAL_RELEASE && w->step == STEP_NONE && w->hold == HOLD_NONE)
+		work_finish_release(w);
+	work_step(w);
+	splitter_pump(w->splitter);
+}
+
+void work_update_ceiling(struct work *w)
+{
+	uint64_t rate = w->splitter->limits.vm_rate;
+
+	if (w->vm->tlbi_rate)
+		rate = rate ? min_u64(rate, w->vm->tlbi_rate) : w->vm->tlbi_rate;
+	budget_client_set_ceiling(w->client, min_u64(rate, BUDGET_RATE_MAX),
+				  splitter_now(w->splitter));
+	splitter_pump(w->splitter);
+}
+
+int work_survey(struct work *w)
+{
+	if (w->step == STEP_SURVEY || w->want_survey)
+		return 1;
+	if (w->step != STEP_NONE || w->walk.active || w->leaving)
+		return 0;
+	w->want_survey = true;
+	work_step(w);
+	return 1;
+}
+
+void work_leave(struct work *w, bool gone)
+{
+	struct splitter *s = w->splitter;
+
+	/* Held by a daemon before us: it has forgotten, so it is ours to end. */
+	if (gone)
+		w->hold = HOLD_NONE;
+	else if (w->vm->survey.held)
+		w->hold = HOLD_SET;
+	w->leaving = true;
+	w->goal = VM_GOAL_RELEASE;
+	w->want_survey = false;
+	w->not_before = 0;
+	budget_client_set_want(w->client, 0);
+
+	if (w->step != STEP_NONE)
+		work_interrupt(w);
+	else if (w->hold != HOLD_NONE)
+		work_step(w);
+	else
+		work_finish_leave(w);
+	splitter_pump(s);
+}
+
+bool work_get_eta(const struct work *w, uint64_t *ret_usec)
+{
+	const struct vm *vm = w->vm;
+	double share = INFINITY, usec;
+
+	if (vm->stage != VM_STAGE_SPLITTING || !vm->surveyed || w->leaving)
+		return false;
+	if (w->splitter->limits.throttled)
+		share = budget_client_get_share(w->client);
+	if (w->speed > 0)
+		share = fmin(share, w->speed);
+	if (isinf(share))
+		return false;
+	usec = (double)vm_count_blocks(vm) / share * (double)USEC_PER_SEC;
+	*ret_usec = usec < (double)INT64_MAX ? (uint64_t)usec : INT64_MAX;
+	return true;
+}
+
+int work_new(struct work **ret, struct splitter *s, struct vm *vm)
+{
+	struct work *w;
+	int r;
+
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->splitter = s;
+	w->vm = vm;
+	w->job.run = work_run;
+	w->job.done = work_done;
+	r = budget_client_new(&w->client, s->budget, w, splitter_now(s));
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&s->works, w, link);
+	vm->work = w;
+	work_update_ceiling(w);
+	w->want_survey = true;
+	work_step(w);
+	*ret = w;
+	return 0;
+}
+
+struct work *work_free(struct work *w)
+{
+	if (!w)
+		return NULL;
+	if (w->granted)
+		budget_return(w->client, splitter_now(w->splitter), w->call.tlbis);
+	budget_client_free(w->client);
+	survey_done(&w->survey);
+	TAILQ_REMOVE(&w->splitter->works, w, link);
+	w->vm->work = NULL;
+	free(w);
+	return NULL;
+}
+
+void work_granted(struct work *w, uint64_t tlbis)
+{
+	w->granted = true;
+	work_submit_walk(w, w->goal == VM_GOAL_SPLIT ? STEP_SPLIT : STEP_RECOVER, tlbis);
+}
+
+uint64_t work_get_retry(const struct work *w)
+{
+	return w->step == STEP_NONE ? w->not_before : 0;
+}

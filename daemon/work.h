@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is done about a VM. It has a goal; at most one call is in flight at a
+ * time, and from what that returned follows the next one.
+ */
+#ifndef EAGERSPLITD_WORK_H
+#define EAGERSPLITD_WORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "backend.h"
+#include "util.h"
+#include "vm-state.h"
+#include "vm.h"
+#include "walk.h"
+#include "worker.h"
+
+struct budget_client;
+struct splitter;
+
+/* What a call is for. */
+enum step {
+	STEP_NONE, /* nothing to do until someone says so */
+	STEP_WAIT, /* for the budget, or until a retry is due */
+	STEP_HOLD,
+	STEP_RELEASE,
+	STEP_SURVEY,
+	STEP_SPLIT,
+	STEP_RECOVER,
+};
+
+/* What is known of the VM's hold, by what we did. */
+enum hold {
+	HOLD_NONE,
+	HOLD_UNKNOWN, /* a call was to change it, and failed or is in flight */
+	HOLD_SET,
+};
+
+/**
+ * struct work - what is done about a VM
+ * @job: the call in flight, if any
+ * @step: what that call is for, STEP_NONE: none is in flight
+ * @stale: the goal has changed since it began
+ * @granted: it has a grant of the budget
+ * @began: when it did
+ * @call: its argument, unless it is a survey
+ * @range: what it is to deal with, or the next one is
+ * @survey: its result, if it is a survey
+ * @hold: whether the VM is held
+ * @want_survey: survey next
+ * @walk: since the goal was set
+ * @retries: failures in a row
+ * @not_before: no call before that time, 0: at any
+ * @speed: blocks split a second while calls run, 0: not known
+ * @leaving: work_leave() was called
+ */
+struct work {
+	struct splitter *splitter;
+	struct vm *vm;
+	struct budget_client *client;
+	enum vm_goal goal;
+
+	struct job job;
+	enum step step;
+	bool stale;
+	bool granted;
+	uint64_t began;
+	struct split_call call;
+	struct walk_range range;
+	struct survey survey;
+
+	enum hold hold;
+	bool want_survey;
+	struct walk walk;
+	unsigned int retries;
+	uint64_t not_before;
+	double speed;
+	bool leaving;
+	TAILQ_ENTRY(work) link;
+};
+
+/*
+ * Creates the work for @vm, which outlives it, and begins with a survey. 0 or
+ * -ENOMEM.
+ */
+int work_new(struct work **ret, struct splitter *s, struct vm *vm);
+
+/* Frees @work, no call of which is in flight (or ever comes back). Returns NULL. */
+struct work *work_free(struct work *work);
+DEFINE_CLEANUP(struct work *, work_free);
+
+/*
+ * Sets what to work towards; what is in flight for something else is
+ * interrupted. The goal it has already: takes up what had failed, and checks
+ * what was reached.
+ */
+void work_set_goal(struct work *work, enum vm_goal goal);
+
+/* vm->tlbi_rate has changed. */
+void work_update_ceiling(struct work *work);
+
+/* See manager_survey_vm(). */
+int work_survey(struct work *work);
+
+/*
+ * Ends all work: interrupts what is in flight, then releases the hold (not if
+ * the VM is @gone), closes the VM, and calls left(), maybe at once. Works of
+ * the same process that are created meanwhile wait for that.
+ */
+void work_leave(struct work *work, bool gone);
+
+/* Whether it can be told when the VM will be split, and in how long. */
+bool work_get_eta(const struct work *work, uint64_t *ret_usec);
+
+/* Does the next step, if there is one, or asks the budget for it. */
+void work_step(struct work *work);
+
+/* Goes on with what the budget has granted. */
+void work_granted(struct work *work, uint64_t tlbis);
+
+/* When it is to go on after a failure, 0: it does not wait for that. */
+uint64_t work_get_retry(const struct work *work);
+
+#endif /* EAGERSPLITD_WORK_H */

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "util.h"
+#include "vm.h"
+#include "walk.h"
+
+#define GIB (UINT64_C(1) << 30)
+
+static struct memslot slots[] = {
+	{ .gpa = 1 * GIB, .bytes = 10 * GIB, .blocks = 5 },
+	{ .gpa = 20 * GIB, .bytes = GIB },
+	{ .gpa = 21 * GIB, .bytes = GIB, .blocks = 1 },
+	{ .gpa = 30 * GIB },
+};
+static const struct survey survey = { .n_slots = ARRAY_SIZE(slots), .slots = slots };
+
+static void assert_range(struct walk *walk, bool all, size_t slot, uint64_t gpa, uint64_t size)
+{
+	struct walk_range range;
+
+	assert_true(walk_next(walk, &survey, all, &range));
+	assert_int_equal(range.slot, slot);
+	assert_true(range.gpa == gpa && range.size == size);
+}
+
+static void test_ranges(void **state)
+{
+	struct walk walk = {};
+	struct walk_range range;
+
+	assert_false(walk_next(&walk, &survey, false, &range));
+	assert_int_equal(walk.passes, 0);
+	walk_start(&walk);
+	assert_range(&walk, false, 0, GIB, 4 * GIB);
+	/* The same until something was dealt with. */
+	assert_range(&walk, false, 0, GIB, 4 * GIB);
+	walk_advance(&walk, 2 * GIB, 1);
+	assert_range(&walk, false, 0, 2 * GIB, 4 * GIB);
+	walk_advance(&walk, 9 * GIB, 0);
+	assert_range(&walk, false, 0, 9 * GIB, 2 * GIB);
+	/* Never back. */
+	walk_advance(&walk, 3 * GIB, 0);
+	assert_range(&walk, false, 0, 9 * GIB, 2 * GIB);
+	walk_advance(&walk, 11 * GIB, 0);
+	assert_range(&walk, false, 2, 21 * GIB, GIB);
+	walk_advance(&walk, 22 * GIB, 0);
+	assert_false(walk_next(&walk, &survey, false, &range));
+	assert_int_equal(walk.passes, 1);
+	assert_int_equal(walk.idle_passes, 0);
+	assert_int_equal(walk.blocks, 1);
+	assert_false(walk.active);
+}
+
+static void test_all_memslots(void **state)
+{
+	struct walk walk = {};
+	struct walk_range range;
+
+	walk_start(&walk);
+	walk_advance(&walk, 11 * GIB, 0);
+	assert_range(&walk, true, 1, 20 * GIB, GIB);
+	walk_advance(&walk, 22 * GIB, 0);
+	assert_false(walk_next(&walk, &survey, true, &range));
+}
+
+static void test_idle_passes(void **state)
+{
+	struct walk walk = {};
+	struct walk_range range;
+
+	for (unsigned int i = 1; i <= 3; i++) {
+		walk_start(&walk);
+		walk_advance(&walk, UINT64_MAX, 0);
+		assert_false(walk_next(&walk, &survey, false, &range));
+		assert_int_equal(walk.idle_passes, i);
+	}
+	walk_start(&walk);
+	walk_advance(&walk, UINT64_MAX, 2);
+	assert_false(walk_next(&walk, &survey, false, &range));
+	assert_int_equal(walk.idle_passes, 0);
+	assert_int_equal(walk.passes, 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_all_memslots),
+		cmocka_unit_test(test_idle_passes),
+	};
+
+	return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
+}
