@@ -40,7 +40,7 @@ class Lab:
         return bool(good)
 
     def eq(self, got, want, name):
-        return self.ok(got == want, f"{name}: {want}" if isinstance(want, int) else name,
+        return self.ok(got == want, f"{name}: {want}" if type(want) is int else name,
                        f"got {got!r}, wanted {want!r}")
 
     def skip(self, name, why):

@@ -37,6 +37,7 @@ enum guest_command {
 /*
  * @command, @gpa, @pages, @first_page: what to do, on which range; @first_page
  *	is the number, in the VMM's count over all memslots, of the page at @gpa
+ * @step: only one in so many pages is looked at, at least 1
  * @write_every, @exec_every: of these many pages one is written, or executed;
  *	0: none; all others are read
  * @stop: ends GUEST_RUN after the page in hand
@@ -49,6 +50,7 @@ struct guest_block {
 	uint64_t gpa;
 	uint64_t pages;
 	uint64_t first_page;
+	uint64_t step;
 	uint64_t write_every;
 	uint64_t exec_every;
 	uint64_t checksum;

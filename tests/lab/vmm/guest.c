@@ -63,7 +63,7 @@ static void pass(struct guest_block *block, uint32_t round)
 {
 	uint64_t index;
 
-	for (index = 0; index < block->pages; index++) {
+	for (index = 0; index < block->pages; index += block->step) {
 		if (*(volatile uint32_t *)&block->stop)
 			break;
 		visit(block, index, (index + round) % WORKLOAD_WORDS);
@@ -82,7 +82,7 @@ static void populate(struct guest_block *block)
 {
 	uint64_t index;
 
-	for (index = 0; index < block->pages; index++) {
+	for (index = 0; index < block->pages; index += block->step) {
 		generations[block->first_page + index] = 0;
 		workload_populate((void *)(block->gpa + index * WORKLOAD_PAGE_SIZE),
 				  block->first_page + index);
@@ -94,7 +94,7 @@ static void checksum(struct guest_block *block)
 {
 	uint64_t index;
 
-	for (index = 0; index < block->pages; index++) {
+	for (index = 0; index < block->pages; index += block->step) {
 		block->checksum +=
 			workload_checksum((void *)(block->gpa + index * WORKLOAD_PAGE_SIZE));
 		block->done++;

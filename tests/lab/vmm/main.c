@@ -137,14 +137,20 @@ static void print_work(const struct vm *vm)
 	putchar('\n');
 }
 
-static int work(struct vm **vm, const struct request *request, enum guest_command command)
+static struct vm_work parse_work(const struct request *request, enum guest_command command)
 {
-	const struct vm_work work = {
+	return (struct vm_work){
 		.command = command,
 		.pages = number(request, "pages", 0),
+		.step = number(request, "step", 1),
 		.write_every = number(request, "write", 0),
 		.exec_every = number(request, "exec", 0),
 	};
+}
+
+static int work(struct vm **vm, const struct request *request, enum guest_command command)
+{
+	const struct vm_work work = parse_work(request, command);
 	int err;
 
 	err = command == GUEST_RUN ? vm_start(*vm, slot_of(request), &work) :
@@ -188,8 +194,9 @@ static int handle_progress(struct vm **vm, const struct request *request)
 
 static int handle_checksum(struct vm **vm, const struct request *request)
 {
+	const struct vm_work work = parse_work(request, GUEST_CHECKSUM);
 	struct vm_checksum sum;
-	int err = vm_checksum(*vm, slot_of(request), number(request, "pages", 0), &sum);
+	int err = vm_checksum(*vm, slot_of(request), &work, &sum);
 
 	if (!err)
 		printf("ok guest=%016" PRIx64 " host=%016" PRIx64 " expected=%016" PRIx64 "\n",

@@ -291,6 +291,7 @@ static void assign(struct vm *vm, const struct slot *slot, const struct vm_work 
 		block->gpa = slot->gpa + first * WORKLOAD_PAGE_SIZE;
 		block->pages = i + 1 < vm->n_vcpus ? share : pages - first;
 		block->first_page = slot->first_page + first;
+		block->step = work->step;
 		block->write_every = work->write_every;
 		block->exec_every = work->exec_every;
 	}
@@ -303,7 +304,7 @@ int vm_start(struct vm *vm, unsigned int number, const struct vm_work *work)
 
 	if (!slot || !slot->memory)
 		return -ENOENT;
-	if (work->pages > pages_of(slot))
+	if (work->pages > pages_of(slot) || !work->step)
 		return -EINVAL;
 	assign(vm, slot, work);
 	for (i = 0; i < vm->n_vcpus; i++)
@@ -361,30 +362,37 @@ uint64_t vm_errors(const struct vm *vm, uint64_t *bad_page)
 	return errors;
 }
 
-int vm_checksum(struct vm *vm, unsigned int number, uint64_t pages, struct vm_checksum *sum)
+/* The VMM's own sum, and the one that the generations ask for, of a vCPU's share. */
+static void add_checksums(const struct vm *vm, const struct slot *slot,
+			  const struct guest_block *block, struct vm_checksum *sum)
 {
-	const struct vm_work work = { .command = GUEST_CHECKSUM, .pages = pages };
-	const struct slot *slot = find_slot(vm, number);
-	const uint32_t *generations;
-	const uint64_t *words;
-	uint64_t page;
+	const uint32_t *generations = generations_of(vm, slot);
+	uint64_t index, page;
+
+	for (index = 0; index < block->pages; index += block->step) {
+		page = block->first_page + index;
+		sum->host += workload_checksum((uint64_t *)slot->memory +
+					       (page - slot->first_page) * WORKLOAD_WORDS);
+		sum->expected += workload_expected_checksum(page,
+							    generations[page - slot->first_page]);
+	}
+}
+
+int vm_checksum(struct vm *vm, unsigned int number, const struct vm_work *work,
+		struct vm_checksum *sum)
+{
+	const struct guest_block *block;
 	unsigned int i;
 	int err;
 
-	err = vm_work(vm, number, &work);
+	err = vm_work(vm, number, work);
 	if (err)
 		return err;
 	*sum = (struct vm_checksum){ 0 };
-	for (i = 0; i < vm->n_vcpus; i++)
-		sum->guest += vcpu_block(vm->vcpus[i])->checksum;
-	generations = generations_of(vm, slot);
-	words = slot->memory;
-	if (!pages)
-		pages = pages_of(slot);
-	for (page = 0; page < pages; page++, words += WORKLOAD_WORDS) {
-		sum->host += workload_checksum(words);
-		sum->expected += workload_expected_checksum(slot->first_page + page,
-							    generations[page]);
+	for (i = 0; i < vm->n_vcpus; i++) {
+		block = vcpu_block(vm->vcpus[i]);
+		sum->guest += block->checksum;
+		add_checksums(vm, find_slot(vm, number), block, sum);
 	}
 	return 0;
 }

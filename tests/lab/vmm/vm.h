@@ -18,10 +18,14 @@ enum vm_backing { VM_BACKING_4K, VM_BACKING_THP, VM_BACKING_HUGE_2M, VM_BACKING_
 
 struct vm;
 
-/* What to do in a memslot, in its first @pages pages (0: all); see struct guest_block. */
+/*
+ * What to do in a memslot, in its first @pages pages (0: all), and of them in
+ * one in @step; see struct guest_block.
+ */
 struct vm_work {
 	enum guest_command command;
 	uint64_t pages;
+	uint64_t step;
 	uint64_t write_every;
 	uint64_t exec_every;
 };
@@ -71,8 +75,9 @@ int vm_stop(struct vm *vm);
 uint64_t vm_done(const struct vm *vm, unsigned int vcpu);
 uint64_t vm_errors(const struct vm *vm, uint64_t *bad_page);
 
-/* Of the first @pages pages of a slot, 0: all. */
-int vm_checksum(struct vm *vm, unsigned int number, uint64_t pages, struct vm_checksum *sum);
+/* @work says which pages. */
+int vm_checksum(struct vm *vm, unsigned int number, const struct vm_work *work,
+		struct vm_checksum *sum);
 
 /* KVM_GET_DIRTY_LOG; KVM_CLEAR_DIRTY_LOG of what that gave, in pages @first to @first+@pages. */
 int vm_get_dirty(struct vm *vm, unsigned int number, struct vm_dirty *dirty);

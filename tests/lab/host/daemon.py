@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""eagersplitd as systemd runs it, and a Varlink client for it that shares no code with it."""
+
+import json
+import os
+import socket
+
+from host.lab import Failed
+
+SOCKET = "/run/eagersplitd/control.sock"
+CONFIG = "/etc/eagersplitd/eagersplitd.conf.d/lab.conf"
+INTERFACE = "org.eagersplit.Manager"
+
+
+class Refused(Exception):
+    """An error reply: the error's name without its interface, and its parameters."""
+
+    def __init__(self, reply):
+        super().__init__(json.dumps(reply))
+        self.name = reply["error"].rsplit(".", 1)[-1]
+        self.parameters = reply.get("parameters", {})
+
+
+class Daemon:
+    """The daemon's service. start() takes the budget; the rest of the configuration is as shipped."""
+
+    def __init__(self, lab):
+        self._lab = lab
+        if not os.path.exists("/usr/bin/eagersplitd"):
+            lab.must("cp", "-a", "/lab/daemon/.", "/")
+            lab.must("systemd-sysusers")
+            lab.must("systemctl", "daemon-reload")
+
+    def configure(self, rate, burst):
+        os.makedirs(os.path.dirname(CONFIG), exist_ok=True)
+        with open(CONFIG, "w", encoding="ascii") as file:
+            file.write(f"[Budget]\nTlbiRate={rate}\nTlbiBurst={burst}\n")
+
+    def start(self, rate=1000, burst=16):
+        self.configure(rate, burst)
+        result = self._lab.run("systemctl", "start", "eagersplitd")
+        if result.returncode:
+            raise Failed(result.stdout + self.journal())
+
+    def stop(self):
+        self._lab.must("systemctl", "stop", "eagersplitd.service", "eagersplitd.socket")
+        self._lab.run("systemctl", "reset-failed", "eagersplitd.service")
+
+    def journal(self):
+        return self._lab.run("journalctl", "-u", "eagersplitd", "--no-pager", "-o", "cat", "-n", 40).stdout
+
+    def show(self, field):
+        return self._lab.must("systemctl", "show", "-P", field, "eagersplitd").strip()
+
+    @property
+    def pid(self):
+        return int(self.show("MainPID"))
+
+    def held(self):
+        """What it keeps open and running: (file descriptors, threads)."""
+        folder = f"/proc/{self.pid}"
+        return len(os.listdir(f"{folder}/fd")), len(os.listdir(f"{folder}/task"))
+
+    def vm_fds(self):
+        """How many VMs' file descriptors it holds now."""
+        folder = f"/proc/{self.pid}/fd"
+        count = 0
+        for fd in os.listdir(folder):
+            try:
+                count += os.readlink(f"{folder}/{fd}") == "anon_inode:kvm-vm"
+            except FileNotFoundError:
+                pass
+        return count
+
+    def ctl(self, *argv):
+        return self._lab.run("eagersplitctl", *argv)
+
+    def call(self, method, **parameters):
+        """One Varlink call; returns the reply's parameters, or raises Refused."""
+        request = {"method": f"{INTERFACE}.{method}", "parameters": parameters}
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.connect(SOCKET)
+            stream.sendall(json.dumps(request).encode() + b"\0")
+            data = b""
+            while not data.endswith(b"\0"):
+                more = stream.recv(65536)
+                if not more:
+                    raise Failed(f"eagersplitd hung up during {method}:\n{self.journal()}")
+                data += more
+        reply = json.loads(data[:-1])
+        if "error" in reply:
+            raise Refused(reply)
+        return reply.get("parameters", {})
+
+    def register(self, pid, name):
+        return self.call("Register", pid=pid, name=name)["vm"]
+
+    def migration(self, name, state, **options):
+        return self.call("SetMigrationState", vm=name, migration=state, **options)["vm"]
+
+    def vm(self, name):
+        return self.call("GetVm", vm=name)["vm"]
+
+    def vms(self):
+        return [vm["vm"] for vm in self.call("ListVms")["vms"]]
+
+    def host(self):
+        return self.call("GetHost")["host"]
+
+    def wait_stage(self, name, stage):
+        """Until the VM is at this stage; a failed one never gets there."""
+        def check():
+            vm = self.vm(name)
+            if vm["stage"] == "failed" and stage != "failed":
+                raise Failed(f"{name}: {vm.get('error')}")
+            return vm if vm["stage"] == stage else None
+        return self._lab.wait_for(f"{name} {stage}", check)
+
+    def wait_split(self, name, blocks):
+        """Until so many of the VM's blocks are split; returns the VM."""
+        def check():
+            vm = self.vm(name)
+            return vm if vm["blocksSplit"] >= blocks else None
+        return self._lab.wait_for(f"{blocks} blocks of {name}", check)
+
+    def main_status(self):
+        """How its process ended last, by systemd: (result, exit status)."""
+        return self.show("Result"), self.show("ExecMainStatus")
+
+

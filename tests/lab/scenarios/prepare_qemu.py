@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The main job: eagersplitd prepares a stock QEMU's guest of 512 MiB while it reads and writes."""
+
+from host.daemon import Daemon
+from host.qemu import Guest
+
+ORDER = 40
+SERIES = ("eager-split",)
+CPUS = ("neoverse-n1",)
+SYSTEMD = True
+DEBUG = True
+PARTS = ("daemon",)
+
+MIB = 512
+
+
+def blocks(lab, guest):
+    """Blocks of any size left in all memslots of the guest."""
+    return sum(s[f"leaves{level}"] for s in lab.survey(guest.pid)["slot"] for level in (0, 1, 2))
+
+
+def prepare(lab, daemon, guest):
+    before = blocks(lab, guest)
+    lab.ok(before >= MIB // 2 * 3 // 4, f"the guest is mapped by {before} blocks")
+    registered = daemon.ctl("register", guest.pid, "--name=guest")
+    lab.ok(registered.returncode == 0, "eagersplitctl register", registered.stdout)
+    phase = lab.phase("eagersplitctl prepare --wait")
+    prepared = daemon.ctl("prepare", "guest", "--wait")
+    lab.phase_end()
+    lab.ok(prepared.returncode == 0, "eagersplitctl prepare --wait", prepared.stdout)
+    vm, host = daemon.vm("guest"), daemon.host()
+    lab.eq((vm["stage"], vm["blocks"]), ("split", 0), "the daemon says that it is split")
+    lab.eq(blocks(lab, guest), 0, "the survey shows blocks left")
+    lab.ok(vm["blocksSplit"] >= before, "all its blocks were split", vm)
+    lab.eq(vm["tlbis"], vm["blocksSplit"], "TLBIs that the daemon reports, one a block")
+    lab.eq(host["tlbisTotal"], vm["tlbis"], "TLBIs that it reports for the host")
+    lab.expect(phase, "TLBIs counted by the emulator are those reported", ipas2e1is=vm["tlbis"],
+               vmalls12e1is=0)
+    return vm
+
+
+def cancel(lab, daemon, guest, split):
+    """The migration is off: the blocks come back, one TLBI each."""
+    phase = lab.phase("eagersplitctl migration guest cancelled")
+    cancelled = daemon.ctl("migration", "guest", "cancelled")
+    lab.ok(cancelled.returncode == 0, "eagersplitctl migration cancelled", cancelled.stdout)
+    vm = daemon.wait_stage("guest", "whole")
+    lab.phase_end()
+    back = blocks(lab, guest)
+    lab.ok(back * 100 >= split["blocksSplit"] * 99, "cancelled: the blocks are back",
+           f"{back} of {split['blocksSplit']}")
+    lab.eq(vm["tlbis"] - split["tlbis"], back, "cancelled: TLBIs that the daemon reports, one a block")
+    lab.expect(phase, "cancelled: TLBIs counted by the emulator", vmalls12e1is=back, ipas2e1is=0)
+    lab.eq(lab.survey(guest.pid)["held"], 0, "cancelled: no hold is left")
+
+
+def run(lab):
+    daemon = Daemon(lab)
+    daemon.start(rate=200, burst=8)
+    lab.eq(daemon.show("ActiveState"), "active", "systemctl start eagersplitd")
+    lab.eq(daemon.host()["supported"], True, "the daemon finds the kernel's interface")
+    lab.huge_pages(MIB)
+    guest = Guest(lab, MIB)
+    guest.wait_populated()
+    vm = prepare(lab, daemon, guest)
+    guest.intact("prepared: the guest runs on, reads and writes, its memory is intact")
+    cancel(lab, daemon, guest, vm)
+    guest.intact("cancelled: the guest runs on, its memory is intact")
+    daemon.stop()
+    lab.eq(daemon.show("Result"), "success", "systemctl stop eagersplitd")
+    guest.intact("stopped: the guest runs on, its memory is intact")
