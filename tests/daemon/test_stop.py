@@ -7,7 +7,7 @@ import signal
 from harness import FAST, STUCK, Daemon, Vmm
 from tap import equal, main, test, true
 
-BUSY = {"TlbiRate": 0, "Memory": "64G", "TlbiUSec": 1000}
+BUSY = {"TlbiRate": 0, "Memory": "64G", "TlbiUSec": 200}
 
 
 def stop_at(settings, states, number=signal.SIGTERM):
@@ -97,7 +97,7 @@ def twice():
 def many_vms():
     """With many VMs in the middle of being split"""
     with Daemon(**BUSY) as daemon:
-        vmms = [Vmm() for _ in range(30)]
+        vmms = [Vmm() for _ in range(16)]
         for i, vmm in enumerate(vmms):
             daemon.register(vmm, f"vm{i}")
             daemon.migrate(f"vm{i}", "scheduled")
