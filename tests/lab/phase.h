@@ -10,8 +10,8 @@
 #ifndef LAB_PHASE_H
 #define LAB_PHASE_H
 
-#define PHASE_HINT_COMMIT	111
-#define PHASE_HINT_DIGIT	112	/* ... to 127 */
-#define PHASE_MAX		255
+#define PHASE_HINT_COMMIT 111
+#define PHASE_HINT_DIGIT  112 /* ... to 127 */
+#define PHASE_MAX	  255
 
 #endif

@@ -16,11 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WORKLOAD_PAGE_SIZE	4096u
-#define WORKLOAD_WORDS		512u
-#define WORKLOAD_ROTATING	(WORKLOAD_WORDS - 2)
-#define WORKLOAD_RET_WORD	(WORKLOAD_WORDS - 1)
-#define WORKLOAD_RET		0xd65f03c0d65f03c0ull
+#define WORKLOAD_PAGE_SIZE 4096u
+#define WORKLOAD_WORDS	   512u
+#define WORKLOAD_ROTATING  (WORKLOAD_WORDS - 2)
+#define WORKLOAD_RET_WORD  (WORKLOAD_WORDS - 1)
+#define WORKLOAD_RET	   0xd65f03c0d65f03c0ull
 
 static inline uint64_t workload_value(uint64_t page, uint32_t word, uint32_t generation)
 {
@@ -72,8 +72,7 @@ static inline bool workload_check(const volatile uint64_t *words, uint64_t page,
 {
 	uint32_t last = 1 + generation % WORKLOAD_ROTATING;
 
-	return words[0] == generation &&
-	       words[last] == workload_expected(page, last, generation) &&
+	return words[0] == generation && words[last] == workload_expected(page, last, generation) &&
 	       words[word] == workload_expected(page, word, generation);
 }
 

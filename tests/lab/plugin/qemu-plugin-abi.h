@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PLUGIN_EXPORT	__attribute__((visibility("default")))
-#define PLUGIN_ABI	1
+#define PLUGIN_EXPORT __attribute__((visibility("default")))
+#define PLUGIN_ABI    1
 
 /* Values of the emulator's enum qemu_plugin_cb_flags. */
-#define PLUGIN_CB_NO_REGS	0
+#define PLUGIN_CB_NO_REGS 0
 
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
@@ -37,10 +37,10 @@ struct qemu_plugin_info {
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id id,
 					   void (*cb)(qemu_plugin_id, struct qemu_plugin_tb *));
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-					    void (*cb)(unsigned int vcpu, void *data),
-					    int flags, void *data);
-void qemu_plugin_register_atexit_cb(qemu_plugin_id id,
-				    void (*cb)(qemu_plugin_id, void *), void *data);
+					    void (*cb)(unsigned int vcpu, void *data), int flags,
+					    void *data);
+void qemu_plugin_register_atexit_cb(qemu_plugin_id id, void (*cb)(qemu_plugin_id, void *),
+				    void *data);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t idx);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);

@@ -19,13 +19,13 @@
 #include "../phase.h"
 #include "qemu-plugin-abi.h"
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* SYS #op1, C8, CRm, #op2: TLBI, whatever op1, CRm, op2 and Rt say. */
-#define TLBI_MASK	0xfff8f000u
-#define TLBI_BITS	0xd5088000u
-#define HINT_MASK	0xfffff01fu
-#define HINT_BITS	0xd503201fu
+#define TLBI_MASK 0xfff8f000u
+#define TLBI_BITS 0xd5088000u
+#define HINT_MASK 0xfffff01fu
+#define HINT_BITS 0xd503201fu
 
 struct tlbi_kind {
 	const char *name;
@@ -35,31 +35,31 @@ struct tlbi_kind {
 };
 
 static const struct tlbi_kind kinds[] = {
-	{ "vmalle1os", 0, 1, 0 },   { "vae1os", 0, 1, 1 },	{ "aside1os", 0, 1, 2 },
-	{ "vaae1os", 0, 1, 3 },	    { "vale1os", 0, 1, 5 },	{ "vaale1os", 0, 1, 7 },
-	{ "rvae1is", 0, 2, 1 },	    { "rvaae1is", 0, 2, 3 },	{ "rvale1is", 0, 2, 5 },
-	{ "rvaale1is", 0, 2, 7 },   { "vmalle1is", 0, 3, 0 },	{ "vae1is", 0, 3, 1 },
-	{ "aside1is", 0, 3, 2 },    { "vaae1is", 0, 3, 3 },	{ "vale1is", 0, 3, 5 },
-	{ "vaale1is", 0, 3, 7 },    { "rvae1os", 0, 5, 1 },	{ "rvaae1os", 0, 5, 3 },
-	{ "rvale1os", 0, 5, 5 },    { "rvaale1os", 0, 5, 7 },	{ "rvae1", 0, 6, 1 },
-	{ "rvaae1", 0, 6, 3 },	    { "rvale1", 0, 6, 5 },	{ "rvaale1", 0, 6, 7 },
-	{ "vmalle1", 0, 7, 0 },	    { "vae1", 0, 7, 1 },	{ "aside1", 0, 7, 2 },
-	{ "vaae1", 0, 7, 3 },	    { "vale1", 0, 7, 5 },	{ "vaale1", 0, 7, 7 },
-	{ "ipas2e1is", 4, 0, 1 },   { "ripas2e1is", 4, 0, 2 },	{ "ipas2le1is", 4, 0, 5 },
-	{ "ripas2le1is", 4, 0, 6 }, { "alle2os", 4, 1, 0 },	{ "vae2os", 4, 1, 1 },
-	{ "alle1os", 4, 1, 4 },	    { "vale2os", 4, 1, 5 },	{ "vmalls12e1os", 4, 1, 6 },
-	{ "rvae2is", 4, 2, 1 },	    { "rvale2is", 4, 2, 5 },	{ "alle2is", 4, 3, 0 },
-	{ "vae2is", 4, 3, 1 },	    { "alle1is", 4, 3, 4 },	{ "vale2is", 4, 3, 5 },
+	{ "vmalle1os", 0, 1, 0 },    { "vae1os", 0, 1, 1 },	{ "aside1os", 0, 1, 2 },
+	{ "vaae1os", 0, 1, 3 },	     { "vale1os", 0, 1, 5 },	{ "vaale1os", 0, 1, 7 },
+	{ "rvae1is", 0, 2, 1 },	     { "rvaae1is", 0, 2, 3 },	{ "rvale1is", 0, 2, 5 },
+	{ "rvaale1is", 0, 2, 7 },    { "vmalle1is", 0, 3, 0 },	{ "vae1is", 0, 3, 1 },
+	{ "aside1is", 0, 3, 2 },     { "vaae1is", 0, 3, 3 },	{ "vale1is", 0, 3, 5 },
+	{ "vaale1is", 0, 3, 7 },     { "rvae1os", 0, 5, 1 },	{ "rvaae1os", 0, 5, 3 },
+	{ "rvale1os", 0, 5, 5 },     { "rvaale1os", 0, 5, 7 },	{ "rvae1", 0, 6, 1 },
+	{ "rvaae1", 0, 6, 3 },	     { "rvale1", 0, 6, 5 },	{ "rvaale1", 0, 6, 7 },
+	{ "vmalle1", 0, 7, 0 },	     { "vae1", 0, 7, 1 },	{ "aside1", 0, 7, 2 },
+	{ "vaae1", 0, 7, 3 },	     { "vale1", 0, 7, 5 },	{ "vaale1", 0, 7, 7 },
+	{ "ipas2e1is", 4, 0, 1 },    { "ripas2e1is", 4, 0, 2 }, { "ipas2le1is", 4, 0, 5 },
+	{ "ripas2le1is", 4, 0, 6 },  { "alle2os", 4, 1, 0 },	{ "vae2os", 4, 1, 1 },
+	{ "alle1os", 4, 1, 4 },	     { "vale2os", 4, 1, 5 },	{ "vmalls12e1os", 4, 1, 6 },
+	{ "rvae2is", 4, 2, 1 },	     { "rvale2is", 4, 2, 5 },	{ "alle2is", 4, 3, 0 },
+	{ "vae2is", 4, 3, 1 },	     { "alle1is", 4, 3, 4 },	{ "vale2is", 4, 3, 5 },
 	{ "vmalls12e1is", 4, 3, 6 }, { "ipas2e1os", 4, 4, 0 },	{ "ipas2e1", 4, 4, 1 },
-	{ "ripas2e1", 4, 4, 2 },    { "ripas2e1os", 4, 4, 3 },	{ "ipas2le1os", 4, 4, 4 },
-	{ "ipas2le1", 4, 4, 5 },    { "ripas2le1", 4, 4, 6 },	{ "ripas2le1os", 4, 4, 7 },
-	{ "rvae2os", 4, 5, 1 },	    { "rvale2os", 4, 5, 5 },	{ "rvae2", 4, 6, 1 },
-	{ "rvale2", 4, 6, 5 },	    { "alle2", 4, 7, 0 },	{ "vae2", 4, 7, 1 },
-	{ "alle1", 4, 7, 4 },	    { "vale2", 4, 7, 5 },	{ "vmalls12e1", 4, 7, 6 },
+	{ "ripas2e1", 4, 4, 2 },     { "ripas2e1os", 4, 4, 3 }, { "ipas2le1os", 4, 4, 4 },
+	{ "ipas2le1", 4, 4, 5 },     { "ripas2le1", 4, 4, 6 },	{ "ripas2le1os", 4, 4, 7 },
+	{ "rvae2os", 4, 5, 1 },	     { "rvale2os", 4, 5, 5 },	{ "rvae2", 4, 6, 1 },
+	{ "rvale2", 4, 6, 5 },	     { "alle2", 4, 7, 0 },	{ "vae2", 4, 7, 1 },
+	{ "alle1", 4, 7, 4 },	     { "vale2", 4, 7, 5 },	{ "vmalls12e1", 4, 7, 6 },
 };
 
 /* The slot after the named ones: a TLBI that the table does not know. */
-#define N_KINDS	(ARRAY_SIZE(kinds) + 1)
+#define N_KINDS (ARRAY_SIZE(kinds) + 1)
 
 struct vcpu_counts {
 	uint64_t n[PHASE_MAX + 1][N_KINDS];
@@ -116,9 +116,8 @@ static void insn_translated(struct qemu_plugin_insn *insn)
 	} else if ((opcode & HINT_MASK) == HINT_BITS) {
 		hint = (opcode >> 5) & 127;
 		if (hint >= PHASE_HINT_COMMIT)
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, hint_executed,
-							       PLUGIN_CB_NO_REGS,
-							       (void *)(uintptr_t)hint);
+			qemu_plugin_register_vcpu_insn_exec_cb(
+				insn, hint_executed, PLUGIN_CB_NO_REGS, (void *)(uintptr_t)hint);
 	}
 }
 

@@ -27,9 +27,9 @@
 
 #include "../workload.h"
 
-#define N_THREADS	2
+#define N_THREADS 2
 /* One in so many of the written pages is checked in full each round. */
-#define FULL_SHARE	8
+#define FULL_SHARE 8
 
 /*
  * @words, @n_pages, @first_page: a thread's pages; the odd ones are written

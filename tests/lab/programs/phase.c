@@ -6,8 +6,8 @@
 #include "../phase.h"
 
 /* A HINT's number is part of the instruction: one for each digit. */
-#define DIGIT(n) \
-	case n: \
+#define DIGIT(n)                                                                  \
+	case n:                                                                   \
 		asm volatile("hint %0" : : "i"(PHASE_HINT_DIGIT + n) : "memory"); \
 		break
 

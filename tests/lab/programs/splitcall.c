@@ -69,7 +69,8 @@ static int survey(int fd)
 	while (ioctl(fd, KVM_ARM_SURVEY, &survey)) {
 		if (errno != E2BIG)
 			return -errno;
-		slots = realloc(slots, survey.nr_slots * sizeof(*slots));
+		free(slots);
+		slots = calloc(survey.nr_slots, sizeof(*slots));
 		if (!slots)
 			return -ENOMEM;
 		survey.slots = (uintptr_t)slots;
@@ -104,8 +105,8 @@ static uint32_t parse_flags(char *text)
 			if (!strcmp(word, names[i].name))
 				break;
 		}
-		flags |= i < sizeof(names) / sizeof(names[0]) ? names[i].flag :
-								 strtoul(word, NULL, 0);
+		flags |= i < sizeof(names) / sizeof(names[0]) ? names[i].flag
+							      : strtoul(word, NULL, 0);
 	}
 	return flags;
 }

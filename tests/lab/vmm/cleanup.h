@@ -17,7 +17,7 @@ static inline void cleanup_free(void *pointer)
 	free(*(void **)pointer);
 }
 
-#define auto_fd		__attribute__((cleanup(cleanup_fd))) int
-#define auto_free	__attribute__((cleanup(cleanup_free)))
+#define auto_fd	  __attribute__((cleanup(cleanup_fd))) int
+#define auto_free __attribute__((cleanup(cleanup_free)))
 
 #endif

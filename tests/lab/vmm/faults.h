@@ -12,7 +12,7 @@ enum fault_kind {
 	FAULT_TRANSLATION,
 	FAULT_PERMISSION,
 	FAULT_ACCESS_FLAG,
-	FAULT_WRITE,	/* of any of the above */
+	FAULT_WRITE, /* of any of the above */
 	FAULT_KINDS,
 };
 

@@ -9,23 +9,23 @@
 
 #include <stdint.h>
 
-#define GUEST_MAX_VCPUS		8
+#define GUEST_MAX_VCPUS 8
 
 /* No memslot there: a store exits to the VMM. */
-#define GUEST_DOORBELL		0x09000000ull
-#define GUEST_EXCEPTION		0x09000008ull
+#define GUEST_DOORBELL	0x09000000ull
+#define GUEST_EXCEPTION 0x09000008ull
 
 /* The control memslot: code, translation table, control blocks, stacks, generations. */
-#define GUEST_CONTROL		0x40000000ull
-#define GUEST_CONTROL_BYTES	0x400000ull
+#define GUEST_CONTROL	    0x40000000ull
+#define GUEST_CONTROL_BYTES 0x400000ull
 /* In the code: where the exception vectors are (guest-start.S, guest.ld). */
-#define GUEST_VECTORS_OFFSET	0x800ull
-#define GUEST_TABLE		(GUEST_CONTROL + 0x10000)
-#define GUEST_BLOCKS		(GUEST_CONTROL + 0x20000)
-#define GUEST_STACKS		(GUEST_CONTROL + 0x40000)
-#define GUEST_STACK_BYTES	0x4000ull
-#define GUEST_GENERATIONS	(GUEST_CONTROL + 0x200000)
-#define GUEST_MAX_PAGES		(0x200000u / sizeof(uint32_t))
+#define GUEST_VECTORS_OFFSET 0x800ull
+#define GUEST_TABLE	     (GUEST_CONTROL + 0x10000)
+#define GUEST_BLOCKS	     (GUEST_CONTROL + 0x20000)
+#define GUEST_STACKS	     (GUEST_CONTROL + 0x40000)
+#define GUEST_STACK_BYTES    0x4000ull
+#define GUEST_GENERATIONS    (GUEST_CONTROL + 0x200000)
+#define GUEST_MAX_PAGES	     (0x200000u / sizeof(uint32_t))
 
 enum guest_command {
 	GUEST_POPULATE = 1,

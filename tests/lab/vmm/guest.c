@@ -31,11 +31,12 @@ static void execute(volatile uint64_t *words)
 	uint64_t code = (uint64_t)&words[WORKLOAD_RET_WORD];
 
 	asm volatile("dc cvau, %0\n\tdsb ish\n\tic ivau, %0\n\tdsb ish\n\tisb\n\tblr %0"
-		     : : "r"(code) : "x30", "memory");
+		     :
+		     : "r"(code)
+		     : "x30", "memory");
 }
 
-static void check(struct guest_block *block, volatile uint64_t *words, uint64_t page,
-		  uint32_t word)
+static void check(struct guest_block *block, volatile uint64_t *words, uint64_t page, uint32_t word)
 {
 	if (workload_check(words, page, generations[page], word))
 		return;

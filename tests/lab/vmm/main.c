@@ -12,7 +12,7 @@
 #include "cleanup.h"
 #include "vm.h"
 
-#define MAX_WORDS	16
+#define MAX_WORDS 16
 
 /* A command line cut into words: @word[0] is the command, @word[1] often a slot's number. */
 struct request {
@@ -90,8 +90,7 @@ static int handle_add(struct vm **vm, const struct request *request)
 	err = parse_backing(option(request, "backing", "huge2m"), &backing);
 	if (!err)
 		err = vm_slot_add(*vm, slot_of(request), number(request, "gpa", VM_MEMORY),
-				  number(request, "bytes", 0), backing,
-				  number(request, "log", 0));
+				  number(request, "bytes", 0), backing, number(request, "log", 0));
 	if (!err)
 		puts("ok");
 	return err;
@@ -153,8 +152,8 @@ static int work(struct vm **vm, const struct request *request, enum guest_comman
 	const struct vm_work work = parse_work(request, command);
 	int err;
 
-	err = command == GUEST_RUN ? vm_start(*vm, slot_of(request), &work) :
-				     vm_work(*vm, slot_of(request), &work);
+	err = command == GUEST_RUN ? vm_start(*vm, slot_of(request), &work)
+				   : vm_work(*vm, slot_of(request), &work);
 	if (!err)
 		print_work(*vm);
 	return err;
@@ -260,13 +259,13 @@ static int handle_stats(struct vm **vm, const struct request *request)
 }
 
 static const struct command commands[] = {
-	{ "create", handle_create, false },	{ "add", handle_add, true },
-	{ "delete", handle_delete, true },	{ "move", handle_move, true },
-	{ "log", handle_log, true },		{ "populate", handle_populate, true },
-	{ "pass", handle_pass, true },		{ "start", handle_start, true },
-	{ "stop", handle_stop, true },		{ "progress", handle_progress, true },
-	{ "checksum", handle_checksum, true },	{ "dirty", handle_dirty, true },
-	{ "clear", handle_clear, true },	{ "faults", handle_faults, true },
+	{ "create", handle_create, false },    { "add", handle_add, true },
+	{ "delete", handle_delete, true },     { "move", handle_move, true },
+	{ "log", handle_log, true },	       { "populate", handle_populate, true },
+	{ "pass", handle_pass, true },	       { "start", handle_start, true },
+	{ "stop", handle_stop, true },	       { "progress", handle_progress, true },
+	{ "checksum", handle_checksum, true }, { "dirty", handle_dirty, true },
+	{ "clear", handle_clear, true },       { "faults", handle_faults, true },
 	{ "stats", handle_stats, true },
 };
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
-#define FRAME	(1ull << 30)
+#define FRAME (1ull << 30)
 
 static int huge_flags(enum vm_backing backing)
 {

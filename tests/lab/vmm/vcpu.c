@@ -15,7 +15,11 @@
 
 #include "cleanup.h"
 
-enum vcpu_state { VCPU_IDLE, VCPU_RUNNING, VCPU_DEAD };
+enum vcpu_state {
+	VCPU_IDLE,
+	VCPU_RUNNING,
+	VCPU_DEAD
+};
 
 /*
  * @state, @err: under @lock, signalled by @changed
@@ -44,17 +48,17 @@ struct register_value {
 	uint64_t value;
 };
 
-#define CORE(member) \
+#define CORE(member)                                           \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | \
 	 (offsetof(struct kvm_regs, member) / sizeof(uint32_t)))
 
 /* One to one, 39 bits in 1 GiB blocks, write-back; see vm.c for the table. */
-#define TCR_T0SZ_39	25ull
-#define TCR_WBWA_INNER	(1ull << 8 | 1ull << 10 | 3ull << 12)
-#define TCR_EPD1	(1ull << 23)
-#define TCR_IPS_40	(2ull << 32)
-#define MAIR_VALUE	0xff00ull	/* 0: device, 1: write-back */
-#define SCTLR_VALUE	0x30d01805ull	/* RES1 bits, M, C, I */
+#define TCR_T0SZ_39    25ull
+#define TCR_WBWA_INNER (1ull << 8 | 1ull << 10 | 3ull << 12)
+#define TCR_EPD1       (1ull << 23)
+#define TCR_IPS_40     (2ull << 32)
+#define MAIR_VALUE     0xff00ull /* 0: device, 1: write-back */
+#define SCTLR_VALUE    0x30d01805ull /* RES1 bits, M, C, I */
 
 static int set_registers(const struct vcpu *vcpu, unsigned int index)
 {
@@ -186,8 +190,8 @@ int vcpu_new(struct vcpu **ret, int kvm_fd, int vm_fd, unsigned int index, void 
 		return -ENOMEM;
 	vcpu->fd = -1;
 	vcpu->faults_from = faults_from;
-	vcpu->block = (struct guest_block *)((char *)control + (GUEST_BLOCKS - GUEST_CONTROL)) +
-		      index;
+	vcpu->block =
+		(struct guest_block *)((char *)control + (GUEST_BLOCKS - GUEST_CONTROL)) + index;
 	pthread_mutex_init(&vcpu->lock, NULL);
 	pthread_cond_init(&vcpu->changed, NULL);
 	vcpu->state = VCPU_RUNNING;

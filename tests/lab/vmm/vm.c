@@ -14,10 +14,10 @@
 #include "vcpu.h"
 
 #ifndef KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE
-#define KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE	228
+#define KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE 228
 #endif
 
-#define STAT_NAME_BYTES	64
+#define STAT_NAME_BYTES 64
 #define MAX_STATS	64
 
 /* The guest's code, linked for GUEST_CONTROL. */
@@ -373,8 +373,8 @@ static void add_checksums(const struct vm *vm, const struct slot *slot,
 		page = block->first_page + index;
 		sum->host += workload_checksum((uint64_t *)slot->memory +
 					       (page - slot->first_page) * WORKLOAD_WORDS);
-		sum->expected += workload_expected_checksum(page,
-							    generations[page - slot->first_page]);
+		sum->expected +=
+			workload_expected_checksum(page, generations[page - slot->first_page]);
 	}
 }
 
@@ -433,8 +433,7 @@ int vm_get_dirty(struct vm *vm, unsigned int number, struct vm_dirty *dirty)
 	*dirty = (struct vm_dirty){ 0 };
 	for (page = 0; page < pages; page++) {
 		dirty->pages += test_bit(slot->bitmap, page);
-		dirty->missing += now[page] != slot->seen[page] &&
-				  !test_bit(slot->bitmap, page) &&
+		dirty->missing += now[page] != slot->seen[page] && !test_bit(slot->bitmap, page) &&
 				  !test_bit(slot->bitmap_before, page);
 	}
 	memcpy(slot->seen, now, pages * sizeof(*now));

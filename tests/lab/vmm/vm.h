@@ -11,10 +11,15 @@
 #include "guest-abi.h"
 
 /* Test memory lies from here up, apart from the control memslot. */
-#define VM_MEMORY	0x80000000ull
-#define VM_MAX_SLOTS	32
+#define VM_MEMORY    0x80000000ull
+#define VM_MAX_SLOTS 32
 
-enum vm_backing { VM_BACKING_4K, VM_BACKING_THP, VM_BACKING_HUGE_2M, VM_BACKING_HUGE_1G };
+enum vm_backing {
+	VM_BACKING_4K,
+	VM_BACKING_THP,
+	VM_BACKING_HUGE_2M,
+	VM_BACKING_HUGE_1G
+};
 
 struct vm;
 
@@ -31,9 +36,9 @@ struct vm_work {
 };
 
 struct vm_checksum {
-	uint64_t guest;		/* the guest's, through stage 2 */
-	uint64_t host;		/* the VMM's, over its own mapping */
-	uint64_t expected;	/* what the pages' generations say */
+	uint64_t guest; /* the guest's, through stage 2 */
+	uint64_t host; /* the VMM's, over its own mapping */
+	uint64_t expected; /* what the pages' generations say */
 };
 
 /* @missing: pages written since the call before, in neither call's log */
