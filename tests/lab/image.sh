@@ -37,11 +37,12 @@ mirrors()
 {
 	local uri release component
 
+	# shellcheck disable=SC2016 # apt-get expands these
 	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
 		'Created-By: Packages' 'Origin: Debian' | sort -u |
 	while read -r uri release component; do
 		case $component:$release in
-		main:$suite | main:$suite-security | main:$suite-updates)
+		"main:$suite" | "main:$suite-security" | "main:$suite-updates")
 			echo "deb $uri $release $component" ;;
 		esac
 	done
