@@ -10,7 +10,8 @@ import time
 from host.out import Out
 
 BIN = "/lab/bin"
-KVM_EVENTS = "/sys/kernel/tracing/events/kvm"
+# How often something that is waited for is named on the console.
+WORD_SECONDS = 60
 
 
 class Failed(Exception):
@@ -110,10 +111,14 @@ class Lab:
 
     def wait_for(self, what, condition):
         """Looks until it holds. There is no limit here: a hang is the runner's to find."""
+        next_word = time.monotonic() + WORD_SECONDS
         while True:
             value = condition()
             if value:
                 return value
+            if time.monotonic() > next_word:
+                progress(f"lab: {self.scenario}: still waiting for {what}")
+                next_word += WORD_SECONDS
             time.sleep(0.02)
 
     def huge_pages(self, mib, size="2048kB"):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs the scenarios of this boot, as the runner's plan says; started by lab.service."""
 
+import faulthandler
 import importlib
 import json
 import os
@@ -17,6 +18,8 @@ def run_scenario(lab, name):
     lab.begin(name)
     progress(f"lab: {name}")
     start = time.monotonic()
+    # On the console, for whoever looks at why a boot hangs.
+    faulthandler.dump_traceback_later(60, repeat=True)
     try:
         importlib.import_module("scenarios." + name.replace("-", "_")).run(lab)
     except Failed as error:
