@@ -14,14 +14,19 @@ sys.path.insert(0, "/lab")
 from host.lab import Failed, Lab, progress  # noqa: E402
 
 
+def module_of(name):
+    return "host.demo" if name == "demo" else "scenarios." + name.replace("-", "_")
+
+
 def run_scenario(lab, name):
     lab.begin(name)
-    progress(f"lab: {name}")
+    if name != "demo":
+        progress(f"lab: {name}")
     start = time.monotonic()
     # On the console, for whoever looks at why a boot hangs.
     faulthandler.dump_traceback_later(60, repeat=True)
     try:
-        importlib.import_module("scenarios." + name.replace("-", "_")).run(lab)
+        importlib.import_module(module_of(name)).run(lab)
     except Failed as error:
         lab.ok(False, "goes through", error)
     except Exception:

@@ -99,19 +99,25 @@ class Records:
     """Reads what host/out.py writes."""
 
     def __init__(self, path):
-        self._file = open(path, "rb")
+        # Unbuffered: what was not there a moment ago may be now.
+        self._file = open(path, "rb", buffering=0)
         self._offset = 0
+
+    def _next(self):
+        """The next record, or None where it is not there, or not in full, yet."""
+        self._file.seek(self._offset)
+        data = b""
+        while b"\n" not in data:
+            sector = self._file.read(SECTOR)
+            if not sector or b"\0" in sector.partition(b"\n")[0]:
+                return None
+            data += sector
+        self._offset += len(data)
+        return json.loads(data.partition(b"\n")[0])
 
     def read(self):
         """The records that came since the last call."""
-        while True:
-            self._file.seek(self._offset)
-            line = self._file.readline()
-            # A NUL first: not written yet. No newline at the end: not written in full.
-            if not line or line[0] == 0 or not line.endswith(b"\n"):
-                return
-            self._offset += (len(line) + SECTOR - 1) // SECTOR * SECTOR
-            yield json.loads(line)
+        return iter(self._next, None)
 
 
 class Boot:
@@ -171,6 +177,11 @@ class Boot:
             self._expected.append(record)
         elif kind == "end":
             self.finished = True
+
+    def tlbis(self):
+        """After run(): [(phase's name, {kind: count})]."""
+        counts = self._emulator.read_counts() or {}
+        return [(phase["name"], counts.get(number, {})) for number, phase in self._phases.items()]
 
     def _check_counts(self):
         if not self._phases:

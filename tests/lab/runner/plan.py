@@ -12,6 +12,8 @@ CPUS = ("neoverse-n1", "max", "cortex-a72")
 DEBUG_CPU = "neoverse-n1"
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"
+# What --demo shows, which is no scenario: it has its own boot.
+DEMO = "demo"
 
 
 @dataclass
@@ -40,6 +42,11 @@ def names():
 
 def _module(name):
     return importlib.import_module("scenarios." + name.replace("-", "_"))
+
+
+def parts(name):
+    """What a scenario needs besides the lab's own programs: daemon, selftests."""
+    return ("daemon",) if name == DEMO else getattr(_module(name), "PARTS", ())
 
 
 def _wanted(module, boot, cpu):
