@@ -420,3 +420,12 @@ double budget_client_get_share(const struct budget_client *c)
 	}
 	return fmin(fill * c->weight, client_ceiling(c));
 }
+
+void budget_get_load(const struct budget *b, struct budget_load *load)
+{
+	const struct budget_client *c;
+
+	*load = (struct budget_load){ .granted = b->host.in_flight };
+	TAILQ_FOREACH(c, &b->clients, link)
+	load->waiting += c->want > 0 && !c->granted;
+}

@@ -33,6 +33,16 @@
 struct budget;
 struct budget_client;
 
+/**
+ * struct budget_load - how the budget is made use of, now
+ * @granted: TLBIs granted and not returned
+ * @waiting: clients that want some and have been granted none
+ */
+struct budget_load {
+	uint64_t granted;
+	size_t waiting;
+};
+
 /*
  * Creates a budget with a full bucket. @rate: TLBIs a second, 0: no limit;
  * @burst: at least 1. 0 or -ENOMEM.
@@ -91,5 +101,8 @@ uint64_t budget_next_ready(struct budget *b, uint64_t now);
  * go on wanting; INFINITY where nothing limits it.
  */
 double budget_client_get_share(const struct budget_client *c);
+
+/* Fills @load. */
+void budget_get_load(const struct budget *b, struct budget_load *load);
 
 #endif /* EAGERSPLITD_BUDGET_H */

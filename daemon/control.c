@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control-json.h"
+#include "control-metrics.h"
 #include "control-pending.h"
 #include "control-watch.h"
 #include "log.h"
@@ -22,6 +23,9 @@ struct control {
 
 static const char manager_description[] = ""
 #include "org.eagersplit.Manager.varlink.h"
+	;
+static const char metrics_description[] = ""
+#include "org.eagersplit.Metrics.varlink.h"
 	;
 
 /* { name: value }, taking value. NULL: no memory. */
@@ -314,6 +318,33 @@ static const struct varlink_interface manager_interface = {
 	.methods = manager_methods,
 };
 
+static int get_metrics(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	struct control *c = userdata;
+	struct manager_metrics metrics;
+
+	manager_get_metrics(c->manager, &metrics);
+	return varlink_connection_reply(
+		connection, one_parameter("metrics", control_metrics_to_json(&metrics, c->server)));
+}
+
+static const struct varlink_method metrics_methods[] = {
+	{ "GetMetrics", 0, NULL, get_metrics },
+	{ 0 },
+};
+
+static const struct varlink_interface metrics_interface = {
+	.name = "org.eagersplit.Metrics",
+	.description = metrics_description,
+	.methods = metrics_methods,
+};
+
+static const struct varlink_interface *const control_interfaces[] = {
+	&manager_interface,
+	&metrics_interface,
+	NULL,
+};
+
 /* Whoever could do it without asking, too. */
 static bool may_change(const struct ucred *peer, void *userdata)
 {
@@ -362,7 +393,7 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
 	r = pending_calls_new(&c->pending);
 	if (r < 0)
 		return r;
-	r = varlink_server_new(&c->server, event, take_fd(&fd), &manager_interface, may_change, c);
+	r = varlink_server_new(&c->server, event, take_fd(&fd), control_interfaces, may_change, c);
 	if (r < 0)
 		return r;
 	manager_set_observer(manager, &control_observer, c);

@@ -31,6 +31,7 @@ TAILQ_HEAD(vm_list, vm);
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
  * @budget_timer: for the splitter
+ * @started_usec: CLOCK_REALTIME
  * @stopped: see manager_stop()
  * @stop_source: calls it from the loop
  */
@@ -46,6 +47,11 @@ struct manager {
 	struct vm_list vms;
 	struct vm_list leaving;
 	size_t n_vms;
+
+	uint64_t started_usec;
+	uint64_t vms_registered;
+	uint64_t reloads;
+	uint64_t reloads_failed;
 
 	const struct manager_observer *observer;
 	void *observer_userdata;
@@ -236,6 +242,7 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	m->event = sd_event_ref(event);
 	m->config = config;
 	m->backend = backend;
+	m->started_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
 	TAILQ_INIT(&m->vms);
 	TAILQ_INIT(&m->leaving);
 
@@ -436,6 +443,7 @@ int manager_register(struct manager *m, pid_t pid, const char *name, struct vm *
 
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
+	m->vms_registered++;
 	log_vm_info(vm, "Registered, process %d", (int)pid);
 	manager_notify_status(m);
 	*ret = TAKE_PTR(vm);
@@ -517,6 +525,7 @@ int manager_reload(struct manager *m, char **ret_error)
 		   now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
 	r = config_load(&config, m->config->path, m->config->required, &error);
 	if (r < 0) {
+		m->reloads_failed++;
 		log_error("Configuration not reloaded: %s", error ? error : strerror(-r));
 	} else {
 		config->backend_override = m->config->backend_override;
@@ -526,6 +535,7 @@ int manager_reload(struct manager *m, char **ret_error)
 			log_warning("Backend= takes effect when the daemon is started anew");
 		config_free(m->config);
 		m->config = config;
+		m->reloads++;
 		manager_apply(m);
 		log_info("Configuration reloaded: %" PRIu64 " TLBIs a second, burst %" PRIu64,
 			 config->tlbi_rate, config->tlbi_burst);
@@ -539,6 +549,7 @@ int manager_reload(struct manager *m, char **ret_error)
 
 void manager_get_host(const struct manager *m, struct host_info *info)
 {
+	const struct splitter_stats *stats = &m->splitter->stats;
 	bool throttled = manager_is_throttled(m);
 
 	*info = (struct host_info){
@@ -550,7 +561,22 @@ void manager_get_host(const struct manager *m, struct host_info *info)
 		.throttled = throttled,
 		.tlbi_rate = m->config->tlbi_rate,
 		.tlbi_burst = m->config->tlbi_burst,
-		.tlbis_total = m->splitter->tlbis,
-		.blocks_total = m->splitter->blocks,
+		.blocks_total = stats->blocks_split,
 	};
+	for (size_t i = 0; i < TLBI_KIND_MAX_; i++)
+		info->tlbis_total += stats->tlbis[i];
+}
+
+void manager_get_metrics(const struct manager *m, struct manager_metrics *metrics)
+{
+	*metrics = (struct manager_metrics){
+		.started_usec = m->started_usec,
+		.vms = m->n_vms,
+		.vms_registered = m->vms_registered,
+		.reloads = m->reloads,
+		.reloads_failed = m->reloads_failed,
+		.splitter = &m->splitter->stats,
+	};
+	splitter_get_load(m->splitter, &metrics->load);
+	worker_pool_get_load(m->pool, &metrics->workers);
 }

@@ -12,8 +12,10 @@
 
 #include <systemd/sd-event.h>
 
+#include "splitter.h"
 #include "util.h"
 #include "vm.h"
+#include "worker.h"
 
 /* The most VMs that can be registered at once. */
 #define MANAGER_VMS_MAX 4096
@@ -34,6 +36,21 @@ struct host_info {
 	uint64_t tlbi_burst;
 	uint64_t tlbis_total; /* since the daemon started */
 	uint64_t blocks_total;
+};
+
+/**
+ * struct manager_metrics - figures for monitoring, see org.eagersplit.Metrics
+ * @splitter: borrowed, valid until the loop runs again
+ */
+struct manager_metrics {
+	uint64_t started_usec; /* CLOCK_REALTIME */
+	size_t vms;
+	uint64_t vms_registered;
+	uint64_t reloads;
+	uint64_t reloads_failed;
+	const struct splitter_stats *splitter;
+	struct splitter_load load;
+	struct worker_load workers;
 };
 
 /*
@@ -111,6 +128,8 @@ int manager_survey_vm(struct manager *m, struct vm *vm);
 int manager_reload(struct manager *m, char **ret_error);
 
 void manager_get_host(const struct manager *m, struct host_info *info);
+
+void manager_get_metrics(const struct manager *m, struct manager_metrics *metrics);
 
 /*
  * Stops all work: calls in flight are interrupted, holds released, pages left

@@ -4,8 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "budget.h"
-#include "work.h"
+#include "backend.h"
 
 uint64_t splitter_now(const struct splitter *s)
 {
@@ -84,4 +83,36 @@ void splitter_set_limits(struct splitter *s, const struct splitter_limits *limit
 		work_step(w);
 	}
 	splitter_pump(s);
+}
+
+void splitter_get_load(const struct splitter *s, struct splitter_load *load)
+{
+	const struct work *w;
+
+	*load = (struct splitter_load){};
+	budget_get_load(s->budget, &load->budget);
+	TAILQ_FOREACH(w, &s->works, link)
+	load->retrying += work_get_retry(w) != 0;
+}
+
+void splitter_count_call(struct splitter *s, enum step step, uint64_t nsec, int r)
+{
+	/* Cancelled before its turn came: it was none. */
+	if (nsec == UINT64_MAX)
+		return;
+	latency_add(&s->stats.latency[step], nsec);
+	s->stats.failed[step] += r < 0 && r != -EINTR;
+}
+
+void splitter_count_tlbis(struct splitter *s, enum step step, const struct split_call *call)
+{
+	struct splitter_stats *stats = &s->stats;
+
+	if (step == STEP_RECOVER) {
+		stats->tlbis[TLBI_RECOVER] += call->tlbis;
+		stats->blocks_recovered += call->blocks;
+	} else {
+		stats->tlbis[call->flags & BACKEND_BREAK ? TLBI_SPLIT : TLBI_FLUSH] += call->tlbis;
+		stats->blocks_split += call->blocks;
+	}
 }

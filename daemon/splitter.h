@@ -11,12 +11,13 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "budget.h"
+#include "latency.h"
 #include "util.h"
 #include "vm.h"
+#include "work.h"
 
-struct budget;
 struct job;
-struct work;
 
 /**
  * struct splitter_ops - what the splitter needs, and whom it tells
@@ -53,18 +54,49 @@ struct splitter_limits {
 	bool throttled;
 };
 
+/* What broadcast TLBIs were for. */
+enum tlbi_kind {
+	TLBI_SPLIT, /* break-before-make */
+	TLBI_FLUSH, /* at the end of a call that split without */
+	TLBI_RECOVER,
+	TLBI_KIND_MAX_,
+};
+
+/**
+ * struct splitter_stats - counts, since the start
+ * @tlbis: spent
+ * @blocks_split: blocks turned into pages
+ * @blocks_recovered: and back
+ * @latency: of the calls for each step that have ended
+ * @failed: those of them that ended by an error other than an interruption
+ */
+struct splitter_stats {
+	uint64_t tlbis[TLBI_KIND_MAX_];
+	uint64_t blocks_split;
+	uint64_t blocks_recovered;
+	struct latency latency[STEP_MAX_];
+	uint64_t failed[STEP_MAX_];
+};
+
+/**
+ * struct splitter_load - what there is to do, now
+ * @budget: who waits for it
+ * @retrying: works that wait after a failure
+ */
+struct splitter_load {
+	struct budget_load budget;
+	size_t retrying;
+};
+
 /**
  * struct splitter - the works, and what they share
- * @tlbis: spent since the start
- * @blocks: split since the start
  */
 struct splitter {
 	const struct splitter_ops *ops;
 	void *userdata;
 	struct budget *budget;
 	struct splitter_limits limits;
-	uint64_t tlbis;
-	uint64_t blocks;
+	struct splitter_stats stats;
 	TAILQ_HEAD(work_list, work) works;
 };
 
@@ -84,6 +116,15 @@ void splitter_on_timer(struct splitter *s);
 
 /* Hands out what the budget has, and arms the timer for when it has more. */
 void splitter_pump(struct splitter *s);
+
+/* Fills @load. */
+void splitter_get_load(const struct splitter *s, struct splitter_load *load);
+
+/* Counts a call for @step that took @nsec in its thread and returned @r. */
+void splitter_count_call(struct splitter *s, enum step step, uint64_t nsec, int r);
+
+/* Counts what a call that splits or recovers spent and did. */
+void splitter_count_tlbis(struct splitter *s, enum step step, const struct split_call *call);
 
 /* CLOCK_MONOTONIC in nanoseconds, read now. */
 uint64_t splitter_now(const struct splitter *s);

@@ -37,6 +37,7 @@ struct varlink_connection {
 
 	enum call_state state;
 	bool oneway; /* the call at hand wants no answer */
+	struct varlink_method_stats *stats; /* of its method, if there is one */
 	const struct varlink_stream_ops *stream;
 	void *stream_userdata;
 };
@@ -99,6 +100,11 @@ const struct ucred *varlink_connection_peer(const struct varlink_connection *c)
 bool varlink_connection_is_busy(const struct varlink_connection *c)
 {
 	return c->busy;
+}
+
+void varlink_connection_set_stats(struct varlink_connection *c, struct varlink_method_stats *stats)
+{
+	c->stats = stats;
 }
 
 bool varlink_connection_is_oneway(const struct varlink_connection *c)
@@ -182,6 +188,7 @@ static int send_message(struct varlink_connection *c, json_object *message)
 		log_warning(
 			"Closing the connection of process %d (uid %u): it leaves its replies unread",
 			(int)c->peer.pid, c->peer.uid);
+		varlink_server_count_dropped(c->server);
 		lose(c);
 	}
 	update_events(c);
@@ -194,6 +201,7 @@ static void end_call(struct varlink_connection *c)
 	if (c->state == CALL_STREAMING)
 		wake(c);
 	c->state = CALL_NONE;
+	c->stats = NULL;
 	c->stream = NULL;
 	c->stream_userdata = NULL;
 }
@@ -219,6 +227,7 @@ int varlink_connection_reply(struct varlink_connection *c, json_object *paramete
 int varlink_connection_error(struct varlink_connection *c, const char *error,
 			     json_object *parameters)
 {
+	varlink_server_count_error(c->server, c->stats, error);
 	return answer(c, varlink_error_to_message(error, parameters));
 }
 
@@ -263,6 +272,7 @@ static void refuse(struct varlink_connection *c, const char *reason)
 {
 	log_warning("Closing the connection of process %d (uid %u): %s", (int)c->peer.pid,
 		    c->peer.uid, reason);
+	varlink_server_count_dropped(c->server);
 	c->oneway = false;
 	(void)varlink_connection_error_parameter(c, "message");
 	c->closing = true;

@@ -17,6 +17,7 @@
 
 struct varlink_server;
 struct varlink_connection;
+struct varlink_method_stats;
 
 /* No further call is taken while this many bytes of replies are unsent. */
 #define VARLINK_QUEUE_MARK (256UL * 1024UL)
@@ -71,6 +72,10 @@ bool varlink_connection_is_oneway(const struct varlink_connection *connection);
 
 /* An answer of a stream that has more to come. Takes parameters, as above. */
 int varlink_connection_notify(struct varlink_connection *connection, json_object *parameters);
+
+/* For the server only: where an error of the call at hand is counted. */
+void varlink_connection_set_stats(struct varlink_connection *connection,
+				  struct varlink_method_stats *stats);
 
 /* True while the queue is above the mark: what can wait or be left out should. */
 bool varlink_connection_is_busy(const struct varlink_connection *connection);

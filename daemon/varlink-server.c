@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "varlink-server.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,13 +24,14 @@ struct varlink_server {
 	int fd;
 	sd_event_source *io;
 	sd_event_source *pause;
-	const struct varlink_interface *interface;
+	const struct varlink_interface *interfaces[VARLINK_INTERFACES_MAX + 2]; /* NULL ends it */
 	varlink_may_change may_change;
 	void *userdata;
 
 	struct varlink_connection *connections[VARLINK_CONNECTIONS_MAX];
 	size_t n_connections;
 	bool full; /* said so already */
+	struct varlink_server_stats stats;
 };
 
 static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata);
@@ -48,9 +50,36 @@ static int add_sources(struct varlink_server *s)
 	return sd_event_source_set_enabled(s->pause, SD_EVENT_OFF);
 }
 
+static void add_interface(struct varlink_server *s, size_t i,
+			  const struct varlink_interface *interface)
+{
+	struct varlink_server_stats *stats = &s->stats;
+
+	s->interfaces[i] = interface;
+	for (const struct varlink_method *m = interface->methods; m->name; m++) {
+		assert(stats->n_methods < VARLINK_METHODS_MAX);
+		stats->methods[stats->n_methods++] = (struct varlink_method_stats){
+			.interface = interface,
+			.method = m,
+		};
+	}
+}
+
+static void add_interfaces(struct varlink_server *s,
+			   const struct varlink_interface *const *interfaces)
+{
+	size_t i;
+
+	for (i = 0; interfaces[i]; i++) {
+		assert(i < VARLINK_INTERFACES_MAX);
+		add_interface(s, i, interfaces[i]);
+	}
+	add_interface(s, i, &varlink_service_interface);
+}
+
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
-		       const struct varlink_interface *interface, varlink_may_change may_change,
-		       void *userdata)
+		       const struct varlink_interface *const *interfaces,
+		       varlink_may_change may_change, void *userdata)
 {
 	struct varlink_server *s = calloc(1, sizeof(*s));
 	int r;
@@ -68,7 +97,7 @@ int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 	}
 	s->event = sd_event_ref(event);
 	s->fd = fd;
-	s->interface = interface;
+	add_interfaces(s, interfaces);
 	s->may_change = may_change;
 	s->userdata = userdata;
 	r = add_sources(s);
@@ -117,9 +146,34 @@ void varlink_server_remove(struct varlink_server *s, struct varlink_connection *
 
 const struct varlink_interface *varlink_server_interface(const struct varlink_server *s, size_t i)
 {
-	const struct varlink_interface *const all[] = { s->interface, &varlink_service_interface };
+	return s->interfaces[i];
+}
 
-	return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
+const struct varlink_server_stats *varlink_server_stats(const struct varlink_server *s)
+{
+	return &s->stats;
+}
+
+void varlink_server_count_error(struct varlink_server *s, struct varlink_method_stats *method,
+				const char *error)
+{
+	struct varlink_server_stats *stats = &s->stats;
+	size_t i = 0;
+
+	if (method)
+		method->errors++;
+	while (i < stats->n_errors && strcmp(stats->errors[i].error, error) != 0)
+		i++;
+	if (i == VARLINK_ERRORS_MAX)
+		return;
+	if (i == stats->n_errors)
+		stats->errors[stats->n_errors++].error = error;
+	stats->errors[i].count++;
+}
+
+void varlink_server_count_dropped(struct varlink_server *s)
+{
+	s->stats.dropped++;
 }
 
 /* Whether there is room for one more connection of this user. */
@@ -149,6 +203,7 @@ static void add_connection(struct varlink_server *s, int fd)
 		return;
 	}
 	if (!has_room(s, peer.uid)) {
+		s->stats.refused++;
 		/* Once, until a connection ends: ten thousand lines would not say more. */
 		if (!s->full)
 			log_warning("Refusing connections: process %d (uid %u) is one too many",
@@ -161,6 +216,8 @@ static void add_connection(struct varlink_server *s, int fd)
 	if (r < 0)
 		log_warning("Refusing a connection of process %d (uid %u): %s", (int)peer.pid,
 			    peer.uid, strerror(-r));
+	else
+		s->stats.accepted++;
 }
 
 /* The listening socket stays readable while accept() cannot do its work: do not spin on it. */
@@ -216,12 +273,16 @@ static const struct varlink_interface *find_interface(const struct varlink_serve
 	return interface;
 }
 
-static const struct varlink_method *find_method(const struct varlink_interface *interface,
-						const char *name)
+/* The interface's method of that name, with its counts, or NULL. */
+static struct varlink_method_stats *
+find_method(struct varlink_server *s, const struct varlink_interface *interface, const char *name)
 {
-	for (const struct varlink_method *m = interface->methods; m->name; m++)
-		if (strcmp(m->name, name) == 0)
+	for (size_t i = 0; i < s->stats.n_methods; i++) {
+		struct varlink_method_stats *m = &s->stats.methods[i];
+
+		if (m->interface == interface && strcmp(m->method->name, name) == 0)
 			return m;
+	}
 	return NULL;
 }
 
@@ -262,6 +323,7 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 {
 	const char *dot = strrchr(call->method, '.');
 	const struct varlink_interface *interface;
+	struct varlink_method_stats *stats;
 	const struct varlink_method *method;
 	size_t length = dot ? (size_t)(dot - call->method) : 0;
 	const struct ucred *peer = varlink_connection_peer(connection);
@@ -275,11 +337,16 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 		interface_not_found(connection, call->method, length);
 		return;
 	}
-	method = find_method(interface, dot + 1);
-	if (!method) {
+	stats = find_method(s, interface, dot + 1);
+	if (!stats) {
 		varlink_connection_error_string(connection, VARLINK_ERROR_METHOD_NOT_FOUND,
 						"method", call->method);
-	} else if (!method->handler) {
+		return;
+	}
+	stats->calls++;
+	varlink_connection_set_stats(connection, stats);
+	method = stats->method;
+	if (!method->handler) {
 		varlink_connection_error_string(connection, VARLINK_ERROR_METHOD_NOT_IMPLEMENTED,
 						"method", call->method);
 	} else if (method->flags & VARLINK_METHOD_CHANGES && !s->may_change(peer, s->userdata)) {
@@ -292,6 +359,6 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 					 json_object_new_object());
 	} else {
 		call_handler(s, connection, call, method,
-			     interface == s->interface ? s->userdata : s);
+			     interface == &varlink_service_interface ? s : s->userdata);
 	}
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include <systemd/sd-event.h>
@@ -19,6 +20,12 @@
 /* Connections in all, and for one user: nobody can keep the others out. */
 #define VARLINK_CONNECTIONS_MAX	    256
 #define VARLINK_CONNECTIONS_UID_MAX 64
+
+/* Interfaces that a server can have beside org.varlink.service. */
+#define VARLINK_INTERFACES_MAX 7
+/* Methods of all of them together, and different errors, that are counted. */
+#define VARLINK_METHODS_MAX 64
+#define VARLINK_ERRORS_MAX  32
 
 /* Room for the decoded parameters of any method. */
 #define VARLINK_PARAMS_SIZE 128
@@ -53,28 +60,60 @@ struct varlink_interface {
 	const struct varlink_method *methods;
 };
 
+/* Counts of a method's calls. */
+struct varlink_method_stats {
+	const struct varlink_interface *interface;
+	const struct varlink_method *method;
+	uint64_t calls;
+	uint64_t errors; /* of those */
+};
+
+struct varlink_error_stats {
+	const char *error;
+	uint64_t count;
+};
+
+/* What has happened since the start. */
+struct varlink_server_stats {
+	uint64_t accepted; /* connections */
+	uint64_t refused; /* one too many */
+	uint64_t dropped; /* no call came, or replies were left unread */
+	size_t n_methods;
+	struct varlink_method_stats methods[VARLINK_METHODS_MAX];
+	size_t n_errors;
+	struct varlink_error_stats errors[VARLINK_ERRORS_MAX];
+};
+
 /* Whether this peer may call methods that change something. */
 typedef bool (*varlink_may_change)(const struct ucred *peer, void *userdata);
 
 /*
- * Serves the interface, and org.varlink.service, on fd, a listening socket, which is
- * taken, also on error. The interface and userdata must outlive the server. Returns 0
- * or a negative errno.
+ * Serves the interfaces, a table that NULL ends, and org.varlink.service, on fd, a
+ * listening socket, which is taken, also on error. Interfaces and userdata must outlive
+ * the server. Returns 0 or a negative errno.
  */
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
-		       const struct varlink_interface *interface, varlink_may_change may_change,
-		       void *userdata);
+		       const struct varlink_interface *const *interfaces,
+		       varlink_may_change may_change, void *userdata);
 
 /* Closes all connections, after a last try to send what is queued for them. Returns NULL. */
 struct varlink_server *varlink_server_free(struct varlink_server *server);
 
 size_t varlink_server_n_connections(const struct varlink_server *server);
 
+/* Valid as long as the server is. */
+const struct varlink_server_stats *varlink_server_stats(const struct varlink_server *server);
+
 /* For connections only. */
 void varlink_server_dispatch(struct varlink_server *server, struct varlink_connection *connection,
 			     const struct varlink_call *call);
 void varlink_server_add(struct varlink_server *server, struct varlink_connection *connection);
 void varlink_server_remove(struct varlink_server *server, struct varlink_connection *connection);
+/* Counts an error reply, of the method with these stats or, if NULL, of none. */
+void varlink_server_count_error(struct varlink_server *server, struct varlink_method_stats *method,
+				const char *error);
+/* Counts a connection that was closed for what its client did. */
+void varlink_server_count_dropped(struct varlink_server *server);
 
 /* For varlink-service.c only: the i-th interface served, or NULL. */
 const struct varlink_interface *varlink_server_interface(const struct varlink_server *server,

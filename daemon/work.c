@@ -38,6 +38,7 @@ static void work_submit(struct work *w, enum step step)
 	w->step = step;
 	w->stale = false;
 	w->began = splitter_now(s);
+	w->took = UINT64_MAX;
 	s->ops->submit(s->userdata, &w->job);
 }
 
@@ -208,7 +209,7 @@ static void work_retry(struct work *w, const char *error)
 	w->not_before = splitter_now(w->splitter) + pause;
 }
 
-static const char *step_to_string(enum step step)
+const char *step_to_string(enum step step)
 {
 	switch (step) {
 	case STEP_HOLD:
@@ -317,12 +318,11 @@ static void work_account(struct work *w, enum step step)
 		budget_return(w->client, now, call->tlbis);
 	w->granted = false;
 	w->vm->tlbis += call->tlbis;
-	w->splitter->tlbis += call->tlbis;
+	splitter_count_tlbis(w->splitter, step, call);
 	if (step != STEP_SPLIT)
 		return;
 
 	w->vm->blocks_split += call->blocks;
-	w->splitter->blocks += call->blocks;
 	vm_note_split(w->vm, w->range.slot, call->blocks);
 	if (!call->blocks || seconds <= 0)
 		return;
@@ -386,6 +386,7 @@ static void work_done(struct job *job, int r)
 	struct vm *vm = w->vm;
 
 	w->step = STEP_NONE;
+	splitter_count_call(s, step, w->took, r);
 	if (step == STEP_SPLIT || step == STEP_RECOVER)
 		work_account(w, step);
 	if (step == STEP_SURVEY && r >= 0)
@@ -426,10 +427,15 @@ static int work_run(struct job *job)
 {
 	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
 	const struct backend_ops *ops = w->vm->host_vm->backend->ops;
+	uint64_t began = now_nsec(CLOCK_MONOTONIC);
+	int r;
 
 	if (w->step == STEP_SURVEY)
-		return ops->survey(w->vm->host_vm, &w->survey);
-	return ops->split(w->vm->host_vm, &w->call);
+		r = ops->survey(w->vm->host_vm, &w->survey);
+	else
+		r = ops->split(w->vm->host_vm, &w->call);
+	w->took = now_nsec(CLOCK_MONOTONIC) - began;
+	return r;
 }
 
 /*

@@ -29,6 +29,7 @@ enum step {
 	STEP_SURVEY,
 	STEP_SPLIT,
 	STEP_RECOVER,
+	STEP_MAX_,
 };
 
 /* What is known of the VM's hold, by what we did. */
@@ -45,6 +46,8 @@ enum hold {
  * @stale: the goal has changed since it began
  * @granted: it has a grant of the budget
  * @began: when it did
+ * @took: how long that call took in its thread, in nanoseconds; UINT64_MAX: it
+ *	  did not come to that
  * @call: its argument, unless it is a survey
  * @range: what it is to deal with, or the next one is
  * @survey: its result, if it is a survey
@@ -67,6 +70,7 @@ struct work {
 	bool stale;
 	bool granted;
 	uint64_t began;
+	uint64_t took;
 	struct split_call call;
 	struct walk_range range;
 	struct survey survey;
@@ -119,6 +123,9 @@ void work_step(struct work *work);
 
 /* Goes on with what the budget has granted. */
 void work_granted(struct work *work, uint64_t tlbis);
+
+/* The name of what is neither STEP_NONE nor STEP_WAIT, as the control interface has it. */
+const char *step_to_string(enum step step);
 
 /* When it is to go on after a failure, 0: it does not wait for that. */
 uint64_t work_get_retry(const struct work *work);

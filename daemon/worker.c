@@ -297,3 +297,24 @@ void worker_pool_cancel(struct worker_pool *pool, struct job *job)
 	if (running)
 		(void)pool_arm_resend(pool);
 }
+
+static size_t count_jobs(const struct job_list *list)
+{
+	const struct job *job;
+	size_t n = 0;
+
+	TAILQ_FOREACH(job, list, link)
+	n++;
+	return n;
+}
+
+void worker_pool_get_load(struct worker_pool *pool, struct worker_load *load)
+{
+	pthread_mutex_lock(&pool->lock);
+	*load = (struct worker_load){
+		.threads = pool->n_threads,
+		.running = count_jobs(&pool->running),
+		.queued = count_jobs(&pool->queued),
+	};
+	pthread_mutex_unlock(&pool->lock);
+}

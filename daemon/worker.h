@@ -17,6 +17,13 @@
 
 struct worker_pool;
 
+/* What the pool does, now. */
+struct worker_load {
+	unsigned int threads;
+	size_t running;
+	size_t queued;
+};
+
 enum job_state {
 	JOB_IDLE,
 	JOB_QUEUED,
@@ -63,5 +70,8 @@ void worker_pool_submit(struct worker_pool *pool, struct job *job);
  * (then with whatever it returns after a signal); done() is called as ever.
  */
 void worker_pool_cancel(struct worker_pool *pool, struct job *job);
+
+/* Fills @load. */
+void worker_pool_get_load(struct worker_pool *pool, struct worker_load *load);
 
 #endif /* EAGERSPLITD_WORKER_H */

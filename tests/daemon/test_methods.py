@@ -149,18 +149,18 @@ def deadline():
 @test
 def introspection():
     """org.varlink.service describes the service by the file of the sources"""
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon",
-                          f"{INTERFACE}.varlink")
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon")
+    interfaces = [INTERFACE, "org.eagersplit.Metrics", "org.varlink.service"]
     with Daemon(**FAST) as daemon:
         info = daemon.call("org.varlink.service.GetInfo")
-        equal(info["interfaces"], [INTERFACE, "org.varlink.service"])
+        equal(info["interfaces"], interfaces)
         equal(sorted(info), ["interfaces", "product", "url", "vendor", "version"])
-        description = daemon.call("org.varlink.service.GetInterfaceDescription", interface=INTERFACE)
-        with open(source, encoding="utf-8") as f:
-            equal(description, {"description": f.read()})
-        own = daemon.call("org.varlink.service.GetInterfaceDescription",
-                          interface="org.varlink.service")["description"]
-        true("interface org.varlink.service\n" in own, own)
+        for name in interfaces:
+            reply = daemon.call("org.varlink.service.GetInterfaceDescription", interface=name)
+            with open(os.path.join(folder, f"{name}.varlink"), encoding="utf-8") as f:
+                equal(reply, {"description": f.read()})
+        equal(daemon.error("org.varlink.service.GetInterfaceDescription", interface="org.example"),
+              ("org.varlink.service.InterfaceNotFound", {"interface": "org.example"}))
 
 
 @test

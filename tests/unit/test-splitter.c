@@ -522,8 +522,10 @@ static void test_cancelled_recovers_within_the_budget(void **state)
 	assert_int_equal(info_of(vm).blocks, 1000);
 	assert_int_equal(info_of(vm).tlbis, 2000);
 	assert_int_equal(info_of(vm).blocks_split, 1000);
-	assert_int_equal(h->splitter->tlbis, 2000);
-	assert_int_equal(h->splitter->blocks, 1000);
+	assert_int_equal(h->splitter->stats.tlbis[TLBI_SPLIT], 1000);
+	assert_int_equal(h->splitter->stats.tlbis[TLBI_RECOVER], 1000);
+	assert_int_equal(h->splitter->stats.blocks_recovered, 1000);
+	assert_int_equal(h->splitter->stats.blocks_split, 1000);
 	host_free(h);
 }
 

@@ -104,6 +104,8 @@ static const struct varlink_interface interface = {
 	.methods = methods,
 };
 
+static const struct varlink_interface *const interfaces[] = { &interface, NULL };
+
 static bool may_change(const struct ucred *peer, void *userdata)
 {
 	struct fixture *f = userdata;
@@ -128,7 +130,7 @@ static int setup(void **state)
 	f->address_length = sizeof(f->address);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&f->address, &f->address_length), 0);
 	assert_int_equal(listen(fd, 1024), 0);
-	assert_int_equal(varlink_server_new(&f->server, f->event, fd, &interface, may_change, f),
+	assert_int_equal(varlink_server_new(&f->server, f->event, fd, interfaces, may_change, f),
 			 0);
 	*state = f;
 	return 0;
