@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""make install DESTDIR=FOLDER, and make uninstall after it."""
+
+import os
+import re
+import subprocess
+import tempfile
+
+from tap import equal, main, test, true
+
+BUILD = os.environ.get("BUILDDIR", ".")
+
+# What every installation has, below the prefix or at its configured place.
+EXPECTED = [
+    "bin/eagersplitctl",
+    "bin/eagersplitd",
+    "eagersplitd/eagersplitd.conf",
+    "include/linux/kvm_eager_split.h",
+    "man/man1/eagersplitctl.1",
+    "man/man5/eagersplitd.conf.5",
+    "man/man7/org.eagersplit.Manager.7",
+    "man/man8/eagersplitd.8",
+    "systemd/system/eagersplitd.service",
+    "systemd/system/eagersplitd.socket",
+    "sysusers.d/eagersplitd.conf",
+]
+
+
+def make(*arguments):
+    env = {k: v for k, v in os.environ.items()
+           if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")}
+    r = subprocess.run(["make", "-s", "-C", BUILD, *arguments], env=env, capture_output=True,
+                       text=True, check=False)
+    equal(r.returncode, 0, r.stdout + r.stderr)
+
+
+def files_below(folder):
+    return sorted(os.path.relpath(os.path.join(where, name), folder)
+                  for where, _, names in os.walk(folder) for name in names)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+class Installed:
+    """An installation below a folder of its own."""
+
+    def __enter__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="eagersplitd-install-")
+        self.root = self._folder.name
+        make("install", f"DESTDIR={self.root}")
+        return self
+
+    def __exit__(self, *exc):
+        self._folder.cleanup()
+
+    def find(self, end):
+        """The one file whose path ends so."""
+        found = [f for f in files_below(self.root) if f"/{f}".endswith(f"/{end}")]
+        equal(len(found), 1, f"files named {end}")
+        return os.path.join(self.root, found[0])
+
+
+@test
+def all_there():
+    """Programs, units, configuration, header and manual pages are installed"""
+    with Installed() as installed:
+        for end in EXPECTED:
+            path = installed.find(end)
+            true(os.path.getsize(path) > 0, f"{end} is empty")
+            equal(os.access(path, os.X_OK), end.startswith("bin/"), f"{end} is executable")
+
+
+@test
+def units_name_what_is_installed():
+    """What the units start is installed where they say, and so is the default configuration"""
+    with Installed() as installed:
+        started = re.findall(r"^Exec\w+=[-+!@:]*(\S+)",
+                             read(installed.find("systemd/system/eagersplitd.service")), re.M)
+        true(started, "Exec lines in the service")
+        for path in started:
+            true(os.access(installed.root + path, os.X_OK), f"{path} is executable")
+        text = subprocess.run([installed.find("bin/eagersplitd"), "--help"], capture_output=True,
+                              text=True, check=True).stdout
+        default = re.search(r"\[(/\S+/eagersplitd\.conf)\]", text)[1]
+        true(os.path.isfile(installed.root + default), f"{default} is there")
+
+
+@test
+def user_exists():
+    """The users and groups that the units name are made by the sysusers file"""
+    with Installed() as installed:
+        units = (read(installed.find("systemd/system/eagersplitd.service")) +
+                 read(installed.find("systemd/system/eagersplitd.socket")))
+        named = set(re.findall(r"^(?:User|Group|SocketGroup|SupplementaryGroups)=(\S+)$", units,
+                               re.M))
+        made = set(re.findall(r"^[ug] (\S+)", read(installed.find("sysusers.d/eagersplitd.conf")),
+                              re.M))
+        equal(named - made, set(), "made by nobody")
+
+
+@test
+def uninstall():
+    """make uninstall leaves no file, and no folder of the project's own"""
+    with Installed() as installed:
+        make("uninstall", f"DESTDIR={installed.root}")
+        equal(files_below(installed.root), [])
+        folders = [os.path.join(where, name) for where, names, _ in os.walk(installed.root)
+                   for name in names if name.startswith("eagersplit")]
+        equal(folders, [])
+
+
+if __name__ == "__main__":
+    main()

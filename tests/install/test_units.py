@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The units, as systemd-analyze sees them: no mistake in them, and a tight sandbox."""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from tap import Skip, equal, main, test, true
+
+BUILD = os.environ.get("BUILDDIR", ".")
+SOURCE = os.environ.get("SRCDIR", ".")
+# Of 100: the exposure that systemd-analyze computes may be 2.0 of 10 at most.
+EXPOSURE = 20
+
+
+def units():
+    """All units of the project by name, those made by the build before those that are sources."""
+    found = {}
+    for folder in BUILD, SOURCE:
+        for kind in "service", "socket", "timer":
+            for path in glob.glob(f"{folder}/systemd/*.{kind}"):
+                found.setdefault(os.path.basename(path), path)
+    true("eagersplitd.service" in found and "eagersplitd.socket" in found, sorted(found))
+    return found
+
+
+def analyze(*arguments):
+    if not shutil.which("systemd-analyze"):
+        raise Skip("no systemd-analyze here")
+    return subprocess.run(["systemd-analyze", "--no-pager", *arguments], capture_output=True,
+                          text=True, check=False)
+
+
+@test
+def verify():
+    """systemd-analyze verify has nothing to say"""
+    with tempfile.TemporaryDirectory(prefix="eagersplitd-units-") as folder:
+        for name, path in units().items():
+            with open(path, encoding="utf-8") as f:
+                # It looks for the programs, which are not installed yet.
+                text = re.sub(r"^(Exec\w+=[-+!@:]*)\S*/", rf"\1{os.path.abspath(BUILD)}/",
+                              f.read(), flags=re.M)
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+                f.write(text)
+        r = analyze("verify", "--man=no", *sorted(glob.glob(f"{folder}/*")))
+        ours = [line for line in r.stderr.splitlines() if "eagersplit" in line]
+        equal((ours, r.returncode), ([], 0), r.stderr)
+
+
+@test
+def exposure():
+    """Each service's exposure, by systemd-analyze security, is at most 2.0"""
+    for name, path in units().items():
+        if not name.endswith(".service"):
+            continue
+        r = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", path)
+        print(f"# {r.stdout.strip().splitlines()[-1]}")
+        equal(r.returncode, 0, r.stdout + r.stderr)
+
+
+@test
+def privileges():
+    """The daemon has a user of its own and no capability but CAP_SYS_PTRACE"""
+    with open(units()["eagersplitd.service"], encoding="utf-8") as f:
+        settings = dict(re.findall(r"^(\w+)=(.*)$", f.read(), re.M))
+    equal(settings["User"], "eagersplitd")
+    equal(settings["CapabilityBoundingSet"], "CAP_SYS_PTRACE")
+    equal(settings["AmbientCapabilities"], "CAP_SYS_PTRACE")
+    equal(settings["NoNewPrivileges"], "yes")
+
+
+if __name__ == "__main__":
+    main()
