@@ -76,6 +76,11 @@ static const struct choice bbms[] = {
 	{ "off", CONFIG_BBM_OFF },
 	{},
 };
+static const struct choice on_dirty_logs[] = {
+	{ "split", CONFIG_ON_DIRTY_LOG_SPLIT },
+	{ "ignore", CONFIG_ON_DIRTY_LOG_IGNORE },
+	{},
+};
 static const struct choice block_sizes[] = { { "2M", 2 * MIB }, { "1G", GIB }, {} };
 static const struct choice bbm_levels[] = { { "0", 0 }, { "2", 2 }, {} };
 
@@ -88,6 +93,9 @@ static const struct setting settings[] = {
 	{ "Budget", "VmTlbiRate", SETTING_NUMBER, FIELD(vm_tlbi_rate), .max = BUDGET_RATE_MAX },
 	{ "Split", "Backend", SETTING_CHOICE, FIELD(backend), .choices = backends },
 	{ "Split", "Bbm", SETTING_CHOICE, FIELD(bbm), .choices = bbms },
+	{ "Split", "OnDirtyLog", SETTING_CHOICE, FIELD(on_dirty_log), .choices = on_dirty_logs },
+	{ "Split", "ScheduledTimeoutSec", SETTING_NUMBER, FIELD(scheduled_timeout_sec),
+	  .max = UINT32_MAX },
 	{ "Sim", "Memory", SETTING_SIZE, FIELD(sim_memory), .min = 2 * MIB, .max = 64 * TIB },
 	{ "Sim", "BlockSize", SETTING_CHOICE, FIELD(sim_block_size), .choices = block_sizes },
 	{ "Sim", "TlbiUSec", SETTING_NUMBER, FIELD(sim_tlbi_usec), .max = 1000000 },
@@ -338,6 +346,7 @@ static struct config *config_new(const char *path, bool required)
 		.backend_override = -1,
 		.tlbi_rate = 1000,
 		.tlbi_burst = 16,
+		.scheduled_timeout_sec = 3600,
 		.sim_memory = 64 * GIB,
 		.sim_block_size = 2 * MIB,
 		.sim_tlbi_usec = 20,

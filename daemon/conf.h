@@ -18,6 +18,11 @@ enum config_bbm {
 	CONFIG_BBM_OFF,
 };
 
+enum config_on_dirty_log {
+	CONFIG_ON_DIRTY_LOG_SPLIT,
+	CONFIG_ON_DIRTY_LOG_IGNORE,
+};
+
 /**
  * struct config - what the files say
  * @path: the file it was read from
@@ -28,6 +33,8 @@ enum config_bbm {
  * @backend: Backend=, or what overrides it
  * @backend_override: enum config_backend from the command line, -1: none
  * @bbm: Bbm=
+ * @on_dirty_log: OnDirtyLog=: dirty logging that starts unannounced
+ * @scheduled_timeout_sec: ScheduledTimeoutSec=, 0: none
  * @sim_memory: bytes of each simulated VM
  * @sim_block_size: bytes of its blocks
  * @sim_tlbi_usec: how long a broadcast TLBI takes there
@@ -42,6 +49,8 @@ struct config {
 	enum config_backend backend;
 	int backend_override;
 	enum config_bbm bbm;
+	enum config_on_dirty_log on_dirty_log;
+	uint64_t scheduled_timeout_sec;
 	uint64_t sim_memory;
 	uint64_t sim_block_size;
 	uint64_t sim_tlbi_usec;

@@ -15,8 +15,8 @@
 #include "backend.h"
 #include "conf.h"
 #include "log.h"
+#include "migration.h"
 #include "splitter.h"
-#include "vm-state.h"
 #include "work.h"
 #include "worker.h"
 
@@ -32,6 +32,7 @@ TAILQ_HEAD(vm_list, vm);
  * @leaving: no longer in the table, but not let go of yet
  * @budget_timer: for the splitter
  * @started_usec: CLOCK_REALTIME
+ * @timeout: for the schedule that nobody has followed up
  * @stopped: see manager_stop()
  * @stop_source: calls it from the loop
  */
@@ -43,6 +44,7 @@ struct manager {
 	struct worker_pool *pool;
 	struct splitter *splitter;
 	sd_event_source *budget_timer;
+	sd_event_source *timeout;
 
 	struct vm_list vms;
 	struct vm_list leaving;
@@ -62,6 +64,10 @@ struct manager {
 };
 
 static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);
+static void manager_look_at_log(struct manager *m, struct vm *vm);
+static int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
+			  const struct migration_terms *terms);
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* What systemctl status shows. */
 static void manager_notify_status(const struct manager *m)
@@ -139,13 +145,16 @@ static void on_cancel(void *userdata, struct job *job)
 
 static void on_changed(void *userdata, struct vm *vm, enum vm_change what)
 {
-	manager_tell(userdata, vm, what);
+	struct manager *m = userdata;
+
+	manager_tell(m, vm, what);
+	manager_look_at_log(m, vm);
 }
 
 static void on_gone(void *userdata, struct vm *vm)
 {
 	log_vm_info(vm, "The VM is gone");
-	manager_remove_vm(userdata, vm, true);
+	(void)manager_handle(userdata, vm, VM_EVENT_GONE, NULL);
 }
 
 static int on_stopped(sd_event_source *source, void *userdata)
@@ -217,6 +226,12 @@ static int manager_start(struct manager *m)
 	r = sd_event_source_set_enabled(m->budget_timer, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
+	r = sd_event_add_time(m->event, &m->timeout, CLOCK_BOOTTIME, UINT64_MAX, 0, on_timeout, m);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(m->timeout, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
 	if (r < 0)
 		return r;
@@ -275,6 +290,7 @@ struct manager *manager_free(struct manager *m)
 	vm_list_free(&m->leaving);
 	splitter_free(m->splitter);
 	sd_event_source_disable_unref(m->budget_timer);
+	sd_event_source_disable_unref(m->timeout);
 	sd_event_source_disable_unref(m->stop_source);
 	backend_free(m->backend);
 	config_free(m->config);
@@ -341,7 +357,7 @@ static void on_vmm_gone(struct vm *vm)
 	if (o == vm)
 		return;
 	log_vm_info(vm, "The VMM, process %d, is gone", (int)vm->pid);
-	manager_remove_vm(m, vm, true);
+	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
 }
 
 static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
@@ -462,37 +478,81 @@ int manager_unregister(struct manager *m, const char *name)
 	return 0;
 }
 
+/*
+ * Migrations
+ */
+
+/* The timer for the schedule that ends first unless somebody follows it up. */
+static void manager_arm_timeout(struct manager *m)
+{
+	uint64_t timeout_usec = m->config->scheduled_timeout_sec * USEC_PER_SEC;
+	uint64_t next = UINT64_MAX;
+	const struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	next = min_u64(next, migration_get_timeout(vm, timeout_usec));
+	/* The calls below fail in a forked child only. */
+	(void)sd_event_source_set_time(m->timeout, next);
+	(void)sd_event_source_set_enabled(m->timeout,
+					  next == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+static int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
+			  const struct migration_terms *terms)
+{
+	switch (migration_handle(vm, event, terms)) {
+	case VM_STEP_REFUSE:
+		return -EPROTO;
+	case VM_STEP_KEEP:
+		return 0;
+	case VM_STEP_END:
+		manager_remove_vm(m, vm, true);
+		return 0;
+	default:
+		manager_arm_timeout(m);
+		manager_tell(m, vm, VM_CHANGE_STATE);
+		return 0;
+	}
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	uint64_t timeout_usec = m->config->scheduled_timeout_sec * USEC_PER_SEC;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (migration_get_timeout(vm, timeout_usec) <= usec)
+		(void)manager_handle(m, vm, VM_EVENT_TIMEOUT, NULL);
+	manager_arm_timeout(m);
+	return 0;
+}
+
+/* What the last survey saw of dirty logging, if that is news. */
+static void manager_look_at_log(struct manager *m, struct vm *vm)
+{
+	bool split = m->config->on_dirty_log == CONFIG_ON_DIRTY_LOG_SPLIT;
+	bool on = vm_logs_dirty_pages(vm);
+
+	if (!vm->surveyed || on == vm->dirty_logging)
+		return;
+	vm->dirty_logging = on;
+	if (!on)
+		(void)manager_handle(m, vm, VM_EVENT_LOG_OFF, NULL);
+	else
+		(void)manager_handle(m, vm, split ? VM_EVENT_LOG_ON : VM_EVENT_LOG_ON_IGNORED,
+				     NULL);
+}
+
 int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to,
 			  const uint64_t *deadline_usec, const uint64_t *tlbi_rate)
 {
-	enum vm_migration from = vm->migration;
-	bool again = vm->stage == VM_STAGE_FAILED;
-	enum vm_goal goal;
-	int changed;
+	const struct migration_terms terms = {
+		.deadline_usec = deadline_usec,
+		.tlbi_rate = tlbi_rate,
+	};
 
-	changed = vm_state_transition(from, to, &goal);
-	if (changed < 0)
-		return changed;
-
-	vm->migration = to;
-	/* A new migration, and what was said of the last one no longer holds. */
-	if (changed && from != VM_MIGRATION_SCHEDULED && from != VM_MIGRATION_ACTIVE) {
-		vm->deadline_usec = UINT64_MAX;
-		vm->tlbi_rate = 0;
-	}
-	if (deadline_usec)
-		vm->deadline_usec = *deadline_usec;
-	if (tlbi_rate)
-		vm->tlbi_rate = *tlbi_rate;
-	work_update_ceiling(vm->work);
-
-	if (changed)
-		log_vm_info(vm, "Migration %s", vm_migration_to_string(to));
-	/* Said again, a state takes up what had failed. */
-	if (changed || (again && goal != VM_GOAL_NONE))
-		work_set_goal(vm->work, goal);
-	manager_tell(m, vm, VM_CHANGE_STATE);
-	return 0;
+	return manager_handle(m, vm, (enum vm_event)(VM_EVENT_TOLD + to), &terms);
 }
 
 int manager_survey_vm(struct manager *m, struct vm *vm)
@@ -513,6 +573,7 @@ static void manager_apply(struct manager *m)
 	m->backend->ops->probe(m->backend, &m->host);
 	limits = manager_limits(m);
 	splitter_set_limits(m->splitter, &limits);
+	manager_arm_timeout(m);
 }
 
 int manager_reload(struct manager *m, char **ret_error)

@@ -1,9 +1,50 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What follows from being told of a migration's state: one table, no more. */
+/*
+ * The life of a VM's migration: what follows from each thing that can happen
+ * in each state. One table, no more.
+ */
 #ifndef EAGERSPLITD_VM_STATE_H
 #define EAGERSPLITD_VM_STATE_H
 
-#include "vm.h"
+#include <stdbool.h>
+
+/* The state of a VM's migration, as the control interface names it. */
+enum vm_migration {
+	VM_MIGRATION_NONE,
+	VM_MIGRATION_SCHEDULED,
+	VM_MIGRATION_ACTIVE,
+	VM_MIGRATION_COMPLETED,
+	VM_MIGRATION_CANCELLED,
+	VM_MIGRATION_FAILED,
+	VM_MIGRATION_MAX_,
+};
+
+/*
+ * The same, with what makes a difference for what may follow: a state that
+ * was only seen gives way to what orchestration says of it later.
+ */
+enum vm_state {
+	VM_STATE_NONE,
+	VM_STATE_SCHEDULED,
+	VM_STATE_ACTIVE_SEEN, /* dirty logging has started */
+	VM_STATE_ACTIVE,
+	VM_STATE_COMPLETED,
+	VM_STATE_CANCELLED_SEEN, /* dirty logging has stopped, or nothing came of it */
+	VM_STATE_CANCELLED,
+	VM_STATE_FAILED,
+	VM_STATE_MAX_,
+};
+
+/* What can happen to a migration. */
+enum vm_event {
+	VM_EVENT_TOLD, /* plus an enum vm_migration: SetMigrationState() */
+	VM_EVENT_LOG_ON = VM_EVENT_TOLD + VM_MIGRATION_MAX_, /* dirty logging: OnDirtyLog=split */
+	VM_EVENT_LOG_ON_IGNORED, /* the same with OnDirtyLog=ignore */
+	VM_EVENT_LOG_OFF,
+	VM_EVENT_TIMEOUT, /* ScheduledTimeoutSec= is over */
+	VM_EVENT_GONE, /* the VM is */
+	VM_EVENT_MAX_,
+};
 
 /* What the daemon works towards for a VM. */
 enum vm_goal {
@@ -13,11 +54,24 @@ enum vm_goal {
 	VM_GOAL_RECOVER, /* not held, blocks again */
 };
 
-/*
- * Whether @from may be followed by @to, and in @ret_goal what to work towards
- * then. 1: yes; 0: yes, and it is the same state, so work goes on as it was
- * (@ret_goal is the goal of that state); -EPROTO: no.
- */
-int vm_state_transition(enum vm_migration from, enum vm_migration to, enum vm_goal *ret_goal);
+enum vm_step {
+	VM_STEP_REFUSE, /* contradicts what was told: nothing changes */
+	VM_STEP_KEEP, /* nothing follows from it */
+	VM_STEP_AGAIN, /* the state stays; what failed or was reached is taken up again */
+	VM_STEP_GO, /* another state */
+	VM_STEP_END, /* the VM is forgotten */
+};
+
+/* What follows from @event in state @from, and in @ret the state from then on. */
+enum vm_step vm_state_next(enum vm_state from, enum vm_event event, enum vm_state *ret);
+
+/* What to work towards in @state. */
+enum vm_goal vm_state_get_goal(enum vm_state state);
+
+/* What the control interface calls @state. */
+enum vm_migration vm_state_get_migration(enum vm_state state);
+
+/* Whether @state is one that was seen and not told. */
+bool vm_state_is_seen(enum vm_state state);
 
 #endif /* EAGERSPLITD_VM_STATE_H */

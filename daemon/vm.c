@@ -114,6 +114,14 @@ uint64_t vm_count_blocks(const struct vm *vm)
 	return n;
 }
 
+bool vm_logs_dirty_pages(const struct vm *vm)
+{
+	for (size_t i = 0; i < vm->survey.n_slots; i++)
+		if (vm->survey.slots[i].dirty_logging)
+			return true;
+	return false;
+}
+
 void vm_take_survey(struct vm *vm, struct survey *survey)
 {
 	survey_done(&vm->survey);
@@ -175,7 +183,7 @@ void vm_get_info(const struct vm *vm, struct vm_info *info)
 	*info = (struct vm_info){
 		.name = vm->name,
 		.pid = vm->pid,
-		.migration = vm->migration,
+		.migration = vm_state_get_migration(vm->state),
 		.stage = vm->stage,
 		.surveyed = vm->surveyed,
 		.blocks_split = vm->blocks_split,

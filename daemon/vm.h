@@ -15,17 +15,7 @@
 #include <systemd/sd-event.h>
 
 #include "util.h"
-
-/* What orchestration told of the VM's migration. */
-enum vm_migration {
-	VM_MIGRATION_NONE,
-	VM_MIGRATION_SCHEDULED,
-	VM_MIGRATION_ACTIVE,
-	VM_MIGRATION_COMPLETED,
-	VM_MIGRATION_CANCELLED,
-	VM_MIGRATION_FAILED,
-	VM_MIGRATION_MAX_,
-};
+#include "vm-state.h"
 
 /* What the daemon has done to the VM's stage 2. */
 enum vm_stage {
@@ -120,6 +110,9 @@ void survey_done(struct survey *survey);
  * @watch: of @pidfd; fires when the VMM is gone
  * @host_vm: the backend's handle, owned; NULL: not open
  * @work: what the splitter does about it, owned by the splitter
+ * @state: of its migration
+ * @scheduled_usec: when that was last scheduled, CLOCK_BOOTTIME
+ * @dirty_logging: of any memslot, as its migration was last told
  * @survey: the last one, less what was split since
  * @surveyed: there has been one
  * @deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
@@ -136,7 +129,9 @@ struct vm {
 	sd_event_source *watch;
 	struct backend_vm *host_vm;
 	struct work *work;
-	enum vm_migration migration;
+	enum vm_state state;
+	uint64_t scheduled_usec;
+	bool dirty_logging;
 	enum vm_stage stage;
 	char *error;
 	struct survey survey;
@@ -168,6 +163,9 @@ void vm_close(struct vm *vm);
 
 /* Blocks left to split, as far as known. */
 uint64_t vm_count_blocks(const struct vm *vm);
+
+/* Whether dirty logging is on for any memslot, as far as known. */
+bool vm_logs_dirty_pages(const struct vm *vm);
 
 /* Takes what is in @survey, and empties that. */
 void vm_take_survey(struct vm *vm, struct survey *survey);

@@ -485,6 +485,20 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 	splitter_pump(w->splitter);
 }
 
+void work_repeat(struct work *w)
+{
+	if (w->leaving || (w->goal != VM_GOAL_SPLIT && w->goal != VM_GOAL_RECOVER))
+		return;
+	w->walk = (struct walk){};
+	w->retries = 0;
+	w->not_before = 0;
+	w->want_survey = true;
+	if (w->goal == VM_GOAL_RECOVER)
+		vm_set_stage(w->vm, VM_STAGE_RECOVERING, NULL);
+	work_step(w);
+	splitter_pump(w->splitter);
+}
+
 void work_update_ceiling(struct work *w)
 {
 	uint64_t rate = w->splitter->limits.vm_rate;

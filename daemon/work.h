@@ -102,6 +102,12 @@ DEFINE_CLEANUP(struct work *, work_free);
  */
 void work_set_goal(struct work *work, enum vm_goal goal);
 
+/*
+ * Begins the goal's walk anew, whether it has ended or not: memory that was
+ * out of its reach may be within now.
+ */
+void work_repeat(struct work *work);
+
 /* vm->tlbi_rate has changed. */
 void work_update_ceiling(struct work *work);
 

@@ -26,6 +26,8 @@ SECTIONS = {
     "VmTlbiRate": "Budget",
     "Backend": "Split",
     "Bbm": "Split",
+    "OnDirtyLog": "Split",
+    "ScheduledTimeoutSec": "Split",
     "Memory": "Sim",
     "BlockSize": "Sim",
     "TlbiUSec": "Sim",

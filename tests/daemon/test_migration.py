@@ -127,5 +127,35 @@ def rate_of_a_vm():
         equal(daemon.wait_for_stage("guest", "split")["blocks"], 0)
 
 
+@test
+def nobody_follows_up():
+    """Scheduled and left alone: it ends by itself, the blocks come back, and that is not final"""
+    with Daemon(ScheduledTimeoutSec=1, **FAST) as daemon, Vmm() as vmm:
+        blocks = daemon.register(vmm, "guest")["blocks"]
+        daemon.migrate("guest", "scheduled")
+        vm = daemon.wait_for("guest", lambda vm: vm["migration"] == "cancelled")
+        vm = daemon.wait_for_stage("guest", "whole")
+        equal(vm["blocks"], blocks)
+        daemon.migrate("guest", "active")
+        daemon.wait_for_stage("guest", "split")
+        daemon.migrate("guest", "completed")
+
+
+@test
+def schedule_followed_up():
+    """A migration that is active, or done, is not ended by the timeout of its schedule"""
+    with Daemon(ScheduledTimeoutSec=1, **FAST) as daemon, Vmm() as active, Vmm() as done, \
+            Vmm() as forgotten:
+        for vmm, name in (active, "active"), (done, "done"), (forgotten, "forgotten"):
+            daemon.register(vmm, name)
+            daemon.migrate(name, "scheduled")
+        daemon.migrate("active", "active")
+        daemon.migrate("done", "completed")
+        daemon.migrate("forgotten", "scheduled")
+        daemon.wait_for("forgotten", lambda vm: vm["migration"] == "cancelled")
+        equal(daemon.call("GetVm", vm="active")["vm"]["migration"], "active")
+        equal(daemon.call("GetVm", vm="done")["vm"]["migration"], "completed")
+
+
 if __name__ == "__main__":
     main()

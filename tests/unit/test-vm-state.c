@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Every pair of states, written out a second time, from the other side. */
-#include <errno.h>
+/* Every state with every event, written out a second time, from the other side. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,64 +8,129 @@
 
 #include <cmocka.h>
 
+#include "util.h"
 #include "vm-state.h"
+
+/* States by letter: a small one was only seen. */
+static const char letters[VM_STATE_MAX_ + 1] = "NSaACxXF";
+
+/* "-" refused, "." nothing follows, "=" again, "!" the end, else the state from then on. */
+static char outcome(enum vm_state from, enum vm_event event)
+{
+	enum vm_state to = VM_STATE_MAX_;
+
+	switch (vm_state_next(from, event, &to)) {
+	case VM_STEP_GO:
+		assert_in_range(to, 0, VM_STATE_MAX_ - 1);
+		assert_int_not_equal(to, from);
+		return letters[to];
+	case VM_STEP_REFUSE:
+		assert_int_equal(to, from);
+		return '-';
+	case VM_STEP_KEEP:
+		assert_int_equal(to, from);
+		return '.';
+	case VM_STEP_AGAIN:
+		assert_int_equal(to, from);
+		return '=';
+	case VM_STEP_END:
+		return '!';
+	}
+	return '?';
+}
 
 static void test_every_pair(void **state)
 {
-	/* A row for each state before, a letter for each after; + allowed, = the same. */
-	/* clang-format off */
-	static const char *const rows[VM_MIGRATION_MAX_] = {
-		[VM_MIGRATION_NONE]      = "=++---",
-		[VM_MIGRATION_SCHEDULED] = "-=++++",
-		[VM_MIGRATION_ACTIVE]    = "--=+++",
-		[VM_MIGRATION_COMPLETED] = "-+-=--",
-		[VM_MIGRATION_CANCELLED] = "-+--=-",
-		[VM_MIGRATION_FAILED]    = "-+---=",
+	/* A string for each event, in it a character for each state before: NSaACxXF. */
+	static const struct {
+		enum vm_event event;
+		const char *outcomes;
+	} events[] = {
+		{ VM_EVENT_TOLD + VM_MIGRATION_NONE, "=-------" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, "S==-SSSS" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_ACTIVE, "AAA=-A--" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_COMPLETED, "-CCC=C--" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_CANCELLED, "-XXX-X=-" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_FAILED, "-FFF-F-=" },
+		{ VM_EVENT_LOG_ON, "aa..aaaa" },
+		{ VM_EVENT_LOG_ON_IGNORED, ".a......" },
+		{ VM_EVENT_LOG_OFF, "..xx.===" },
+		{ VM_EVENT_TIMEOUT, ".x......" },
+		{ VM_EVENT_GONE, "!!!!!!!!" },
 	};
-	/* clang-format on */
 
-	for (int from = 0; from < VM_MIGRATION_MAX_; from++) {
-		assert_int_equal(strlen(rows[from]), VM_MIGRATION_MAX_);
-		for (int to = 0; to < VM_MIGRATION_MAX_; to++) {
-			enum vm_goal goal = VM_GOAL_NONE;
-			int r;
+	assert_int_equal(ARRAY_SIZE(events), VM_EVENT_MAX_);
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		assert_int_equal(strlen(events[i].outcomes), VM_STATE_MAX_);
+		for (int from = 0; from < VM_STATE_MAX_; from++) {
+			char is = outcome((enum vm_state)from, events[i].event);
 
-			r = vm_state_transition((enum vm_migration)from, (enum vm_migration)to,
-						&goal);
-			if (rows[from][to] == '-')
-				assert_int_equal(r, -EPROTO);
-			else
-				assert_int_equal(r, rows[from][to] == '+');
+			if (is != events[i].outcomes[from])
+				fail_msg("event %d in state %c: %c, expected %c",
+					 (int)events[i].event, letters[from], is,
+					 events[i].outcomes[from]);
 		}
+	}
+}
+
+/* Whoever is told a state is in it, whatever was before, unless that is refused. */
+static void test_told_is_where_it_leads(void **state)
+{
+	for (int from = 0; from < VM_STATE_MAX_; from++) {
+		for (int told = 0; told < VM_MIGRATION_MAX_; told++) {
+			enum vm_state to;
+			enum vm_step step;
+
+			step = vm_state_next((enum vm_state)from,
+					     (enum vm_event)(VM_EVENT_TOLD + told), &to);
+			if (step == VM_STEP_GO) {
+				assert_int_equal(vm_state_get_migration(to), told);
+				assert_false(vm_state_is_seen(to));
+			} else if (step == VM_STEP_AGAIN && from != VM_STATE_ACTIVE_SEEN) {
+				assert_int_equal(vm_state_get_migration(to), told);
+			}
+		}
+	}
+}
+
+/* What was seen can be corrected by all that may be said of a migration under way. */
+static void test_seen_gives_way(void **state)
+{
+	for (int from = 0; from < VM_STATE_MAX_; from++) {
+		enum vm_state to;
+
+		if (!vm_state_is_seen((enum vm_state)from))
+			continue;
+		for (int told = VM_MIGRATION_SCHEDULED; told < VM_MIGRATION_MAX_; told++)
+			assert_int_not_equal(vm_state_next((enum vm_state)from,
+							   (enum vm_event)(VM_EVENT_TOLD + told),
+							   &to),
+					     VM_STEP_REFUSE);
 	}
 }
 
 static void test_goals(void **state)
 {
-	static const struct {
-		enum vm_migration from, to;
-		enum vm_goal goal;
-	} samples[] = {
-		{ VM_MIGRATION_NONE, VM_MIGRATION_NONE, VM_GOAL_NONE },
-		{ VM_MIGRATION_NONE, VM_MIGRATION_SCHEDULED, VM_GOAL_SPLIT },
-		{ VM_MIGRATION_NONE, VM_MIGRATION_ACTIVE, VM_GOAL_SPLIT },
-		{ VM_MIGRATION_ACTIVE, VM_MIGRATION_COMPLETED, VM_GOAL_RELEASE },
-		{ VM_MIGRATION_ACTIVE, VM_MIGRATION_CANCELLED, VM_GOAL_RECOVER },
-		{ VM_MIGRATION_SCHEDULED, VM_MIGRATION_FAILED, VM_GOAL_RECOVER },
+	static const enum vm_goal goals[VM_MIGRATION_MAX_] = {
+		[VM_MIGRATION_NONE] = VM_GOAL_NONE,
+		[VM_MIGRATION_SCHEDULED] = VM_GOAL_SPLIT,
+		[VM_MIGRATION_ACTIVE] = VM_GOAL_SPLIT,
+		[VM_MIGRATION_COMPLETED] = VM_GOAL_RELEASE,
+		[VM_MIGRATION_CANCELLED] = VM_GOAL_RECOVER,
+		[VM_MIGRATION_FAILED] = VM_GOAL_RECOVER,
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
-		enum vm_goal goal;
-
-		assert_true(vm_state_transition(samples[i].from, samples[i].to, &goal) >= 0);
-		assert_int_equal(goal, samples[i].goal);
-	}
+	for (int s = 0; s < VM_STATE_MAX_; s++)
+		assert_int_equal(vm_state_get_goal((enum vm_state)s),
+				 goals[vm_state_get_migration((enum vm_state)s)]);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_pair),
+		cmocka_unit_test(test_told_is_where_it_leads),
+		cmocka_unit_test(test_seen_gives_way),
 		cmocka_unit_test(test_goals),
 	};
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "migration.h"
+
+#include "log.h"
+#include "vm.h"
+#include "work.h"
+
+static uint64_t now_usec(clockid_t clock)
+{
+	return now_nsec(clock) / NSEC_PER_USEC;
+}
+
+static bool is_under_way(enum vm_state state)
+{
+	return vm_state_get_goal(state) == VM_GOAL_SPLIT;
+}
+
+static void migration_set_terms(struct vm *vm, const struct migration_terms *terms)
+{
+	if (terms && terms->deadline_usec)
+		vm->deadline_usec = *terms->deadline_usec;
+	if (terms && terms->tlbi_rate)
+		vm->tlbi_rate = *terms->tlbi_rate;
+	work_update_ceiling(vm->work);
+}
+
+static void migration_log(const struct vm *vm, enum vm_state from, enum vm_event event)
+{
+	switch (event) {
+	case VM_EVENT_LOG_ON:
+	case VM_EVENT_LOG_ON_IGNORED:
+		if (from == VM_STATE_SCHEDULED)
+			log_vm_info(vm, "Dirty logging has started: migration active");
+		else
+			log_vm_info(vm, "Dirty logging has started unannounced: migration active");
+		break;
+	case VM_EVENT_LOG_OFF:
+		log_vm_info(vm, "Dirty logging has stopped: migration cancelled");
+		break;
+	case VM_EVENT_TIMEOUT:
+		log_vm_warning(vm, "Scheduled, and nobody followed it up: migration cancelled");
+		break;
+	default:
+		log_vm_info(vm, "Migration %s",
+			    vm_migration_to_string(vm_state_get_migration(vm->state)));
+	}
+}
+
+static void migration_go(struct vm *vm, enum vm_state to, enum vm_event event,
+			 const struct migration_terms *terms)
+{
+	enum vm_state from = vm->state;
+
+	vm->state = to;
+	/* A new migration, and what was said of the last one no longer holds. */
+	if (!is_under_way(from)) {
+		vm->deadline_usec = UINT64_MAX;
+		vm->tlbi_rate = 0;
+	}
+	migration_set_terms(vm, terms);
+	migration_log(vm, from, event);
+	work_set_goal(vm->work, vm_state_get_goal(to));
+}
+
+/* The same once more: with other terms, to take up what failed, or what was out of reach. */
+static void migration_repeat(struct vm *vm, enum vm_event event,
+			     const struct migration_terms *terms)
+{
+	migration_set_terms(vm, terms);
+	if (event == VM_EVENT_LOG_OFF)
+		work_repeat(vm->work);
+	else if (vm->stage == VM_STAGE_FAILED && vm->state != VM_STATE_NONE)
+		work_set_goal(vm->work, vm_state_get_goal(vm->state));
+}
+
+enum vm_step migration_handle(struct vm *vm, enum vm_event event,
+			      const struct migration_terms *terms)
+{
+	enum vm_step step;
+	enum vm_state to;
+
+	step = vm_state_next(vm->state, event, &to);
+	if (step == VM_STEP_GO)
+		migration_go(vm, to, event, terms);
+	else if (step == VM_STEP_AGAIN)
+		migration_repeat(vm, event, terms);
+	else
+		return step;
+	if (vm->state == VM_STATE_SCHEDULED)
+		vm->scheduled_usec = now_usec(CLOCK_BOOTTIME);
+	return step;
+}
+
+uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec)
+{
+	uint64_t from = vm->scheduled_usec;
+	uint64_t now = now_usec(CLOCK_REALTIME);
+
+	if (vm->state != VM_STATE_SCHEDULED || !timeout_usec)
+		return UINT64_MAX;
+	if (vm->deadline_usec != UINT64_MAX && vm->deadline_usec > now)
+		from = max_u64(from, now_usec(CLOCK_BOOTTIME) +
+					     min_u64(vm->deadline_usec - now, INT64_MAX));
+	return from + timeout_usec;
+}
