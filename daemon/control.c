@@ -354,10 +354,9 @@ static bool may_change(const struct ucred *peer, void *userdata)
 static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)
 {
 	struct control *c = userdata;
-	struct vm_info info;
 
-	vm_get_info(vm, &info);
-	if (what == VM_CHANGE_PROGRESS || info.stage == VM_STAGE_FAILED)
+	/* Whatever the survey has changed: its end may be that of the splitting, too. */
+	if (!manager_is_surveying_vm(vm))
 		pending_calls_vm_surveyed(c->pending, vm);
 	if (what == VM_CHANGE_STATE)
 		watches_vm_state(c->watches, vm);

@@ -560,6 +560,11 @@ int manager_survey_vm(struct manager *m, struct vm *vm)
 	return work_survey(vm->work);
 }
 
+bool manager_is_surveying_vm(const struct vm *vm)
+{
+	return work_is_surveying(vm->work);
+}
+
 /*
  * Configuration and host
  */

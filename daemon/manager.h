@@ -116,10 +116,14 @@ int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to
 
 /*
  * Has @vm surveyed anew unless it is being worked on; the observer hears of
- * the end as VM_CHANGE_PROGRESS. Returns 1 when a survey is under way, 0 when
- * what vm_get_info() says is kept up to date anyhow.
+ * the end as a change of the VM, when manager_is_surveying_vm() is false.
+ * Returns 1 when a survey is under way, 0 when what vm_get_info() says is kept
+ * up to date anyhow.
  */
 int manager_survey_vm(struct manager *m, struct vm *vm);
+
+/* Whether a survey of @vm is under way. */
+bool manager_is_surveying_vm(const struct vm *vm);
 
 /*
  * Reads the configuration again. On error nothing changes and @ret_error, if

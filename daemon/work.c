@@ -510,9 +510,14 @@ void work_update_ceiling(struct work *w)
 	splitter_pump(w->splitter);
 }
 
+bool work_is_surveying(const struct work *w)
+{
+	return w->step == STEP_SURVEY || w->want_survey;
+}
+
 int work_survey(struct work *w)
 {
-	if (w->step == STEP_SURVEY || w->want_survey)
+	if (work_is_surveying(w))
 		return 1;
 	if (w->step != STEP_NONE || w->walk.active || w->leaving)
 		return 0;

@@ -111,8 +111,9 @@ void work_repeat(struct work *work);
 /* vm->tlbi_rate has changed. */
 void work_update_ceiling(struct work *work);
 
-/* See manager_survey_vm(). */
+/* See manager_survey_vm() and manager_is_surveying_vm(). */
 int work_survey(struct work *work);
+bool work_is_surveying(const struct work *work);
 
 /*
  * Ends all work: interrupts what is in flight, then releases the hold (not if

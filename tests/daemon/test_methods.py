@@ -3,6 +3,7 @@
 """The methods of org.eagersplit.Manager, one by one."""
 
 import os
+import threading
 
 from harness import FAST, STUCK, Daemon, Vmm
 from tap import equal, main, test, true
@@ -184,6 +185,31 @@ def pipelined():
         true("host" in client.reply()[0], "GetHost")
         equal(client.reply()[0], {})
         equal(client.reply()[0], {"vms": []})
+
+
+@test
+def get_vm_at_any_moment():
+    """GetVm is answered at whatever moment of the splitting it comes, the last survey included"""
+    def ask():
+        with daemon.client() as client:
+            while not done.is_set():
+                stages.add(client.call("GetVm", vm="guest")["vm"]["stage"])
+
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        done, stages = threading.Event(), set()
+        clients = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+        for thread in clients:
+            thread.start()
+        for _ in range(100):
+            daemon.migrate("guest", "scheduled")
+            daemon.wait_for_stage("guest", "split")
+            daemon.migrate("guest", "cancelled")
+            daemon.wait_for_stage("guest", "whole")
+        done.set()
+        for thread in clients:
+            thread.join()
+        true({"whole", "split"} <= stages, stages)
 
 
 if __name__ == "__main__":
