@@ -163,7 +163,7 @@ int client_receive(struct client *client, struct varlink_reply *ret)
 	return r;
 }
 
-json_object *client_call(struct client *client, const char *method, json_object *parameters)
+json_object *client_ask(struct client *client, const char *method, json_object *parameters)
 {
 	_cleanup_(varlink_reply_done) struct varlink_reply reply = { 0 };
 
@@ -174,10 +174,28 @@ json_object *client_call(struct client *client, const char *method, json_object 
 		client_report(client, &reply);
 		return NULL;
 	}
-	if (client->ctl->json)
-		ctl_json_print(reply.parameters);
 	/* Some services leave it out where there is nothing to say. */
 	return reply.parameters ? json_object_get(reply.parameters) : json_object_new_object();
+}
+
+json_object *client_call(struct client *client, const char *method, json_object *parameters)
+{
+	json_object *reply = client_ask(client, method, parameters);
+
+	if (reply && client->ctl->json)
+		ctl_json_print(reply);
+	return reply;
+}
+
+json_object *client_call_once(const struct ctl *ctl, const char *method, json_object *parameters)
+{
+	_cleanup_(client_freep) struct client *client = NULL;
+
+	if (client_connect(&client, ctl) < 0) {
+		json_object_put(parameters);
+		return NULL;
+	}
+	return client_call(client, method, parameters);
 }
 
 bool client_reply_is_error(const struct varlink_reply *reply, const char *error)
@@ -204,7 +222,9 @@ static void report_unsupported(struct client *client, const struct varlink_reply
 static void report_standard(const struct varlink_reply *reply)
 {
 	if (client_reply_is_error(reply, VARLINK_ERROR_PERMISSION_DENIED))
-		fprintf(stderr, "Permission denied: this needs root.\n");
+		fprintf(stderr,
+			"Permission denied: to change something needs root, or a group that\n"
+			"eagersplitd.conf(5) names for it.\n");
 	else if (client_reply_is_error(reply, VARLINK_ERROR_INVALID_PARAMETER))
 		fprintf(stderr, "Invalid value for \"%s\".\n",
 			ctl_json_string(reply->parameters, "parameter"));

@@ -38,6 +38,12 @@ int client_receive(struct client *client, struct varlink_reply *ret);
  */
 json_object *client_call(struct client *client, const char *method, json_object *parameters);
 
+/* The same on a connection of its own. */
+json_object *client_call_once(const struct ctl *ctl, const char *method, json_object *parameters);
+
+/* The same as client_call(), but prints nothing but what went wrong. */
+json_object *client_ask(struct client *client, const char *method, json_object *parameters);
+
 /* Says on stderr what a reply that is an error means, and what to do; with --json also prints it. */
 void client_report(struct client *client, const struct varlink_reply *reply);
 

@@ -45,13 +45,38 @@ char *format_span(char buf[static FORMAT_SIZE], uint64_t usec)
 	return buf;
 }
 
-char *format_time(char buf[static FORMAT_SIZE], uint64_t usec)
+static char *format_local_time(char buf[static FORMAT_SIZE], const char *format, uint64_t usec)
 {
 	time_t t = (time_t)(usec / USEC_PER_SEC);
 	struct tm tm;
 
-	if (!localtime_r(&t, &tm) || strftime(buf, FORMAT_SIZE, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+	if (!localtime_r(&t, &tm) || strftime(buf, FORMAT_SIZE, format, &tm) == 0)
 		snprintf(buf, FORMAT_SIZE, "@%" PRIu64, usec / USEC_PER_SEC);
+	return buf;
+}
+
+char *format_time(char buf[static FORMAT_SIZE], uint64_t usec)
+{
+	return format_local_time(buf, "%Y-%m-%d %H:%M:%S", usec);
+}
+
+char *format_clock(char buf[static FORMAT_SIZE], uint64_t usec)
+{
+	return format_local_time(buf, "%H:%M:%S", usec);
+}
+
+char *format_count(char buf[static FORMAT_SIZE], uint64_t n)
+{
+	char digits[FORMAT_SIZE];
+	int length = snprintf(digits, sizeof(digits), "%" PRIu64, n);
+	char *to = buf;
+
+	for (int i = 0; i < length; i++) {
+		if (i > 0 && (length - i) % 3 == 0)
+			*to++ = ',';
+		*to++ = digits[i];
+	}
+	*to = '\0';
 	return buf;
 }
 

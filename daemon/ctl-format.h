@@ -18,6 +18,12 @@ char *format_span(char buf[static FORMAT_SIZE], uint64_t usec);
 /* "2024-03-07 18:30:00", local time, of a CLOCK_REALTIME in microseconds. Returns buf. */
 char *format_time(char buf[static FORMAT_SIZE], uint64_t usec);
 
+/* "18:30:00": the time of the day in that. Returns buf. */
+char *format_clock(char buf[static FORMAT_SIZE], uint64_t usec);
+
+/* "1234567" as "1,234,567". Returns buf. */
+char *format_count(char buf[static FORMAT_SIZE], uint64_t n);
+
 /*
  * Parses a span: numbers, whole or with a fraction, with us, ms, s, min, h or d after
  * each: "90s", "1min 30s", "1.5h". Without a unit it is seconds. Returns 0 and

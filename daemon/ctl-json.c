@@ -24,8 +24,7 @@ int64_t ctl_json_int(json_object *object, const char *name)
 	return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
 }
 
-/* Nothing that eagersplitd counts is negative. */
-static uint64_t get_count(json_object *object, const char *name)
+uint64_t ctl_json_count(json_object *object, const char *name)
 {
 	int64_t value = ctl_json_int(object, name);
 
@@ -53,16 +52,21 @@ void ctl_vm_from_json(struct ctl_vm *vm, json_object *object)
 		.pid = ctl_json_int(object, "pid"),
 		.migration = ctl_json_string(object, "migration"),
 		.stage = ctl_json_string(object, "stage"),
-		.bytes = get_count(object, "bytes"),
-		.blocks = get_count(object, "blocks"),
-		.block_bytes = get_count(object, "blockBytes"),
-		.blocks_split = get_count(object, "blocksSplit"),
-		.tlbis = get_count(object, "tlbis"),
+		.bytes = ctl_json_count(object, "bytes"),
+		.blocks = ctl_json_count(object, "blocks"),
+		.block_bytes = ctl_json_count(object, "blockBytes"),
+		.blocks_split = ctl_json_count(object, "blocksSplit"),
+		.tlbis = ctl_json_count(object, "tlbis"),
 		.has_eta = ctl_json_member(object, "etaUSec"),
-		.eta_usec = get_count(object, "etaUSec"),
+		.eta_usec = ctl_json_count(object, "etaUSec"),
 		.has_deadline = ctl_json_member(object, "deadlineUSec"),
-		.deadline_usec = get_count(object, "deadlineUSec"),
+		.deadline_usec = ctl_json_count(object, "deadlineUSec"),
 		.late = ctl_json_bool(object, "late"),
 		.error = ctl_json_string(object, "error"),
 	};
+}
+
+size_t ctl_json_length(json_object *array)
+{
+	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
 }

@@ -41,4 +41,10 @@ struct ctl_vm {
 
 void ctl_vm_from_json(struct ctl_vm *vm, json_object *object);
 
+/* The elements of an array; 0 of what is none. */
+size_t ctl_json_length(json_object *array);
+
+/* A count that cannot be negative; 0: there is none. */
+uint64_t ctl_json_count(json_object *object, const char *name);
+
 #endif /* EAGERSPLITD_CTL_JSON_H */

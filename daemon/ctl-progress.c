@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "ctl-format.h"
 #include "util.h"
@@ -16,9 +14,9 @@
 /* A rate over less than this jumps about. */
 #define RATE_NSEC (NSEC_PER_SEC / 2)
 
-void progress_init(struct progress *p, bool bar)
+void progress_init(struct progress *p, const struct term *term)
 {
-	*p = (struct progress){ .bar = bar, .bar_width = BAR_MAX };
+	*p = (struct progress){ .bar = term->redraw, .bar_width = BAR_MAX };
 }
 
 double progress_fraction(const struct progress *p)
@@ -58,15 +56,6 @@ static void take(struct progress *p, const struct ctl_vm *vm, uint64_t now)
 	}
 }
 
-static int terminal_width(void)
-{
-	struct winsize size;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-		return 80;
-	return size.ws_col;
-}
-
 /* "  45% 14745 blocks, 998/s, 14745 TLBIs, 18s left" */
 static void format_counts(const struct progress *p, const struct ctl_vm *vm, char *buf, size_t size)
 {
@@ -85,12 +74,15 @@ static void draw_bar(struct progress *p, const struct ctl_vm *vm)
 {
 	static const char full[] = "########################################";
 	static const char none[] = "........................................";
+	/* Now: its width may have changed since. */
+	struct term term = term_stdout();
+	enum colour colour = vm->late ? COLOUR_YELLOW : COLOUR_GREEN;
 	char counts[160];
 	int room, done;
 
 	format_counts(p, vm, counts, sizeof(counts));
 	/* One column stays free: a full line would make some terminals go to the next. */
-	room = terminal_width() - 1 - (int)strlen(vm->name) - (int)strlen(counts) - 5;
+	room = term.width - 1 - (int)strlen(vm->name) - (int)strlen(counts) - 5;
 	/* As wide as the longest line so far lets it be: it shall not twitch. */
 	if (room > p->bar_width)
 		room = p->bar_width;
@@ -98,10 +90,11 @@ static void draw_bar(struct progress *p, const struct ctl_vm *vm)
 	printf("\r%s ", vm->name);
 	if (room >= BAR_MIN) {
 		done = (int)((double)room * progress_fraction(p));
-		printf(" [%.*s%.*s]", done, full, room - done, none);
+		printf(" [%s%.*s%s%.*s]", term_on(&term, colour), done, full,
+		       term_off(&term, colour), room - done, none);
 	}
 	/* Clears what a longer line has left. */
-	printf(" %s\033[K", counts);
+	printf(" %.*s\033[K", term.width - 2 - (int)strlen(vm->name), counts);
 	fflush(stdout);
 	p->drawn = true;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "ctl-json.h"
+#include "ctl-term.h"
 
 struct progress {
 	bool bar;
@@ -33,8 +34,8 @@ struct progress {
 	double rate; /* blocks a second */
 };
 
-/* Shows nothing yet. */
-void progress_init(struct progress *progress, bool bar);
+/* Shows nothing yet; a bar where it can be drawn over. */
+void progress_init(struct progress *progress, const struct term *term);
 
 /* Shows what the VM is at now, at this time of CLOCK_MONOTONIC. */
 void progress_update(struct progress *progress, const struct ctl_vm *vm, uint64_t now_nsec);

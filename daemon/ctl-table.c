@@ -3,13 +3,19 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
+
+#define GAP 2 /* blanks between columns */
+
+struct cell {
+	char *text;
+	enum colour colour;
+};
 
 struct table {
 	const struct table_column *columns;
 	size_t n_columns;
-	char **cells;
+	struct cell *cells;
 	size_t n_cells;
 	size_t size;
 	bool failed;
@@ -32,29 +38,29 @@ struct table *table_free(struct table *table)
 	if (!table)
 		return NULL;
 	for (size_t i = 0; i < table->n_cells; i++)
-		free(table->cells[i]);
+		free(table->cells[i].text);
 	free(table->cells);
 	free(table);
 	return NULL;
 }
 
-/* Takes cell; NULL: no memory. */
-static void take_cell(struct table *table, char *cell)
+/* Takes text; NULL: no memory. */
+static void take_cell(struct table *table, char *text)
 {
-	if (cell && table->n_cells == table->size) {
+	if (text && table->n_cells == table->size) {
 		size_t size = table->size ? 2 * table->size : 64;
-		char **cells = reallocarray(table->cells, size, sizeof(*cells));
+		struct cell *cells = reallocarray(table->cells, size, sizeof(*cells));
 
 		if (cells) {
 			table->cells = cells;
 			table->size = size;
 		} else {
-			freep(&cell);
-			cell = NULL;
+			freep(&text);
+			text = NULL;
 		}
 	}
-	if (cell)
-		table->cells[table->n_cells++] = cell;
+	if (text)
+		table->cells[table->n_cells++] = (struct cell){ .text = text };
 	else
 		table->failed = true;
 }
@@ -76,42 +82,167 @@ void table_addf(struct table *table, const char *format, ...)
 	take_cell(table, cell);
 }
 
-static int column_width(const struct table *table, size_t column)
+void table_colour(struct table *table, enum colour colour)
 {
-	size_t width = strlen(table->columns[column].title);
-
-	for (size_t i = column; i < table->n_cells; i += table->n_columns)
-		if (strlen(table->cells[i]) > width)
-			width = strlen(table->cells[i]);
-	return (int)width;
+	if (table->n_cells && !table->failed)
+		table->cells[table->n_cells - 1].colour = colour;
 }
 
-/* The last cell of a row is not padded: lines end where their text ends. */
-static void print_cell(const struct table *table, size_t column, int width, const char *cell)
+/* The characters of UTF-8 text: all bytes but those that continue one. */
+static int count_chars(const char *text)
 {
-	bool last = column + 1 == table->n_columns;
+	int n = 0;
 
-	if (table->columns[column].right)
-		printf("%*s", width, cell);
-	else
-		printf("%-*s", last ? 0 : width, cell);
-	fputs(last ? "\n" : "  ", stdout);
+	for (; *text; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
 }
 
-int table_print(const struct table *table)
+/* The text from its character n on. */
+static const char *skip_chars(const char *text, int n)
+{
+	for (; *text; text++)
+		if (((unsigned char)*text & 0xc0) != 0x80 && n-- == 0)
+			break;
+	return text;
+}
+
+/* How wide columns are; -1: left out. */
+static void natural_widths(const struct table *table, int *widths)
+{
+	for (size_t i = 0; i < table->n_columns; i++)
+		widths[i] = count_chars(table->columns[i].title);
+	for (size_t i = 0; i < table->n_cells; i++) {
+		int width = count_chars(table->cells[i].text);
+		size_t column = i % table->n_columns;
+
+		if (width > widths[column])
+			widths[column] = width;
+	}
+}
+
+static int total_width(const struct table *table, const int *widths)
+{
+	int total = -GAP;
+
+	for (size_t i = 0; i < table->n_columns; i++)
+		if (widths[i] >= 0)
+			total += widths[i] + GAP;
+	return total;
+}
+
+/* Shortens the columns that may be, the widest first, until excess is 0 or none may be. */
+static int shorten(const struct table *table, int *widths, int excess)
+{
+	while (excess > 0) {
+		int most = 0;
+		size_t at = 0;
+
+		for (size_t i = 0; i < table->n_columns; i++) {
+			int slack = widths[i] - table->columns[i].least;
+
+			if (table->columns[i].least && slack > most) {
+				most = slack;
+				at = i;
+			}
+		}
+		if (most == 0)
+			break;
+		if (most > excess)
+			most = excess;
+		widths[at] -= most;
+		excess -= most;
+	}
+	return excess;
+}
+
+/* The column that is to be left out next, or -1. */
+static ssize_t find_droppable(const struct table *table, const bool *dropped)
+{
+	ssize_t found = -1;
+
+	for (size_t i = 0; i < table->n_columns; i++)
+		if (!dropped[i] && table->columns[i].drop &&
+		    (found < 0 || table->columns[i].drop > table->columns[found].drop))
+			found = (ssize_t)i;
+	return found;
+}
+
+/* 0 or -ENOMEM. */
+static int fit(const struct table *table, int *widths, int room)
+{
+	_cleanup_free_ bool *dropped = calloc(table->n_columns, sizeof(*dropped));
+
+	if (!dropped)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t drop;
+
+		natural_widths(table, widths);
+		for (size_t i = 0; i < table->n_columns; i++)
+			if (dropped[i])
+				widths[i] = -1;
+		if (!room || shorten(table, widths, total_width(table, widths) - room) <= 0)
+			return 0;
+		drop = find_droppable(table, dropped);
+		if (drop < 0)
+			return 0; /* wider than the terminal: it will break the lines */
+		dropped[drop] = true;
+	}
+}
+
+static void put_blanks(int n, FILE *f)
+{
+	fprintf(f, "%*s", n > 0 ? n : 0, "");
+}
+
+/* At most width characters: of a longer text, its two ends, which tell names apart. */
+static void put_text(const char *text, int width, const struct term *term, FILE *f)
+{
+	const char *dots = term->utf8 ? "\u2026" : "...";
+	int n = count_chars(text), keep = width - count_chars(dots), head;
+
+	if (n <= width || keep <= 0) {
+		fprintf(f, "%.*s", (int)(skip_chars(text, width) - text), text);
+		return;
+	}
+	head = (keep + 1) / 2;
+	fprintf(f, "%.*s%s%s", (int)(skip_chars(text, head) - text), text, dots,
+		skip_chars(text, n - (keep - head)));
+}
+
+/* Lines end where their text ends: nothing is padded that nothing follows. */
+static void print_row(const struct table *table, const int *widths, const struct cell *cells,
+		      const struct term *term, FILE *f)
+{
+	int owed = 0; /* blanks */
+
+	for (size_t i = 0; i < table->n_columns; i++) {
+		const char *text = cells ? cells[i].text : table->columns[i].title;
+		enum colour colour = cells ? cells[i].colour : COLOUR_BOLD;
+		int pad = widths[i] - count_chars(text);
+
+		if (widths[i] < 0)
+			continue;
+		if (pad < 0)
+			pad = 0;
+		put_blanks(owed + (table->columns[i].right ? pad : 0), f);
+		fputs(term_on(term, colour), f);
+		put_text(text, widths[i], term, f);
+		fputs(term_off(term, colour), f);
+		owed = GAP + (table->columns[i].right ? 0 : pad);
+	}
+	fputc('\n', f);
+}
+
+int table_print(const struct table *table, const struct term *term, FILE *f)
 {
 	_cleanup_free_ int *widths = calloc(table->n_columns, sizeof(*widths));
 
-	if (table->failed || !widths)
+	if (table->failed || !widths || fit(table, widths, term->width) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < table->n_columns; i++) {
-		widths[i] = column_width(table, i);
-		print_cell(table, i, widths[i], table->columns[i].title);
-	}
-	for (size_t i = 0; i < table->n_cells; i++) {
-		size_t column = i % table->n_columns;
-
-		print_cell(table, column, widths[column], table->cells[i]);
-	}
+	print_row(table, widths, NULL, term, f);
+	for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns)
+		print_row(table, widths, &table->cells[i], term, f);
 	return 0;
 }

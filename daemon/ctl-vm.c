@@ -11,53 +11,17 @@
 #include "ctl-json.h"
 #include "ctl-params.h"
 #include "ctl-table.h"
+#include "ctl-vm.h"
 
-/* Calls a method; NULL if that failed, which was reported. */
-static json_object *call(const struct ctl *ctl, const char *method, json_object *parameters)
+enum colour ctl_stage_colour(const char *stage)
 {
-	_cleanup_(client_freep) struct client *client = NULL;
-
-	if (client_connect(&client, ctl) < 0) {
-		json_object_put(parameters);
-		return NULL;
-	}
-	return client_call(client, method, parameters);
-}
-
-static void print_host(json_object *host)
-{
-	int64_t rate = ctl_json_int(host, "tlbiRate");
-	const char *backend = ctl_json_string(host, "backend");
-
-	printf("Version:       %s\n", ctl_json_string(host, "version"));
-	printf("Backend:       %s%s\n", backend,
-	       strcmp(backend, "sim") == 0 ? " (a simulated host)" : "");
-	printf("Supported:     %s\n", ctl_json_bool(host, "supported")
-					      ? "yes"
-					      : "no, the kernel lacks the eager-split ioctls");
-	printf("Splitting:     %s\n", ctl_json_int(host, "bbmLevel") >= 2
-					      ? "without break-before-make (FEAT_BBM level 2)"
-					      : "by break-before-make");
-	if (!ctl_json_bool(host, "throttled"))
-		printf("TLBI budget:   not needed\n");
-	else if (rate == 0)
-		printf("TLBI budget:   no limit\n");
-	else
-		printf("TLBI budget:   %" PRId64 "/s, at most %" PRId64 " at once\n", rate,
-		       ctl_json_int(host, "tlbiBurst"));
-	printf("TLBIs issued:  %" PRId64 "\n", ctl_json_int(host, "tlbisTotal"));
-	printf("Blocks split:  %" PRId64 "\n", ctl_json_int(host, "blocksTotal"));
-}
-
-int ctl_host(const struct ctl *ctl, char **args)
-{
-	_cleanup_json_ json_object *reply = call(ctl, "GetHost", json_object_new_object());
-
-	if (!reply)
-		return EXIT_FAILURE;
-	if (!ctl->json)
-		print_host(ctl_json_member(reply, "host"));
-	return EXIT_SUCCESS;
+	if (strcmp(stage, "split") == 0)
+		return COLOUR_GREEN;
+	if (strcmp(stage, "splitting") == 0)
+		return COLOUR_CYAN;
+	if (strcmp(stage, "recovering") == 0)
+		return COLOUR_YELLOW;
+	return strcmp(stage, "failed") == 0 ? COLOUR_RED : COLOUR_NONE;
 }
 
 static void add_vm(struct table *table, const struct ctl_vm *vm)
@@ -68,59 +32,73 @@ static void add_vm(struct table *table, const struct ctl_vm *vm)
 	table_addf(table, "%" PRId64, vm->pid);
 	table_add(table, vm->migration);
 	table_add(table, vm->stage);
+	table_colour(table, ctl_stage_colour(vm->stage));
 	table_add(table, format_bytes(buf, vm->bytes));
 	table_addf(table, "%" PRIu64, vm->blocks);
 	table_addf(table, "%" PRIu64, vm->blocks_split);
 	table_addf(table, "%" PRIu64, vm->tlbis);
 	table_addf(table, "%s%s", vm->has_eta ? format_span(buf, vm->eta_usec) : "-",
 		   vm->late ? " (late)" : "");
+	if (vm->late)
+		table_colour(table, COLOUR_RED);
 }
 
-static int print_vms(json_object *vms)
+static int print_vms(const struct term *term, json_object *vms)
 {
 	static const struct table_column columns[] = {
-		{ "VM", false },    { "PID", true },	{ "MIGRATION", false }, { "STAGE", false },
-		{ "MEMORY", true }, { "BLOCKS", true }, { "SPLIT", true },	{ "TLBIS", true },
-		{ "ETA", false },   { NULL, false },
+		{ .title = "VM", .least = 16 },
+		{ .title = "PID", .right = true, .drop = 2 },
+		{ .title = "MIGRATION" },
+		{ .title = "STAGE" },
+		{ .title = "MEMORY", .right = true, .drop = 3 },
+		{ .title = "BLOCKS", .right = true, .drop = 1 },
+		{ .title = "SPLIT", .right = true, .drop = 4 },
+		{ .title = "TLBIS", .right = true, .drop = 5 },
+		{ .title = "ETA" },
+		{ .title = NULL },
 	};
 	_cleanup_(table_freep) struct table *table = table_new(columns);
-	size_t n = json_object_is_type(vms, json_type_array) ? json_object_array_length(vms) : 0;
 
 	if (!table)
 		return -1;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < ctl_json_length(vms); i++) {
 		struct ctl_vm vm;
 
 		ctl_vm_from_json(&vm, json_object_array_get_idx(vms, i));
 		add_vm(table, &vm);
 	}
-	return table_print(table);
+	return table_print(table, term, stdout);
 }
 
 int ctl_list(const struct ctl *ctl, char **args)
 {
-	_cleanup_json_ json_object *reply = call(ctl, "ListVms", json_object_new_object());
+	_cleanup_json_ json_object *reply =
+		client_call_once(ctl, "ListVms", json_object_new_object());
 
 	if (!reply)
 		return EXIT_FAILURE;
-	if (!ctl->json && print_vms(ctl_json_member(reply, "vms")) < 0)
+	if (!ctl->json && print_vms(&ctl->term, ctl_json_member(reply, "vms")) < 0)
 		return EXIT_FAILURE;
 	return EXIT_SUCCESS;
 }
 
-static int print_memslots(json_object *memslots)
+static int print_memslots(const struct term *term, json_object *memslots)
 {
 	static const struct table_column columns[] = {
-		{ "SLOT", true },   { "GPA", true },	   { "SIZE", true },
-		{ "BLOCKS", true }, { "IN BLOCKS", true }, { "DIRTY LOGGING", false },
-		{ NULL, false },
+		{ .title = "SLOT", .right = true },
+		{ .title = "GPA", .right = true },
+		{ .title = "SIZE", .right = true },
+		{ .title = "BLOCKS", .right = true },
+		{ .title = "IN BLOCKS", .right = true },
+		{ .title = "DIRTY LOGGING" },
+		{ .title = NULL },
 	};
 	_cleanup_(table_freep) struct table *table = table_new(columns);
 	char buf[FORMAT_SIZE];
 
 	if (!table)
 		return -1;
-	for (size_t i = 0; i < json_object_array_length(memslots); i++) {
+	for (size_t i = 0; i < ctl_json_length(memslots); i++) {
 		json_object *m = json_object_array_get_idx(memslots, i);
 
 		table_addf(table, "%" PRId64, ctl_json_int(m, "slot"));
@@ -131,17 +109,18 @@ static int print_memslots(json_object *memslots)
 		table_add(table, ctl_json_bool(m, "dirtyLogging") ? "on" : "off");
 	}
 	putchar('\n');
-	return table_print(table);
+	return table_print(table, term, stdout);
 }
 
-static void print_vm(const struct ctl_vm *vm)
+static void print_vm(const struct term *term, const struct ctl_vm *vm)
 {
+	enum colour colour = ctl_stage_colour(vm->stage);
 	char buf[FORMAT_SIZE];
 
 	printf("VM:         %s\n", vm->name);
 	printf("Process:    %" PRId64 "\n", vm->pid);
 	printf("Migration:  %s\n", vm->migration);
-	printf("Stage:      %s\n", vm->stage);
+	printf("Stage:      %s%s%s\n", term_on(term, colour), vm->stage, term_off(term, colour));
 	if (*vm->error)
 		printf("Error:      %s\n", vm->error);
 	printf("Memory:     %s\n", format_bytes(buf, vm->bytes));
@@ -152,13 +131,14 @@ static void print_vm(const struct ctl_vm *vm)
 	if (vm->has_eta)
 		printf("ETA:        %s\n", format_span(buf, vm->eta_usec));
 	if (vm->has_deadline)
-		printf("Deadline:   %s%s\n", format_time(buf, vm->deadline_usec),
-		       vm->late ? ", will be missed" : "");
+		printf("Deadline:   %s%s%s%s\n", format_time(buf, vm->deadline_usec),
+		       term_on(term, COLOUR_RED), vm->late ? ", will be missed" : "",
+		       term_off(term, COLOUR_RED));
 }
 
 int ctl_status(const struct ctl *ctl, char **args)
 {
-	_cleanup_json_ json_object *reply = call(ctl, "GetVm", params_vm(args[0]));
+	_cleanup_json_ json_object *reply = client_call_once(ctl, "GetVm", params_vm(args[0]));
 	json_object *object, *memslots;
 	struct ctl_vm vm;
 
@@ -168,9 +148,9 @@ int ctl_status(const struct ctl *ctl, char **args)
 		return EXIT_SUCCESS;
 	object = ctl_json_member(reply, "vm");
 	ctl_vm_from_json(&vm, object);
-	print_vm(&vm);
+	print_vm(&ctl->term, &vm);
 	memslots = ctl_json_member(object, "memslots");
-	if (json_object_is_type(memslots, json_type_array) && print_memslots(memslots) < 0)
+	if (ctl_json_length(memslots) && print_memslots(&ctl->term, memslots) < 0)
 		return EXIT_FAILURE;
 	return EXIT_SUCCESS;
 }
@@ -186,7 +166,7 @@ int ctl_register(const struct ctl *ctl, char **args)
 		fprintf(stderr, "Not a process id: %s\n", args[0]);
 		return CTL_USAGE;
 	}
-	reply = call(ctl, "Register", params_register(pid, ctl->name));
+	reply = client_call_once(ctl, "Register", params_register(pid, ctl->name));
 	if (!reply)
 		return EXIT_FAILURE;
 	if (ctl->json)
@@ -199,7 +179,7 @@ int ctl_register(const struct ctl *ctl, char **args)
 
 int ctl_unregister(const struct ctl *ctl, char **args)
 {
-	_cleanup_json_ json_object *reply = call(ctl, "Unregister", params_vm(args[0]));
+	_cleanup_json_ json_object *reply = client_call_once(ctl, "Unregister", params_vm(args[0]));
 
 	return reply ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -209,7 +189,7 @@ int ctl_migration(const struct ctl *ctl, char **args)
 	_cleanup_json_ json_object *reply = NULL;
 	struct ctl_vm vm;
 
-	reply = call(ctl, "SetMigrationState", params_migration(ctl, args[0], args[1]));
+	reply = client_call_once(ctl, "SetMigrationState", params_migration(ctl, args[0], args[1]));
 	if (!reply)
 		return EXIT_FAILURE;
 	if (ctl->json)
@@ -222,7 +202,8 @@ int ctl_migration(const struct ctl *ctl, char **args)
 
 int ctl_reload(const struct ctl *ctl, char **args)
 {
-	_cleanup_json_ json_object *reply = call(ctl, "Reload", json_object_new_object());
+	_cleanup_json_ json_object *reply =
+		client_call_once(ctl, "Reload", json_object_new_object());
 
 	return reply ? EXIT_SUCCESS : EXIT_FAILURE;
 }

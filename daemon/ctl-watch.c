@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "control.h"
 #include "ctl-client.h"
@@ -13,6 +12,7 @@
 #include "ctl-json.h"
 #include "ctl-params.h"
 #include "ctl-progress.h"
+#include "ctl-vm.h"
 
 /* What to do after a reply of a stream. */
 enum next {
@@ -49,21 +49,49 @@ static enum next watch_replies(const struct ctl *ctl, struct client *client, on_
 	}
 }
 
+/* A line that says everything, for who reads it later. */
+static void print_full_change(const struct ctl_vm *vm, const char *clock, const char *eta)
+{
+	printf("%s %s: migration %s, %s, %" PRIu64 " blocks left, %" PRIu64 " split, %" PRIu64
+	       " TLBIs%s%s%s%s%s\n",
+	       clock, vm->name, vm->migration, vm->stage, vm->blocks, vm->blocks_split, vm->tlbis,
+	       *eta ? ", ETA " : "", eta, vm->late ? ", late" : "", *vm->error ? ": " : "",
+	       vm->error);
+}
+
+/* A line that fits, for who looks on. */
+static void print_short_change(const struct term *term, const struct ctl_vm *vm, const char *clock,
+			       const char *eta)
+{
+	enum colour colour = ctl_stage_colour(vm->stage);
+	char rest[256];
+	int room;
+
+	snprintf(rest, sizeof(rest), "%" PRIu64 " blocks left%s%s%s%s%s", vm->blocks,
+		 *eta ? ", " : "", eta, vm->late ? ", late" : "", *vm->error ? ": " : "",
+		 vm->error);
+	room = term->width -
+	       (int)(strlen(vm->name) + strlen("HH:MM:SS    scheduled  recovering  "));
+	/* Of little use where there is no room for it: then the line breaks. */
+	if (room < 20)
+		room = (int)strlen(rest);
+	printf("%s  %s  %-9s  %s%-10s%s  %.*s\n", clock, vm->name, vm->migration,
+	       term_on(term, colour), vm->stage, term_off(term, colour), room, rest);
+}
+
 static enum next print_change(const struct ctl *ctl, const struct ctl_vm *vm, void *userdata)
 {
+	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
 	char clock[FORMAT_SIZE], eta[FORMAT_SIZE] = "";
-	struct timespec now;
 
 	if (ctl->json)
 		return NEXT_GO_ON;
-	clock_gettime(CLOCK_REALTIME, &now);
 	if (vm->has_eta)
 		format_span(eta, vm->eta_usec);
-	printf("%s %s: migration %s, %s, %" PRIu64 " blocks left, %" PRIu64 " split, %" PRIu64
-	       " TLBIs%s%s%s%s%s\n",
-	       format_time(clock, (uint64_t)now.tv_sec * USEC_PER_SEC), vm->name, vm->migration,
-	       vm->stage, vm->blocks, vm->blocks_split, vm->tlbis, *eta ? ", ETA " : "", eta,
-	       vm->late ? ", late" : "", *vm->error ? ": " : "", vm->error);
+	if (ctl->term.width)
+		print_short_change(&ctl->term, vm, format_clock(clock, now), eta);
+	else
+		print_full_change(vm, format_time(clock, now), eta);
 	fflush(stdout);
 	return NEXT_GO_ON;
 }
@@ -116,7 +144,7 @@ static int wait_until_split(const struct ctl *ctl, struct client *client, const 
 	struct progress progress;
 	enum next next;
 
-	progress_init(&progress, isatty(STDOUT_FILENO));
+	progress_init(&progress, &ctl->term);
 	if (!ctl->json)
 		progress_update(&progress, vm, now_nsec(CLOCK_MONOTONIC));
 	if (client_send(client, "Watch", params_vm(vm->name), true) < 0)

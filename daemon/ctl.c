@@ -2,13 +2,12 @@
 /* eagersplitctl: what one tells and asks eagersplitd on the command line. */
 #include "ctl.h"
 
-#include <errno.h>
 #include <getopt.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "ctl-format.h"
+#include "ctl-options.h"
 #include "util.h"
 
 struct command {
@@ -17,58 +16,80 @@ struct command {
 	int min_args, max_args;
 	unsigned int options; /* CTL_OPTION_* that it takes */
 	int (*run)(const struct ctl *ctl, char **args);
-	const char *help;
+	const char *summary; /* a line */
+	const char *more; /* what else its own help says */
 };
 
 #define MIGRATION_OPTIONS (CTL_OPTION_DEADLINE | CTL_OPTION_TLBI_RATE)
+#define PLAN_OPTIONS                                                                    \
+	(CTL_OPTION_MEMORY | CTL_OPTION_BLOCK_SIZE | CTL_OPTION_RATE | CTL_OPTION_BBM | \
+	 CTL_OPTION_DEADLINE)
+
+static const char migration_more[] =
+	"STATE is one of:\n"
+	"  scheduled          It is going to migrate: hold, and split\n"
+	"  active             Dirty logging is or will be on: go on splitting\n"
+	"  completed          It has left: release, forget\n"
+	"  cancelled, failed  It stays: release, and recover the blocks\n"
+	"  none               Nothing is known of a migration\n";
+
+static const char plan_more[] =
+	"Reckons from what is given alone, and asks no daemon. With --deadline= it says\n"
+	"the rate that is needed, with --rate= the time that it takes; with both, the exit\n"
+	"status is 1 if the deadline would be missed.\n";
+
+static const char watch_more[] = "Ends, with status 1, when the VM or the daemon goes away.\n";
+
+static const char register_more[] = "Without --name=, the VM is called PID.FD.\n";
+
+static const char prepare_more[] =
+	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once all\n"
+	"of the VM is mapped by pages, and 1 if that will not be.\n";
 
 static const struct command commands[] = {
-	{ "host", "", 0, 0, 0, ctl_host, "Show the host and its TLBI budget" },
-	{ "list", "", 0, 0, 0, ctl_list, "List the VMs" },
-	{ "status", "VM", 1, 1, 0, ctl_status, "Show a VM and its memslots" },
-	{ "register", "PID [--name=NAME]", 1, 1, CTL_OPTION_NAME, ctl_register,
-	  "Take up the VM of a VMM's process" },
-	{ "unregister", "VM", 1, 1, 0, ctl_unregister, "Forget a VM; its pages stay as they are" },
-	{ "migration", "VM STATE [--deadline=TIME] [--tlbi-rate=N]", 2, 2, MIGRATION_OPTIONS,
-	  ctl_migration,
-	  "Tell of a VM's migration: none, scheduled, active, completed, cancelled, failed" },
-	{ "prepare", "VM [--wait] [--deadline=TIME] [--tlbi-rate=N]", 1, 1,
-	  MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_prepare,
-	  "Split a VM's blocks: schedules its migration" },
-	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen" },
-	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again" },
-};
-
-static const struct option options[] = {
-	{ "socket", required_argument, NULL, 's' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "name", required_argument, NULL, 'n' },
-	{ "deadline", required_argument, NULL, 'd' },
-	{ "tlbi-rate", required_argument, NULL, 'r' },
-	{ "wait", no_argument, NULL, 'w' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ NULL, 0, NULL, 0 },
+	{ "host", "", 0, 0, 0, ctl_host, "Show the host and its TLBI budget", "" },
+	{ "list", "", 0, 0, 0, ctl_list, "List the VMs", "" },
+	{ "status", "VM", 1, 1, 0, ctl_status, "Show a VM and its memslots", "" },
+	{ "register", "PID", 1, 1, CTL_OPTION_NAME, ctl_register,
+	  "Take up the VM of a VMM's process", register_more },
+	{ "unregister", "VM", 1, 1, 0, ctl_unregister, "Forget a VM; its pages stay as they are",
+	  "" },
+	{ "migration", "VM STATE", 2, 2, MIGRATION_OPTIONS, ctl_migration,
+	  "Tell of a VM's migration", migration_more },
+	{ "prepare", "VM", 1, 1, MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_prepare,
+	  "Split a VM's blocks: its migration is scheduled", prepare_more },
+	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen", watch_more },
+	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
+	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Reckon what splitting a guest will take",
+	  plan_more },
 };
 
 static void print_help(void)
 {
-	printf("eagersplitctl [OPTION...] COMMAND\n\n"
-	       "Splits the stage-2 blocks of KVM guests ahead of live migration.\n\n"
+	printf("eagersplitctl [OPTION...] [COMMAND]\n\n"
+	       "Splits the stage-2 blocks of KVM guests ahead of live migration.\n"
+	       "Without a command, shows what is going on.\n\n"
 	       "Commands:\n");
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %s %s\n        %s\n", commands[i].name, commands[i].arguments,
-		       commands[i].help);
-	printf("\nOptions:\n"
-	       "  --socket=PATH     Talk to the eagersplitd that listens there\n"
-	       "  --json            Print what it answers, a JSON object a line\n"
-	       "  --name=NAME       What to call the VM\n"
-	       "  --deadline=TIME   When it must be split: +90s, \"18:30\", \"2030-01-31 18:30\", @SECONDS\n"
-	       "  --tlbi-rate=N     At most so many TLBIs a second for this VM; 0: as the host's\n"
-	       "  --wait            Wait until all is split, and show how far it is\n"
-	       "  --help            Show this, or the help of a command\n"
-	       "  --version         Show the version\n\n"
-	       "Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s %s", commands[i].name, commands[i].arguments);
+		printf("  %-20s %s\n", text, commands[i].summary);
+	}
+	printf("  %-20s %s\n", "help [COMMAND]", "Show this, or the options of a command");
+	printf("\nOptions of all commands; \"eagersplitctl help COMMAND\" shows the others:\n");
+	options_print(0);
+	printf("\nExit status: 0 done, 1 refused or failed, 2 wrong usage.\n"
+	       "See eagersplitctl(1).\n");
+}
+
+static void print_command_help(const struct command *command)
+{
+	printf("eagersplitctl %s%s%s%s\n\n%s.\n%s%s\nOptions:\n", command->name,
+	       *command->arguments ? " " : "", command->arguments,
+	       command->options ? " [OPTION...]" : "", command->summary, *command->more ? "\n" : "",
+	       command->more);
+	options_print(command->options);
 }
 
 static int usage(const char *format, const char *what)
@@ -86,66 +107,56 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* Takes an option's value. Returns 0 or CTL_USAGE. */
-static int set_option(struct ctl *ctl, int c, const char *value)
+static int show_help(const char *name)
 {
-	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	const struct command *command;
 
-	switch (c) {
-	case 's':
-		ctl->socket = value;
-		return 0;
-	case 'j':
-		ctl->json = true;
-		return 0;
-	case 'n':
-		ctl->name = value;
-		ctl->given |= CTL_OPTION_NAME;
-		return 0;
-	case 'w':
-		ctl->given |= CTL_OPTION_WAIT;
-		return 0;
-	case 'd':
-		if (parse_time(value, now, &ctl->deadline_usec) < 0)
-			return usage("Not a time: %s", value);
-		ctl->given |= CTL_OPTION_DEADLINE;
-		return 0;
-	case 'r':
-		if (parse_number(value, &ctl->tlbi_rate) < 0)
-			return usage("Not a rate: %s", value);
-		ctl->given |= CTL_OPTION_TLBI_RATE;
-		return 0;
-	default: /* getopt has said why */
-		fprintf(stderr, "Try: eagersplitctl --help\n");
-		return CTL_USAGE;
+	if (!name) {
+		print_help();
+		return EXIT_SUCCESS;
 	}
+	command = find_command(name);
+	if (!command)
+		return usage("No such command: %s", name);
+	print_command_help(command);
+	return EXIT_SUCCESS;
+}
+
+static int check_options(const struct ctl *ctl, unsigned int taken, const char *name)
+{
+	if (!(ctl->given & ~taken))
+		return 0;
+	fprintf(stderr, "--%s is no option of %s.\nTry: eagersplitctl %s --help\n",
+		options_name(ctl->given & ~taken), name, name);
+	return CTL_USAGE;
 }
 
 static int run(const struct ctl *ctl, int argc, char **argv, bool help)
 {
 	const struct command *command;
+	int r;
 
-	if (argc == 0 && help) {
-		print_help();
-		return EXIT_SUCCESS;
+	if (argc > 0 && strcmp(argv[0], "help") == 0) {
+		if (argc > 2)
+			return usage("Too many arguments for %s.", argv[0]);
+		return show_help(argv[1]);
 	}
-	if (argc == 0)
-		return usage("%s", "No command given.");
+	if (help)
+		return show_help(argv[0]);
+	if (argc == 0) {
+		if (ctl->given)
+			return usage("--%s needs a command.", options_name(ctl->given));
+		return ctl_summary(ctl, argv);
+	}
 	command = find_command(argv[0]);
 	if (!command)
 		return usage("No such command: %s", argv[0]);
-	if (help) {
-		printf("eagersplitctl %s %s\n%s.\n", command->name, command->arguments,
-		       command->help);
-		return EXIT_SUCCESS;
-	}
 	if (argc - 1 < command->min_args || argc - 1 > command->max_args)
 		return usage(argc - 1 < command->min_args ? "Too few arguments for %s."
 							  : "Too many arguments for %s.",
 			     command->name);
-	if (ctl->given & ~command->options)
-		return usage("An option given is not one of %s.", command->name);
-	return command->run(ctl, argv + 1);
+	r = check_options(ctl, command->options, command->name);
+	return r != 0 ? r : command->run(ctl, argv + 1);
 }
 
 /* What did not reach its reader was not done: a full disk must not look like success. */
@@ -160,19 +171,19 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
-	struct ctl ctl = { .socket = EAGERSPLITD_SOCKET };
-	bool help = false;
-	int c;
+	struct ctl ctl = {
+		.socket = EAGERSPLITD_SOCKET,
+		.now_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC,
+	};
+	struct ctl_request request = { 0 };
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'V') {
-			printf("eagersplitctl %s\n", PACKAGE_VERSION);
-			return finish(EXIT_SUCCESS);
-		}
-		if (c == 'h')
-			help = true;
-		else if (set_option(&ctl, c, optarg) != 0)
-			return CTL_USAGE;
+	setlocale(LC_CTYPE, "");
+	if (options_parse(&ctl, &request, argc, argv) != 0)
+		return CTL_USAGE;
+	if (request.version) {
+		printf("eagersplitctl %s\n", PACKAGE_VERSION);
+		return finish(EXIT_SUCCESS);
 	}
-	return finish(run(&ctl, argc - optind, argv + optind, help));
+	ctl.term = term_stdout();
+	return finish(run(&ctl, argc - optind, argv + optind, request.help));
 }

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """eagersplitctl: what it prints, and its exit status."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import shutil
+import struct
 import subprocess
+import termios
 
 from harness import CTL, FAST, STUCK, Daemon, Vmm
 from tap import Skip, equal, main, test, true
@@ -18,15 +21,52 @@ def run(*arguments, **options):
     return r.returncode, r.stdout, r.stderr
 
 
+# And the options that they alone have.
+COMMANDS = {
+    "host": [], "list": [], "status": [], "register": ["--name"], "unregister": [],
+    "migration": ["--deadline", "--tlbi-rate", "cancelled"],
+    "prepare": ["--wait", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
+    "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
+}
+
+
+def on_terminal(daemon, *arguments, columns=80, **environment):
+    """Runs eagersplitctl on a terminal; gives its status and what it printed there."""
+    env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    env |= {"TERM": "xterm", "LC_ALL": "C.UTF-8"} | environment
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen([CTL, f"--socket={daemon.socket_path}", *arguments], env=env,
+                          stdout=theirs, stderr=subprocess.PIPE, text=True) as ctl:
+        os.close(theirs)
+        out = b""
+        try:
+            while data := os.read(ours, 65536):
+                out += data
+        except OSError:
+            pass  # how a terminal says that the other end is closed
+        _, err = ctl.communicate()
+    os.close(ours)
+    equal(err, "")
+    return ctl.returncode, out.decode().replace("\r\n", "\n")
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[0-9;]*[mK]", "", text)
+
+
 @test
 def usage():
     """Wrong usage is told on stderr, with status 2"""
     for arguments in (
-        [], ["nonsense"], ["status"], ["status", "a", "b"], ["register"], ["register", "x"],
+        ["nonsense"], ["status"], ["status", "a", "b"], ["register"], ["register", "x"],
         ["register", "0"], ["register", "99999999999"], ["migration", "a"], ["--nonsense"],
         ["--socket"], ["prepare", "a", "--deadline=yesterday"], ["prepare", "a", "--deadline=60"],
         ["prepare", "a", "--tlbi-rate=-1"], ["list", "--wait"], ["host", "--name=x"],
-        ["migration", "a", "scheduled", "--wait"],
+        ["migration", "a", "scheduled", "--wait"], ["--wait"], ["help", "nonsense"],
+        ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
+        ["plan", "--memory=0"], ["plan", "--memory=1G", "--block-size=4K"],
+        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["host", "--memory=1G"],
     ):
         status, out, err = run("--socket=/nonexistent", *arguments)
         equal((status, out), (2, ""), arguments)
@@ -36,14 +76,22 @@ def usage():
 @test
 def help_and_version():
     """--help and --version need no daemon"""
-    status, out, err = run("--help")
-    equal((status, err), (0, ""))
-    for word in "host", "list", "status", "register", "unregister", "migration", "prepare", \
-            "watch", "reload", "--socket", "--json", "--deadline", "--tlbi-rate", "--wait", "--name":
-        true(word in out, word)
-    status, out, err = run("prepare", "--help")
-    equal((status, err), (0, ""))
-    true("--wait" in out and "reload" not in out, out)
+    for general in ["--help"], ["-h"], ["help"]:
+        status, out, err = run(*general)
+        equal((status, err), (0, ""))
+        for word in *COMMANDS, "--socket", "--json", "--version":
+            true(word in out, word)
+        true(all(len(line) < 80 for line in out.splitlines()), out)
+    for command, words in COMMANDS.items():
+        for arguments in ["help", command], [command, "--help"]:
+            status, out, err = run(*arguments)
+            equal((status, err), (0, ""), command)
+            true(out.startswith(f"eagersplitctl {command}"), out)
+            true(all(len(line) < 84 for line in out.splitlines()), out)
+            for word in words:
+                true(word in out, (command, word))
+            for other in {"--wait", "--name", "--memory", "--tlbi-rate"} - set(words):
+                true(other not in out, (command, other))
     status, out, err = run("--version")
     equal((status, err), (0, ""))
     true(re.fullmatch(r"eagersplitctl \d+\.\d+.*\n", out), out)
@@ -236,25 +284,153 @@ def terminal():
     """On a terminal prepare --wait draws a bar, no wider than the terminal"""
     with Daemon(TlbiRate=4000, Memory="4G", TlbiUSec=0) as daemon, Vmm() as vmm:
         daemon.register(vmm, "guest")
-        ours, theirs = pty.openpty()
-        with start(daemon, "prepare", "guest", "--wait", stdout=theirs) as ctl:
-            os.close(theirs)
-            out = b""
-            try:
-                while data := os.read(ours, 65536):
-                    out += data
-            except OSError:
-                pass  # how a terminal says that the other end is closed
-            _, err = ctl.communicate()
-            equal((ctl.returncode, err), (0, ""))
-        os.close(ours)
-        *bars, last = out.decode().replace("\r\n", "\n").rstrip("\n").split("\n")
+        status, out = on_terminal(daemon, "prepare", "guest", "--wait", NO_COLOR="1")
+        equal(status, 0)
+        *bars, last = out.rstrip("\n").split("\n")
         bars = [bar.removesuffix("\x1b[K") for bar in "".join(bars).split("\r")[1:]]
         true(len(bars) >= 2, out)
         for bar in bars:
             true(re.match(r"guest  \[#*\.*\] +\d+%  \d+ blocks", bar) and len(bar) < 80, bar)
         true("100%" in bars[-1], bars[-1])
         true(last.startswith("guest: split 2048 blocks (4.0 GiB) in "), last)
+
+
+@test
+def summary():
+    """Without a command it shows host and VMs; --json gives GetHost and ListVms in one"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm, Vmm() as other:
+        status, out, err = daemon.ctl()
+        equal((status, err), (0, ""))
+        true("VMs: 0" in out and "1/s, at most 1 at once" in out, out)
+        daemon.register(vmm, "guest")
+        daemon.register(other, "other")
+        daemon.migrate("guest", "scheduled", deadlineUSec=1)
+        lines = daemon.ctl()[1].splitlines()
+        true("VMs: 2, 1 splitting, 1 late" in lines[4], lines)
+        equal(lines[6].split(), ["VM", "MIGRATION", "STAGE", "MEMORY", "IN", "BLOCKS", "SPLIT", "IN", "DEADLINE"])
+        true(re.match(r"guest +scheduled +splitting +8\.0 GiB +\S+ GiB .* has passed$", lines[7]), lines)
+        true(re.match(r"other +none +whole +8\.0 GiB +8\.0 GiB +- +-$", lines[8]), lines)
+        true("deadline will be missed" in lines[9], lines)
+        both = json.loads(daemon.ctl("--json")[1])
+        equal(set(both), {"host", "vms"})
+        equal([vm["vm"] for vm in both["vms"]], ["guest", "other"])
+        equal(both["host"].keys(), daemon.call("GetHost")["host"].keys())
+
+
+@test
+def fits_the_terminal():
+    """Tables fit the terminal, and are whole in a pipe; a name keeps both its ends"""
+    name = "openstack-instance-4e2c5d7a-90af-4b1e-00001a"
+    with Daemon(**STUCK) as daemon, Vmm() as vmm, Vmm() as other:
+        daemon.register(vmm, name)
+        daemon.register(other, "b")
+        daemon.migrate("b", "scheduled")
+        whole = daemon.ctl("list")[1]
+        true(name in whole and "TLBIS" in whole and "\x1b" not in whole, whole)
+        equal(daemon.ctl("list", env=os.environ | {"COLUMNS": "40", "TERM": "xterm"})[1].count(name), 1)
+        for command in [], ["list"], ["status", "b"], ["host"]:
+            for columns in 60, 80, 120, 200:
+                status, out = on_terminal(daemon, *command, columns=columns)
+                equal(status, 0)
+                for line in plain(out).splitlines():
+                    true(len(line) <= columns, (columns, line))
+                if command in ([], ["list"]):
+                    true("MIGRATION" in out and re.search(r"^opens.*0001a", out, re.M), out)
+                    equal(name in out, columns >= 120, (command, columns))
+        equal(on_terminal(daemon, "list", columns=200, COLUMNS="60"),
+              on_terminal(daemon, "list", columns=60))
+
+
+@test
+def colours():
+    """Colours are for terminals that have them, and for who wants them"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        for command in [], ["list"]:
+            coloured = on_terminal(daemon, *command)[1]
+            true("\x1b[" in coloured, coloured)
+            for environment in {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}:
+                equal(on_terminal(daemon, *command, **environment)[1], plain(coloured), environment)
+        out = on_terminal(daemon, "list", LC_ALL="C", columns=30)[1]
+        true(out.isascii(), out)
+
+
+@test
+def bar_without_cursor():
+    """On a terminal that cannot draw over a line, progress is lines"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        status, out = on_terminal(daemon, "prepare", "guest", "--wait", TERM="dumb")
+        equal(status, 0)
+        true("\r" not in out and "\x1b" not in out and out.count("\n") >= 2, out)
+
+
+@test
+def plan():
+    """plan reckons rate, time and page tables without a daemon"""
+    status, out, err = run("plan", "--memory=512G", "--block-size=2M", "--deadline=60s")
+    equal((status, err), (0, ""))
+    for text in "262,144 blocks", "4,370 TLBIs/s", "1.0 GiB in 262,144 tables of 4.0 KiB":
+        true(text in out, (text, out))
+    status, out, err = run("plan", "--memory=64G", "--rate=1000")
+    equal((status, err), (0, ""))
+    true("33s at 1,000 TLBIs/s" in out, out)
+    true("the default" in run("plan", "--memory=64G")[1], "default")
+    true("none a block" in run("plan", "--memory=64G", "--bbm")[1], "bbm")
+    status, out, err = run("plan", "--memory=512G", "--block-size=1G", "--rate=1", "--deadline=+60s", "--json")
+    equal((status, err), (1, ""))
+    equal(json.loads(out), {
+        "memory": 512 << 30, "blockSize": 1 << 30, "pageSize": 4096, "blocks": 512, "tlbis": 512,
+        "tables": 512 * 513, "tableBytes": 512 * 513 * 4096, "leastRate": 9, "rate": 1,
+        "timeUSec": 512000000, "late": True})
+    status, out, err = run("plan", "--memory=1G", "--deadline=2000-01-01")
+    equal((status, out), (1, ""))
+    true("has passed" in err, err)
+
+
+COMPLETION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../completion/eagersplitctl")
+
+
+def complete(*words):
+    """What bash offers for the last of these words, which it has split at "=", too."""
+    script = """
+        source "$1" || exit
+        shift
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _eagersplitctl
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    r = subprocess.run(["bash", "-c", script, "-", COMPLETION, CTL, *words], text=True,
+                       capture_output=True, check=True)
+    equal(r.stderr, "")
+    return r.stdout.split()
+
+
+@test
+def completion():
+    """bash completes commands, options, VMs, states"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm, Vmm() as other:
+        daemon.register(vmm, "guest-1")
+        daemon.register(other, "other")
+        there = ["--socket", "=", daemon.socket_path]
+        equal(set(complete("")), set(COMMANDS) | {"help"})
+        equal(complete("re"), ["register", "reload"])
+        equal(complete("help", "re"), ["register", "reload"])
+        for command in "status", "unregister", "migration", "prepare", "watch":
+            equal(complete(*there, command, ""), ["guest-1", "other"], command)
+            equal(complete(*there, "--json", command, "g"), ["guest-1"], command)
+        equal(complete(*there, "status", "guest-1", ""), [])
+        equal(complete(*there, "list", ""), [])
+        equal(complete("migration", "guest-1", "ca"), ["cancelled"])
+        equal(complete("--socket", "=", "/nonexistent", "status", ""), [])
+        equal(complete("--socket", "=", daemon.folder + "/eager"), [daemon.config])
+        equal(complete("plan", "--block-size", "="), ["2M", "1G", "32M", "512M"])
+        equal(complete("plan", "--block-size", "=", "5"), ["512M"])
+        equal(complete("--j"), ["--json"])
+        for command, words in COMMANDS.items():
+            offered = complete(command, "--")
+            for word in words:
+                true(not word.startswith("--") or word in offered or word + "=" in offered, (command, word))
 
 
 @test

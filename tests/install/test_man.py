@@ -79,10 +79,16 @@ def options_of_the_daemon():
 @test
 def commands_of_the_client():
     """eagersplitctl(1) has each option and command that --help has"""
-    text = subprocess.run([os.environ.get("EAGERSPLITCTL", "./eagersplitctl"), "--help"],
-                          capture_output=True, text=True, check=True).stdout
-    words = re.findall(r"^ {1,4}(--[a-z-]+|[a-z]+)\b", text, re.M)
+    def words_of(*arguments):
+        text = subprocess.run([os.environ.get("EAGERSPLITCTL", "./eagersplitctl"), *arguments],
+                              capture_output=True, text=True, check=True).stdout
+        return re.findall(r"^ {1,4}(--[a-z-]+|[a-z]+)\b", text, re.M)
+
+    words = words_of("--help")
     true("--socket" in words and "prepare" in words, words)
+    for command in [word for word in words if not word.startswith("-") and word != "help"]:
+        words += words_of("help", command)
+    true("--wait" in words and "--memory" in words, words)
     equal(missing("eagersplitctl.1", words), [])
 
 
