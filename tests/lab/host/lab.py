@@ -25,6 +25,8 @@ class Lab:
         self.plan = plan
         self.cpu = plan["cpu"]
         self.series = plan["series"]
+        # What kvm-arm.bbm= is; empty: not given
+        self.bbm = plan["bbm"]
         self.debug = plan["config"] == "debug"
         self.patched = self.series != "none"
         self.scenario = ""

@@ -25,7 +25,7 @@ class Emulator:
     """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
 
     def __init__(self, folder, image, root, disk, cpu, plugin, systemd=True,
-                 visible=False):
+                 visible=False, parameters=""):
         self.folder = folder
         self.out = folder / "out.raw"
         self.counts = folder / "tlbis.txt"
@@ -46,7 +46,7 @@ class Emulator:
             "-no-reboot", "-serial", "stdio" if visible else f"file:{self.console}",
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} panic=-1 "
-                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M",
+                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {parameters}",
             *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
         self._visible = visible

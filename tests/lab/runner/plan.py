@@ -7,8 +7,10 @@ from pathlib import Path
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 # In the order in which the boots are run.
-SERIES = ("none", "eager-split")
+SERIES = ("none", "eager-split", "bbm")
 CPUS = ("neoverse-n1", "max", "cortex-a72")
+# What the kernel parameter kvm-arm.bbm= may be.
+BBM = ("auto", "on", "off")
 DEBUG_CPU = "neoverse-n1"
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"
@@ -18,7 +20,10 @@ DEMO = "demo"
 
 @dataclass
 class Boot:
-    """One boot: series of patches, configuration of the kernel, CPU, and what is run."""
+    """One boot: series of patches, configuration of the kernel, CPU, and what is run.
+
+    bbm: what kvm-arm.bbm= is set to, which takes the series of that name; empty: not given.
+    """
 
     series: str
     config: str
@@ -26,12 +31,19 @@ class Boot:
     scenarios: list = field(default_factory=list)
     systemd: bool = False
     daemon: bool = False
+    bbm: str = ""
+
+    @property
+    def parameters(self):
+        """What this boot adds to the kernel's command line."""
+        return f"kvm-arm.bbm={self.bbm}" if self.bbm else ""
 
     @property
     def label(self):
         kernel = {"none": "stock", "eager-split": ""}.get(self.series, self.series)
         config = "debug" if self.config == "debug" else ""
-        return " ".join(word for word in (self.cpu, kernel, config) if word)
+        bbm = f"bbm={self.bbm}" if self.bbm else ""
+        return " ".join(word for word in (self.cpu, kernel, config, bbm) if word)
 
 
 def names():
@@ -49,24 +61,29 @@ def parts(name):
     return ("daemon",) if name == DEMO else getattr(_module(name), "PARTS", ())
 
 
-def _wanted(module, boot, cpu):
-    if boot.series not in module.SERIES:
+def _wanted(module, boot, cpu, series):
+    # What runs on eager-split runs on what lies on top of it, too, for whoever asks for that.
+    if boot.series not in module.SERIES and \
+            not (boot.series == series == "bbm" and "eager-split" in module.SERIES):
         return False
     if boot.config == "debug":
         return boot.series != "none" and module.DEBUG
     return boot.cpu in module.CPUS or boot.cpu == cpu
 
 
-def boots(scenarios, config="lab", cpu=None, series=None):
-    """The boots for these scenarios. cpu, series: only on that, whatever the scenarios ask for."""
+def boots(scenarios, config="lab", cpu=None, series=None, bbm=""):
+    """
+    The boots for these scenarios. cpu, series: only on that, whatever the scenarios ask for. bbm: as
+    in Boot.
+    """
     planned = []
     cpus = (cpu,) if cpu else (DEBUG_CPU,) if config == "debug" else CPUS
     for one_series in (series,) if series else SERIES:
         for one_cpu in cpus:
-            boot = Boot(one_series, config, one_cpu)
+            boot = Boot(one_series, config, one_cpu, bbm=bbm)
             for name in scenarios:
                 module = _module(name)
-                if name != EACH and _wanted(module, boot, cpu):
+                if name != EACH and _wanted(module, boot, cpu, series):
                     boot.scenarios.append(name)
                     boot.systemd = boot.systemd or module.SYSTEMD
             if boot.scenarios:
