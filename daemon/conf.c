@@ -3,191 +3,62 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <ini.h>
 
-#include "budget.h"
+#include "conf-setting.h"
 #include "log.h"
-#include "parse.h"
 
-#define KIB UINT64_C(1024)
-#define MIB (KIB * KIB)
-#define GIB (MIB * KIB)
-#define TIB (GIB * KIB)
+/* The longest line, without its end. What is longer inih would take for two. */
+#define LINE_MAX_ 198
 
-enum setting_type {
-	SETTING_NUMBER,
-	SETTING_SIZE,
-	SETTING_CHOICE,
-};
-
-/* What a SETTING_CHOICE may be: text, and what it is stored as. */
-struct choice {
-	const char *text;
-	uint64_t value;
-};
-
-/**
- * struct setting - one that there is
- * @offset: of its field in struct config
- * @bytes: size of that field
- * @min: the lowest number or size
- * @max: the highest
- * @choices: of a SETTING_CHOICE, ended by one without text
- */
-struct setting {
-	const char *section;
-	const char *name;
-	enum setting_type type;
-	size_t offset;
-	size_t bytes;
-	uint64_t min;
-	uint64_t max;
-	const struct choice *choices;
-};
+/* What some editors put in front of UTF-8. */
+#define BOM "\xef\xbb\xbf"
 
 /**
  * struct reader - a file being parsed
- * @line: the line that was read last
- * @r: the first error, and no other is looked for
- * @error: its message
+ * @section: that of the line at hand
+ * @line: the number of that line
+ * @ignoring: the section makes no sense, and what stands in it makes none then
+ * @header: that line opens a section
+ * @r: the first error
  */
 struct reader {
 	struct config *config;
 	const char *path;
-	FILE *file;
+	config_problem problem;
+	void *userdata;
+	char section[64];
 	unsigned int line;
+	bool ignoring;
+	bool header;
 	int r;
-	char *error;
 };
 
-static const struct choice backends[] = {
-	{ "kvm", CONFIG_BACKEND_KVM },
-	{ "sim", CONFIG_BACKEND_SIM },
-	{},
-};
-static const struct choice bbms[] = {
-	{ "auto", CONFIG_BBM_AUTO },
-	{ "off", CONFIG_BBM_OFF },
-	{},
-};
-static const struct choice on_dirty_logs[] = {
-	{ "split", CONFIG_ON_DIRTY_LOG_SPLIT },
-	{ "ignore", CONFIG_ON_DIRTY_LOG_IGNORE },
-	{},
-};
-static const struct choice block_sizes[] = { { "2M", 2 * MIB }, { "1G", GIB }, {} };
-static const struct choice bbm_levels[] = { { "0", 0 }, { "2", 2 }, {} };
-
-#define FIELD(f) .offset = offsetof(struct config, f), .bytes = sizeof(((struct config *)0)->f)
-
-static const struct setting settings[] = {
-	{ "Budget", "TlbiRate", SETTING_NUMBER, FIELD(tlbi_rate), .max = BUDGET_RATE_MAX },
-	{ "Budget", "TlbiBurst", SETTING_NUMBER, FIELD(tlbi_burst), .min = 1,
-	  .max = BUDGET_BURST_MAX },
-	{ "Budget", "VmTlbiRate", SETTING_NUMBER, FIELD(vm_tlbi_rate), .max = BUDGET_RATE_MAX },
-	{ "Split", "Backend", SETTING_CHOICE, FIELD(backend), .choices = backends },
-	{ "Split", "Bbm", SETTING_CHOICE, FIELD(bbm), .choices = bbms },
-	{ "Split", "OnDirtyLog", SETTING_CHOICE, FIELD(on_dirty_log), .choices = on_dirty_logs },
-	{ "Split", "ScheduledTimeoutSec", SETTING_NUMBER, FIELD(scheduled_timeout_sec),
-	  .max = UINT32_MAX },
-	{ "Sim", "Memory", SETTING_SIZE, FIELD(sim_memory), .min = 2 * MIB, .max = 64 * TIB },
-	{ "Sim", "BlockSize", SETTING_CHOICE, FIELD(sim_block_size), .choices = block_sizes },
-	{ "Sim", "TlbiUSec", SETTING_NUMBER, FIELD(sim_tlbi_usec), .max = 1000000 },
-	{ "Sim", "BbmLevel", SETTING_CHOICE, FIELD(sim_bbm_level), .choices = bbm_levels },
-};
-
-/* Notes the first error, which is at @line, or at none if that is 0. */
-static void _printf_(4, 5)
-	reader_fail(struct reader *reader, int r, unsigned int line, const char *format, ...)
+/* Tells of a problem at the line at hand, if there is one: an error if @r is one. */
+static void _printf_(3, 4) reader_problem(struct reader *reader, int r, const char *format, ...)
 {
-	_cleanup_free_ char *reason = NULL;
+	_cleanup_free_ char *reason = NULL, *message = NULL;
 	va_list ap;
 	int n;
 
-	if (reader->r < 0)
-		return;
-	reader->r = r;
-
+	if (r < 0 && reader->r == 0)
+		reader->r = r;
 	va_start(ap, format);
 	n = vasprintf(&reason, format, ap);
 	va_end(ap);
-	if (n < 0) {
-		reason = NULL;
-		return;
-	}
-	if (line)
-		n = asprintf(&reader->error, "%s:%u: %s", reader->path, line, reason);
-	else
-		n = asprintf(&reader->error, "%s: %s", reader->path, reason);
 	if (n < 0)
-		reader->error = NULL;
-}
-
-static void setting_store(struct config *config, const struct setting *setting, uint64_t value)
-{
-	void *field = (char *)config + setting->offset;
-	uint32_t narrow = (uint32_t)value;
-
-	if (setting->bytes == sizeof(value))
-		memcpy(field, &value, sizeof(value));
+		reason = NULL;
+	if (reader->line)
+		n = asprintf(&message, "%s:%u: %s", reader->path, reader->line,
+			     reason ?: strerror(ENOMEM));
 	else
-		memcpy(field, &narrow, sizeof(narrow));
-}
-
-static int choice_find(const struct choice *choices, const char *s, uint64_t *ret)
-{
-	for (; choices->text; choices++) {
-		if (strcmp(choices->text, s) == 0) {
-			*ret = choices->value;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static void setting_fail_choice(struct reader *reader, const struct setting *setting,
-				const char *value)
-{
-	char known[64] = "";
-	size_t n = 0;
-
-	for (const struct choice *c = setting->choices; c->text; c++)
-		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "", c->text);
-	reader_fail(reader, -EINVAL, reader->line, "%s=%s: not one of %s", setting->name, value,
-		    known);
-}
-
-static void setting_parse(struct reader *reader, const struct setting *setting, const char *value)
-{
-	uint64_t number = 0;
-	int r;
-
-	if (setting->type == SETTING_CHOICE) {
-		r = choice_find(setting->choices, value, &number);
-		if (r < 0)
-			setting_fail_choice(reader, setting, value);
-		else
-			setting_store(reader->config, setting, number);
-		return;
-	}
-
-	r = setting->type == SETTING_SIZE ? parse_size(value, &number) : parse_u64(value, &number);
-	if (r == -EINVAL)
-		reader_fail(reader, r, reader->line, "%s=%s: not a %s", setting->name, value,
-			    setting->type == SETTING_SIZE ? "size (a number, then K, M, G or T)"
-							  : "number");
-	else if (r < 0 || number < setting->min || number > setting->max)
-		reader_fail(reader, -ERANGE, reader->line,
-			    "%s=%s: not between %" PRIu64 " and %" PRIu64, setting->name, value,
-			    setting->min, setting->max);
-	else
-		setting_store(reader->config, setting, number);
+		n = asprintf(&message, "%s: %s", reader->path, reason ?: strerror(ENOMEM));
+	if (n < 0)
+		message = NULL;
+	reader->problem(reader->userdata, r < 0, message ?: strerror(ENOMEM));
 }
 
 /* inih knows comments behind a value by ';' only. */
@@ -203,86 +74,138 @@ static void strip_comment(char *value)
 	}
 }
 
+static void reader_set(struct reader *reader, const char *name, const char *value)
+{
+	const struct setting *setting = setting_find(reader->section, name);
+	const char *section = setting_find_section(name);
+	_cleanup_free_ char *reason = NULL;
+	int r;
+
+	if (reader->ignoring)
+		return;
+	if (!setting && section) {
+		reader_problem(reader, 0, "%s= belongs in section [%s], ignored", name, section);
+	} else if (!setting && !reader->section[0]) {
+		reader_problem(reader, 0, "%s= before any section, ignored", name);
+	} else if (!setting) {
+		reader_problem(reader, 0, "unknown setting %s= in section [%s], ignored", name,
+			       reader->section);
+	} else {
+		r = setting_set(setting, reader->config, value, &reason);
+		if (r < 0)
+			reader_problem(reader, r, "%s", reason ?: strerror(ENOMEM));
+	}
+}
+
 static int on_setting(void *userdata, const char *section, const char *name, const char *text)
 {
 	struct reader *reader = userdata;
 	_cleanup_free_ char *value = NULL;
 
-	if (reader->r < 0)
-		return 0;
+	if (reader->header) {
+		/* inih does not tell of a section, but of what stands in it. */
+		snprintf(reader->section, sizeof(reader->section), "%s", section);
+		return 1;
+	}
 	value = strdup(text);
 	if (!value) {
-		reader->r = -ENOMEM;
-		return 0;
+		reader_problem(reader, -ENOMEM, "%s", strerror(ENOMEM));
+		return 1;
 	}
 	strip_comment(value);
-
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		if (strcmp(settings[i].section, section) || strcmp(settings[i].name, name))
-			continue;
-		setting_parse(reader, &settings[i], value);
-		return reader->r == 0;
-	}
-	log_warning("%s:%u: unknown setting %s= in section [%s], ignored", reader->path,
-		    reader->line, name, section);
+	reader_set(reader, name, value);
 	return 1;
 }
 
 /*
- * Gives inih a line at a time: this is how its handler, which inih does not
- * tell where it is, knows the line. One that does not fit into @room, or that
- * C strings cannot hold, is an error, not two lines or half of one.
+ * One line at a time, so that each problem has its line, which inih does not give
+ * its handler, and one error does not hide the next.
  */
-static char *read_line(char *buffer, int room, void *userdata)
+static void reader_parse(struct reader *reader, const char *line)
 {
-	struct reader *reader = userdata;
-	_cleanup_free_ char *line = NULL;
-	size_t allocated = 0;
-	ssize_t n;
+	char text[LINE_MAX_ + sizeof("\nsetting=")];
+	int r;
 
-	if (reader->r < 0)
-		return NULL;
-	n = getline(&line, &allocated, reader->file);
-	if (n < 0) {
-		if (ferror(reader->file))
-			reader_fail(reader, -errno, 0, "%s", strerror(errno));
-		return NULL;
-	}
+	reader->header = line[0] == '[';
+	snprintf(text, sizeof(text), "%s%s", line, reader->header ? "\nsetting=" : "");
+	r = ini_parse_string(text, on_setting, reader);
+	if (r != 0)
+		reader_problem(reader, -EINVAL, "neither [Section] nor Setting=value");
+	if (!reader->header)
+		return;
+	reader->ignoring = r != 0 || !setting_section_exists(reader->section);
+	if (r == 0 && reader->ignoring)
+		reader_problem(reader, 0, "unknown section [%s], ignored", reader->section);
+}
+
+/*
+ * Reads a line without its end, and without white space in front, by which inih
+ * would take it for a continuation. False: there is none. One that is too long, or
+ * that C strings cannot hold, is an error, and given as an empty one.
+ */
+static bool reader_read_line(struct reader *reader, FILE *file, char line[LINE_MAX_ + 1])
+{
+	bool fits = true, text = true;
+	size_t n = 0;
+	int c = getc(file);
+
+	if (c == EOF)
+		return false;
 	reader->line++;
-	if (n >= room) {
-		reader_fail(reader, -EINVAL, reader->line, "longer than %d bytes", room - 1);
-		return NULL;
+	for (; c != EOF && c != '\n'; c = getc(file)) {
+		if (n == 0 && (c == ' ' || c == '\t'))
+			continue;
+		text = text && c != '\0';
+		fits = fits && n < LINE_MAX_;
+		if (fits)
+			line[n++] = (char)c;
 	}
-	if (memchr(line, '\0', (size_t)n)) {
-		reader_fail(reader, -EINVAL, reader->line, "holds a NUL byte");
-		return NULL;
+	if (!fits)
+		reader_problem(reader, -EINVAL, "longer than %d bytes", LINE_MAX_);
+	else if (!text)
+		reader_problem(reader, -EINVAL, "holds a NUL byte");
+	line[fits && text ? n : 0] = '\0';
+	return true;
+}
+
+int config_read_stream(struct config *config, FILE *file, const char *path, config_problem problem,
+		       void *userdata)
+{
+	struct reader reader = {
+		.config = config,
+		.path = path,
+		.problem = problem,
+		.userdata = userdata,
+	};
+	char line[LINE_MAX_ + 1];
+
+	while (reader_read_line(&reader, file, line)) {
+		bool has_bom = reader.line == 1 && strncmp(line, BOM, strlen(BOM)) == 0;
+
+		reader_parse(&reader, has_bom ? line + strlen(BOM) : line);
 	}
-	memcpy(buffer, line, (size_t)n + 1);
-	return buffer;
+	reader.line = 0;
+	if (ferror(file))
+		reader_problem(&reader, -errno, "%s", strerror(errno));
+	return reader.r;
 }
 
 static int config_read_file(struct config *config, const char *path, bool required,
-			    char **ret_error)
+			    config_problem problem, void *userdata)
 {
-	struct reader reader = { .config = config, .path = path };
+	struct reader reader = { .path = path, .problem = problem, .userdata = userdata };
+	FILE *file;
 	int r;
 
-	reader.file = fopen(path, "re");
-	if (!reader.file) {
-		if (errno == ENOENT && !required)
-			return 0;
-		reader_fail(&reader, -errno, 0, "%s", strerror(errno));
-	} else {
-		r = ini_parse_stream(read_line, &reader, on_setting, &reader);
-		fclose(reader.file);
-		if (r > 0)
-			reader_fail(&reader, -EINVAL, (unsigned int)r,
-				    "neither [Section] nor Setting=value");
-		else if (r < 0)
-			reader_fail(&reader, -ENOMEM, 0, "%s", strerror(ENOMEM));
+	file = fopen(path, "re");
+	if (!file) {
+		if (errno != ENOENT || required)
+			reader_problem(&reader, -errno, "%s", strerror(errno));
+		return reader.r;
 	}
-	*ret_error = reader.error;
-	return reader.r;
+	r = config_read_stream(config, file, path, problem, userdata);
+	fclose(file);
+	return r;
 }
 
 static int is_drop_in(const struct dirent *entry)
@@ -299,78 +222,95 @@ static int compare_entries(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int config_read_drop_ins(struct config *config, const char *path, char **ret_error)
+static int config_read_drop_in(struct config *config, const char *dir, const char *name,
+			       config_problem problem, void *userdata)
 {
-	struct dirent **entries = NULL;
-	_cleanup_free_ char *dir = NULL;
-	int n, r = 0;
+	_cleanup_free_ char *path = NULL;
 
-	if (asprintf(&dir, "%s.d", path) < 0) {
-		dir = NULL;
+	if (asprintf(&path, "%s/%s", dir, name) < 0) {
+		path = NULL;
+		problem(userdata, true, strerror(ENOMEM));
 		return -ENOMEM;
 	}
+	return config_read_file(config, path, true, problem, userdata);
+}
+
+static int config_read_drop_ins(struct config *config, const char *dir, config_problem problem,
+				void *userdata)
+{
+	struct reader reader = { .path = dir, .problem = problem, .userdata = userdata };
+	struct dirent **entries = NULL;
+	int n;
+
 	n = scandir(dir, &entries, is_drop_in, compare_entries);
 	if (n < 0) {
-		if (errno == ENOENT)
-			return 0;
-		r = -errno;
-		if (asprintf(ret_error, "%s: %s", dir, strerror(-r)) < 0)
-			*ret_error = NULL;
-		return r;
+		if (errno != ENOENT)
+			reader_problem(&reader, -errno, "%s", strerror(errno));
+		return reader.r;
 	}
 	for (int i = 0; i < n; i++) {
-		_cleanup_free_ char *file = NULL;
+		int r = config_read_drop_in(config, dir, entries[i]->d_name, problem, userdata);
 
-		if (r == 0 && asprintf(&file, "%s/%s", dir, entries[i]->d_name) < 0) {
-			file = NULL;
-			r = -ENOMEM;
-		}
-		if (r == 0)
-			r = config_read_file(config, file, true, ret_error);
+		if (reader.r == 0)
+			reader.r = r;
 		free(entries[i]);
 	}
 	free(entries);
-	return r;
+	return reader.r;
 }
 
-static struct config *config_new(const char *path, bool required)
+struct config *config_new(const char *path, bool required)
 {
-	struct config *config;
+	struct config *config = calloc(1, sizeof(*config));
 
-	config = malloc(sizeof(*config));
 	if (!config)
 		return NULL;
-	*config = (struct config){
-		.path = strdup(path),
-		.required = required,
-		.backend_override = -1,
-		.tlbi_rate = 1000,
-		.tlbi_burst = 16,
-		.scheduled_timeout_sec = 3600,
-		.sim_memory = 64 * GIB,
-		.sim_block_size = 2 * MIB,
-		.sim_tlbi_usec = 20,
-	};
+	config->path = strdup(path);
+	config->required = required;
+	config->backend_override = -1;
+	setting_set_defaults(config);
 	return config->path ? config : config_free(config);
 }
 
-int config_load(struct config **ret, const char *path, bool required, char **ret_error)
+int config_read(struct config **ret, const char *path, bool required, config_problem problem,
+		void *userdata)
 {
-	_cleanup_(config_freep) struct config *config = NULL;
-	int r;
+	_cleanup_(config_freep) struct config *config = config_new(path, required);
+	_cleanup_free_ char *dir = NULL;
+	int r, in_drop_ins;
 
-	*ret_error = NULL;
-	config = config_new(path, required);
-	if (!config)
+	if (!config || asprintf(&dir, "%s.d", path) < 0) {
+		dir = NULL;
+		problem(userdata, true, strerror(ENOMEM));
 		return -ENOMEM;
-	r = config_read_file(config, path, required, ret_error);
-	if (r < 0)
-		return r;
-	r = config_read_drop_ins(config, path, ret_error);
+	}
+	r = config_read_file(config, path, required, problem, userdata);
+	in_drop_ins = config_read_drop_ins(config, dir, problem, userdata);
+	if (r == 0)
+		r = in_drop_ins;
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(config);
 	return 0;
+}
+
+/* Keeps the first error for the caller, and logs the rest. */
+static void on_problem(void *userdata, bool is_error, const char *message)
+{
+	char **error = userdata;
+
+	if (!is_error)
+		log_warning("%s", message);
+	else if (*error)
+		log_error("%s", message);
+	else
+		*error = strdup(message);
+}
+
+int config_load(struct config **ret, const char *path, bool required, char **ret_error)
+{
+	*ret_error = NULL;
+	return config_read(ret, path, required, on_problem, ret_error);
 }
 
 struct config *config_free(struct config *config)
@@ -387,6 +327,6 @@ int config_backend_from_string(const char *s)
 	uint64_t value;
 	int r;
 
-	r = choice_find(backends, s, &value);
+	r = choice_find(setting_find("Split", "Backend")->choices, s, &value);
 	return r < 0 ? r : (int)value;
 }

@@ -5,8 +5,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
 
 #include "util.h"
+
+/* No group. */
+#define CONFIG_GROUP_NONE ((gid_t)-1)
 
 enum config_backend {
 	CONFIG_BACKEND_KVM,
@@ -35,6 +40,7 @@ enum config_on_dirty_log {
  * @bbm: Bbm=
  * @on_dirty_log: OnDirtyLog=: dirty logging that starts unannounced
  * @scheduled_timeout_sec: ScheduledTimeoutSec=, 0: none
+ * @control_group: Group=, whose members may change what is done; CONFIG_GROUP_NONE
  * @sim_memory: bytes of each simulated VM
  * @sim_block_size: bytes of its blocks
  * @sim_tlbi_usec: how long a broadcast TLBI takes there
@@ -51,6 +57,7 @@ struct config {
 	enum config_bbm bbm;
 	enum config_on_dirty_log on_dirty_log;
 	uint64_t scheduled_timeout_sec;
+	gid_t control_group;
 	uint64_t sim_memory;
 	uint64_t sim_block_size;
 	uint64_t sim_tlbi_usec;
@@ -58,12 +65,33 @@ struct config {
 };
 
 /*
- * Reads @path, then the files *.conf in the folder @path.d in order of their
- * names; what is not set has its default. Unknown settings are warned about.
- * Negative errno: @ret_error is a message, with file and line where there is
- * one, that the caller frees (NULL: out of memory).
+ * Told of what is wrong with the configuration: @message is whole, with file and
+ * line where there is one. A warning changes nothing: what it is about is passed
+ * over.
+ */
+typedef void (*config_problem)(void *userdata, bool is_error, const char *message);
+
+/*
+ * Reads @path, then the files *.conf in the folder @path.d in order of their names;
+ * what is not set has its default. @problem hears of everything that is wrong, to
+ * the last line. Negative errno: of the first error that there was.
+ */
+int config_read(struct config **ret, const char *path, bool required, config_problem problem,
+		void *userdata);
+
+/* What config_read() does for one file that is open, called @path in messages. */
+int config_read_stream(struct config *config, FILE *file, const char *path, config_problem problem,
+		       void *userdata);
+
+/*
+ * The same as config_read(), with warnings and all errors but the first logged.
+ * Negative errno: @ret_error is the first error, which the caller frees (NULL: out
+ * of memory).
  */
 int config_load(struct config **ret, const char *path, bool required, char **ret_error);
+
+/* All defaults. @path may be missing unless @required. NULL: out of memory. */
+struct config *config_new(const char *path, bool required);
 
 /* Returns NULL. */
 struct config *config_free(struct config *config);

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "conf.h"
 #include "control-json.h"
 #include "control-metrics.h"
 #include "control-pending.h"
@@ -345,10 +346,16 @@ static const struct varlink_interface *const control_interfaces[] = {
 	NULL,
 };
 
-/* Whoever could do it without asking, too. */
-static bool may_change(const struct ucred *peer, void *userdata)
+/* Whoever could do it without asking, too, and the group that is let. */
+static bool may_change(const struct varlink_connection *connection, void *userdata)
 {
-	return peer->uid == 0 || peer->uid == geteuid();
+	const struct ucred *peer = varlink_connection_peer(connection);
+	struct control *c = userdata;
+	gid_t group = manager_get_config(c->manager)->control_group;
+
+	if (peer->uid == 0 || peer->uid == geteuid())
+		return true;
+	return group != CONFIG_GROUP_NONE && varlink_connection_in_group(connection, group);
 }
 
 static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)

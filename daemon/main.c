@@ -30,11 +30,13 @@
  * @config: NULL: the default, which may be missing
  * @backend: enum config_backend, -1: what the configuration says
  * @socket: where to listen unless systemd gave us a socket
+ * @check_config: only read the configuration
  */
 struct options {
 	const char *config;
 	int backend;
 	const char *socket;
+	bool check_config;
 };
 
 struct daemon {
@@ -53,6 +55,8 @@ static void print_help(void)
 	       "  --backend=kvm|sim  overrides Backend= of the configuration\n"
 	       "  --socket=PATH      where to listen, unless started by a systemd socket\n"
 	       "                     [" EAGERSPLITD_SOCKET "]\n"
+	       "  --check-config     prints all that is wrong with the configuration; fails on\n"
+	       "                     errors, not on warnings\n"
 	       "  --version          prints the version\n"
 	       "  --help             prints this\n");
 }
@@ -64,6 +68,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "backend", required_argument, NULL, 'b' },
 		{ "socket", required_argument, NULL, 's' },
+		{ "check-config", no_argument, NULL, 'k' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{},
@@ -83,6 +88,9 @@ static int parse_options(struct options *options, int argc, char **argv)
 			return -EINVAL;
 		case 's':
 			options->socket = optarg;
+			break;
+		case 'k':
+			options->check_config = true;
 			break;
 		case 'v':
 			printf("eagersplitd %s\n", PACKAGE_VERSION);
@@ -203,6 +211,26 @@ static int open_backend(struct backend **ret, const struct config *config)
 	return r;
 }
 
+static const char *config_path(const struct options *options)
+{
+	return options->config ?: EAGERSPLITD_CONFIG;
+}
+
+static void print_problem(void *userdata, bool is_error, const char *message)
+{
+	printf("%s%s\n", is_error ? "" : "warning: ", message);
+}
+
+static int check_config(const struct options *options)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	int r;
+
+	r = config_read(&config, config_path(options), options->config != NULL, print_problem,
+			NULL);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int open_manager(struct daemon *d, const struct options *options)
 {
 	_cleanup_(config_freep) struct config *config = NULL;
@@ -210,8 +238,7 @@ static int open_manager(struct daemon *d, const struct options *options)
 	struct backend *backend;
 	int r;
 
-	r = config_load(&config, options->config ?: EAGERSPLITD_CONFIG, options->config != NULL,
-			&error);
+	r = config_load(&config, config_path(options), options->config != NULL, &error);
 	if (r < 0) {
 		log_error("%s", error ?: strerror(-r));
 		return r;
@@ -266,6 +293,8 @@ int main(int argc, char **argv)
 	r = parse_options(&options, argc, argv);
 	if (r <= 0)
 		return r < 0 ? 2 : EXIT_SUCCESS;
+	if (options.check_config)
+		return check_config(&options);
 
 	r = daemon_start(&d, &options);
 	if (r >= 0) {

@@ -646,3 +646,8 @@ void manager_get_metrics(const struct manager *m, struct manager_metrics *metric
 	splitter_get_load(m->splitter, &metrics->load);
 	worker_pool_get_load(m->pool, &metrics->workers);
 }
+
+const struct config *manager_get_config(const struct manager *m)
+{
+	return m->config;
+}

@@ -2,7 +2,10 @@
 #include "parse.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <string.h>
+
+#include "util.h"
 
 /* The digits at the start of @s, of which there must be one; @end: behind them. */
 static int parse_digits(const char *s, const char **end, uint64_t *ret)
@@ -36,24 +39,132 @@ int parse_u64(const char *s, uint64_t *ret)
 	return 0;
 }
 
+/*
+ * The factor that a suffix at *@s stands for, @base to the power of its place in
+ * @suffixes, and moves behind it; 1 where there is none of them.
+ */
+static uint64_t parse_factor(const char **s, const char *suffixes, uint64_t base)
+{
+	const char *suffix = **s ? strchr(suffixes, **s) : NULL;
+	uint64_t factor = 1;
+
+	if (!suffix)
+		return 1;
+	for (; suffix >= suffixes; suffix--)
+		factor *= base;
+	++*s;
+	return factor;
+}
+
 int parse_size(const char *s, uint64_t *ret)
 {
-	static const char suffixes[] = "KMGT";
-	const char *end, *suffix;
-	uint64_t value;
+	uint64_t value, factor;
+	const char *end;
 	int r;
 
 	r = parse_digits(s, &end, &value);
 	if (r < 0)
 		return r;
-	if (*end) {
-		suffix = strchr(suffixes, *end);
-		if (!suffix || end[1])
-			return -EINVAL;
-		if (__builtin_mul_overflow(value, UINT64_C(1024) << 10 * (suffix - suffixes),
-					   &value))
-			return -ERANGE;
+	factor = parse_factor(&end, "KMGT", 1024);
+	if (*end && (factor == 1 || strcmp(end, "iB") != 0))
+		return -EINVAL;
+	if (__builtin_mul_overflow(value, factor, ret))
+		return -ERANGE;
+	return 0;
+}
+
+int parse_rate(const char *s, uint64_t *ret)
+{
+	uint64_t value, factor;
+	const char *end;
+	int r;
+
+	r = parse_digits(s, &end, &value);
+	if (r < 0)
+		return r;
+	factor = parse_factor(&end, "KMG", 1000);
+	if (*end && strcmp(end, "/s") != 0)
+		return -EINVAL;
+	if (__builtin_mul_overflow(value, factor, ret))
+		return -ERANGE;
+	return 0;
+}
+
+/* The unit at *@s in microseconds, and moves behind it; 0: there is none that is known. */
+static uint64_t parse_duration_unit(const char **s)
+{
+	static const struct {
+		const char *name;
+		uint64_t usec;
+	} units[] = {
+		{ "us", 1 },
+		{ "ms", 1000 },
+		{ "s", USEC_PER_SEC },
+		{ "min", 60 * USEC_PER_SEC },
+		{ "h", 3600 * USEC_PER_SEC },
+		{ "d", 24 * 3600 * USEC_PER_SEC },
+	};
+	size_t length = strspn(*s, "abcdefghijklmnopqrstuvwxyz");
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strlen(units[i].name) != length || memcmp(units[i].name, *s, length) != 0)
+			continue;
+		*s += length;
+		return units[i].usec;
 	}
-	*ret = value;
+	return 0;
+}
+
+int parse_duration(const char *s, uint64_t unit_usec, uint64_t *ret_usec)
+{
+	const char *start = s;
+	uint64_t sum = 0;
+
+	do {
+		uint64_t value, unit;
+		int r;
+
+		r = parse_digits(s, &s, &value);
+		if (r < 0)
+			return r;
+		/* Without a unit it is the only one. */
+		if (!*s && strspn(start, "0123456789") == strlen(start))
+			unit = unit_usec;
+		else
+			unit = parse_duration_unit(&s);
+		if (!unit)
+			return -EINVAL;
+		if (__builtin_mul_overflow(value, unit, &value) ||
+		    __builtin_add_overflow(sum, value, &sum))
+			return -ERANGE;
+		s += strspn(s, " ");
+	} while (*s);
+	*ret_usec = sum;
+	return 0;
+}
+
+int parse_group(const char *s, gid_t *ret)
+{
+	struct group group, *found = NULL;
+	char buffer[16384];
+	uint64_t number;
+	int r;
+
+	r = parse_u64(s, &number);
+	/* The highest is no group: it says "leave it as it is" to chown(). */
+	if (r == -ERANGE || (r == 0 && number >= UINT32_MAX))
+		return -ERANGE;
+	if (r == 0) {
+		*ret = (gid_t)number;
+		return 0;
+	}
+	if (!*s)
+		return -EINVAL;
+	do
+		r = -getgrnam_r(s, &group, buffer, sizeof(buffer), &found);
+	while (r == -EINTR);
+	if (!found)
+		return r == 0 || r == -ENOENT ? -ESRCH : r;
+	*ret = found->gr_gid;
 	return 0;
 }

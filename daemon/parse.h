@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Numbers from text, strictly: all of it, or an error. */
+/*
+ * Numbers from text, strictly: all of it, or an error. -EINVAL: not that;
+ * -ERANGE: does not fit.
+ */
 #ifndef EAGERSPLITD_PARSE_H
 #define EAGERSPLITD_PARSE_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
-/* Decimal digits only. -EINVAL: not that; -ERANGE: does not fit. */
+/* Decimal digits only. */
 int parse_u64(const char *s, uint64_t *ret);
 
-/* The same, with K, M, G or T (powers of 1024) behind it if wanted. */
+/* Bytes: a number, then K, M, G or T (powers of 1024) or KiB, MiB, GiB or TiB if wanted. */
 int parse_size(const char *s, uint64_t *ret);
+
+/* So many a second: a number, then K, M or G (powers of 1000) if wanted, then /s if wanted. */
+int parse_rate(const char *s, uint64_t *ret);
+
+/*
+ * Microseconds: numbers with a unit (us, ms, s, min, h, d), which add up, as in
+ * "1h 30min"; or one number without, which counts @unit_usec microseconds each.
+ */
+int parse_duration(const char *s, uint64_t unit_usec, uint64_t *ret_usec);
+
+/* A group by its name or number. -ESRCH: there is none of that name. */
+int parse_group(const char *s, gid_t *ret);
 
 #endif /* EAGERSPLITD_PARSE_H */

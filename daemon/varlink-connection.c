@@ -10,6 +10,7 @@
 #include "log.h"
 #include "varlink-frame.h"
 #include "varlink-message.h"
+#include "varlink-peer.h"
 #include "varlink-server.h"
 
 /* Calls taken before the event loop looks at the others again. */
@@ -97,6 +98,11 @@ const struct ucred *varlink_connection_peer(const struct varlink_connection *c)
 	return &c->peer;
 }
 
+bool varlink_connection_in_group(const struct varlink_connection *c, gid_t group)
+{
+	return varlink_peer_in_group(c->fd, group) > 0;
+}
+
 bool varlink_connection_is_busy(const struct varlink_connection *c)
 {
 	return c->busy;
@@ -176,8 +182,8 @@ static int send_message(struct varlink_connection *c, json_object *message)
 
 	json_object_put(message);
 	if (r < 0) {
-		log_error("Closing the connection of process %d (uid %u): %s", (int)c->peer.pid,
-			  c->peer.uid, strerror(-r));
+		varlink_server_log(c->server, LOG_ERR, &c->peer, "Closing a connection, %s",
+				   strerror(-r));
 		lose(c);
 		return r;
 	}
@@ -185,9 +191,8 @@ static int send_message(struct varlink_connection *c, json_object *message)
 	flush(c);
 	if (!c->lost && c->state == CALL_STREAMING &&
 	    varlink_writer_pending(&c->writer) > VARLINK_QUEUE_MAX) {
-		log_warning(
-			"Closing the connection of process %d (uid %u): it leaves its replies unread",
-			(int)c->peer.pid, c->peer.uid);
+		varlink_server_log(c->server, LOG_WARNING, &c->peer,
+				   "Closing a connection, its replies are left unread");
 		varlink_server_count_dropped(c->server);
 		lose(c);
 	}
@@ -270,8 +275,7 @@ int varlink_connection_notify(struct varlink_connection *c, json_object *paramet
 /* What cannot be a call ends the connection: where the next call starts is anybody's guess. */
 static void refuse(struct varlink_connection *c, const char *reason)
 {
-	log_warning("Closing the connection of process %d (uid %u): %s", (int)c->peer.pid,
-		    c->peer.uid, reason);
+	varlink_server_log(c->server, LOG_WARNING, &c->peer, "Closing a connection, %s", reason);
 	varlink_server_count_dropped(c->server);
 	c->oneway = false;
 	(void)varlink_connection_error_parameter(c, "message");
@@ -288,8 +292,8 @@ static void handle_call(struct varlink_connection *c, struct varlink_call *call)
 
 	if (c->state != CALL_AT_HAND)
 		return;
-	log_error("Closing the connection of process %d (uid %u): no answer to %s",
-		  (int)c->peer.pid, c->peer.uid, call->method);
+	varlink_server_log(c->server, LOG_ERR, &c->peer, "Closing a connection, no answer to %s",
+			   call->method);
 	lose(c);
 }
 
@@ -343,8 +347,8 @@ static void receive(struct varlink_connection *c)
 	r = varlink_reader_fill(&c->reader, c->fd);
 	if (r == 0) {
 		if (varlink_reader_pending(&c->reader) > 0)
-			log_info("Process %d (uid %u) left in the middle of a message",
-				 (int)c->peer.pid, c->peer.uid);
+			varlink_server_log(c->server, LOG_INFO, &c->peer,
+					   "Left in the middle of a message");
 		c->eof = true;
 	} else if (r == -EMSGSIZE) {
 		refuse(c, "its message is longer than 1 MiB");

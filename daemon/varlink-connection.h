@@ -46,6 +46,9 @@ struct varlink_connection *varlink_connection_free(struct varlink_connection *co
 /* Who connected. */
 const struct ucred *varlink_connection_peer(const struct varlink_connection *connection);
 
+/* Whether who connected was in that group; false also if the kernel does not tell. */
+bool varlink_connection_in_group(const struct varlink_connection *connection, gid_t group);
+
 /*
  * Answers the call at hand and ends it. Takes parameters, an object; NULL
  * says that there was no memory for it.

@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,13 +14,18 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "ratelimit.h"
 #include "varlink-connection.h"
+#include "varlink-peer.h"
 #include "varlink-service.h"
 
 /* After accept() failed for want of something, it is tried again after this time. */
 #define ACCEPT_PAUSE_USEC 1000000ULL
 /* Connections taken before the event loop looks at the others again. */
 #define ACCEPTS_AT_ONCE 16
+/* Lines in the log about what clients do, in so much time. */
+#define LOG_BURST    200
+#define LOG_INTERVAL (30 * NSEC_PER_SEC)
 
 struct varlink_server {
 	sd_event *event;
@@ -31,6 +39,7 @@ struct varlink_server {
 	struct varlink_connection *connections[VARLINK_CONNECTIONS_MAX];
 	size_t n_connections;
 	bool full; /* said so already */
+	struct ratelimit log_limit;
 	struct varlink_server_stats stats;
 };
 
@@ -99,6 +108,7 @@ int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 	s->fd = fd;
 	add_interfaces(s, interfaces);
 	s->may_change = may_change;
+	s->log_limit = (struct ratelimit){ .interval = LOG_INTERVAL, .burst = LOG_BURST };
 	s->userdata = userdata;
 	r = add_sources(s);
 	if (r < 0) {
@@ -176,6 +186,23 @@ void varlink_server_count_dropped(struct varlink_server *s)
 	s->stats.dropped++;
 }
 
+void varlink_server_log(struct varlink_server *s, int priority, const struct ucred *peer,
+			const char *format, ...)
+{
+	char what[256];
+	uint64_t missed;
+	va_list ap;
+
+	if (!ratelimit_allow(&s->log_limit, now_nsec(CLOCK_MONOTONIC), &missed))
+		return;
+	if (missed)
+		log_notice("%" PRIu64 " messages about clients were left out", missed);
+	va_start(ap, format);
+	vsnprintf(what, sizeof(what), format, ap);
+	va_end(ap);
+	log_full(priority, NULL, "%s: process %d (uid %u)", what, (int)peer->pid, peer->uid);
+}
+
 /* Whether there is room for one more connection of this user. */
 static bool has_room(const struct varlink_server *s, uid_t uid)
 {
@@ -194,11 +221,11 @@ static void add_connection(struct varlink_server *s, int fd)
 {
 	struct varlink_connection *connection;
 	struct ucred peer;
-	socklen_t length = sizeof(peer);
 	int r;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) {
-		log_warning("Refusing a connection: cannot tell whose it is: %s", strerror(errno));
+	r = varlink_peer_get(fd, &peer);
+	if (r < 0) {
+		log_warning("Refusing a connection: cannot tell whose it is: %s", strerror(-r));
 		close(fd);
 		return;
 	}
@@ -206,16 +233,16 @@ static void add_connection(struct varlink_server *s, int fd)
 		s->stats.refused++;
 		/* Once, until a connection ends: ten thousand lines would not say more. */
 		if (!s->full)
-			log_warning("Refusing connections: process %d (uid %u) is one too many",
-				    (int)peer.pid, peer.uid);
+			varlink_server_log(s, LOG_WARNING, &peer,
+					   "Refusing connections, this is one too many");
 		s->full = true;
 		close(fd);
 		return;
 	}
 	r = varlink_connection_new(&connection, s, s->event, fd, &peer);
 	if (r < 0)
-		log_warning("Refusing a connection of process %d (uid %u): %s", (int)peer.pid,
-			    peer.uid, strerror(-r));
+		varlink_server_log(s, LOG_WARNING, &peer, "Refusing a connection, %s",
+				   strerror(-r));
 	else
 		s->stats.accepted++;
 }
@@ -326,7 +353,6 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 	struct varlink_method_stats *stats;
 	const struct varlink_method *method;
 	size_t length = dot ? (size_t)(dot - call->method) : 0;
-	const struct ucred *peer = varlink_connection_peer(connection);
 
 	if (!dot) {
 		varlink_connection_error_parameter(connection, "method");
@@ -349,9 +375,10 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 	if (!method->handler) {
 		varlink_connection_error_string(connection, VARLINK_ERROR_METHOD_NOT_IMPLEMENTED,
 						"method", call->method);
-	} else if (method->flags & VARLINK_METHOD_CHANGES && !s->may_change(peer, s->userdata)) {
-		log_notice("Refused %s to process %d (uid %u)", call->method, (int)peer->pid,
-			   peer->uid);
+	} else if (method->flags & VARLINK_METHOD_CHANGES &&
+		   !s->may_change(connection, s->userdata)) {
+		varlink_server_log(s, LOG_NOTICE, varlink_connection_peer(connection), "%s refused",
+				   call->method);
 		varlink_connection_error(connection, VARLINK_ERROR_PERMISSION_DENIED,
 					 json_object_new_object());
 	} else if (method->flags & VARLINK_METHOD_MORE && !call->more) {

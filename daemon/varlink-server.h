@@ -14,6 +14,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "util.h"
 #include "varlink-message.h"
 #include "varlink-params.h"
 
@@ -84,8 +85,8 @@ struct varlink_server_stats {
 	struct varlink_error_stats errors[VARLINK_ERRORS_MAX];
 };
 
-/* Whether this peer may call methods that change something. */
-typedef bool (*varlink_may_change)(const struct ucred *peer, void *userdata);
+/* Whether the peer of this connection may call methods that change something. */
+typedef bool (*varlink_may_change)(const struct varlink_connection *connection, void *userdata);
 
 /*
  * Serves the interfaces, a table that NULL ends, and org.varlink.service, on fd, a
@@ -112,8 +113,14 @@ void varlink_server_remove(struct varlink_server *server, struct varlink_connect
 /* Counts an error reply, of the method with these stats or, if NULL, of none. */
 void varlink_server_count_error(struct varlink_server *server, struct varlink_method_stats *method,
 				const char *error);
-/* Counts a connection that was closed for what its client did. */
+/* Counts a connection that is closed for what its client did. */
 void varlink_server_count_dropped(struct varlink_server *server);
+/*
+ * Logs what a client did, followed by who it is. Not each time: there are bounds on what
+ * clients can fill the log with.
+ */
+void varlink_server_log(struct varlink_server *server, int priority, const struct ucred *peer,
+			const char *format, ...) _printf_(4, 5);
 
 /* For varlink-service.c only: the i-th interface served, or NULL. */
 const struct varlink_interface *varlink_server_interface(const struct varlink_server *server,

@@ -28,6 +28,7 @@ SECTIONS = {
     "Bbm": "Split",
     "OnDirtyLog": "Split",
     "ScheduledTimeoutSec": "Split",
+    "Group": "Control",
     "Memory": "Sim",
     "BlockSize": "Sim",
     "TlbiUSec": "Sim",

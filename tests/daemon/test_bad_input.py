@@ -3,12 +3,10 @@
 """Bytes that are no call, calls that make no sense, clients that go away: the others are served."""
 
 import json
-import os
 import socket
-import traceback
 
 from harness import FAST, Daemon, Vmm
-from tap import Skip, equal, main, test, true
+from tap import equal, main, test, true
 from varlink import INTERFACE, Error
 
 INVALID = "org.varlink.service.InvalidParameter"
@@ -39,7 +37,7 @@ def malformed():
                 equal(client.receive(), {"error": INVALID, "parameters": {"parameter": "message"}},
                       text[:40])
                 equal(client.receive(), None, text[:40])
-        equal(daemon.log().count("Closing the connection"), len(texts))
+        equal(daemon.log().count("Closing a connection"), len(texts))
         assert_serves(daemon)
 
 
@@ -192,49 +190,6 @@ def many_connections():
                     first.call("GetHost")
         first.close()
         equal(daemon.log().count("one too many"), 1)
-
-
-def as_nobody(function):
-    """Runs it in a process of another user; gives its exit status."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-            function()
-            os._exit(0)
-        except BaseException:  # whatever it is, it ends here
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def look_and_try_to_change(daemon):
-    daemon.call("GetHost")
-    daemon.call("GetVm", vm="guest")
-    with daemon.client() as client:
-        next(client.watch("guest"))
-    for method in "Register", "Unregister", "SetMigrationState", "Reload":
-        # Before anything is said of the parameters.
-        equal(daemon.error(method), ("org.varlink.service.PermissionDenied", {}), method)
-
-
-@test
-def permissions():
-    """Others may look but not change anything, where the socket lets them in"""
-    if os.getuid() != 0:
-        raise Skip("needs root, to be somebody else")
-    with Daemon(**FAST) as daemon, Vmm() as vmm:
-        daemon.register(vmm, "guest")
-        equal(os.stat(daemon.socket_path).st_mode & 0o777, 0o660)
-        os.chmod(daemon.folder, 0o755)
-        os.chmod(daemon.socket_path, 0o666)
-        equal(as_nobody(lambda: look_and_try_to_change(daemon)), 0)
-        equal(daemon.log().count("(uid 65534)"), 4, "refusals in the log")
-        vm = daemon.call("GetVm", vm="guest")["vm"]
-        equal(vm["migration"], "none")
 
 
 @test

@@ -112,8 +112,45 @@ def unknown_settings():
         daemon.write_config("[Budget]\nTlbiRat=7\nTlbiRate=300\n[Nonsense]\nX=1\n")
         daemon.call("Reload")
         equal(budget(daemon)[0], 300)
-        for line in 2, 5:
+        for line in 2, 4:
             true(f"{daemon.config}:{line}: " in daemon.log(), daemon.log())
+
+
+def check_config(*arguments):
+    r = subprocess.run([DAEMON, "--check-config", *arguments], capture_output=True, text=True,
+                       check=False)
+    equal(r.stderr, "")
+    return r.returncode, r.stdout
+
+
+@test
+def check():
+    """--check-config prints all that is wrong, fails on errors, not on warnings"""
+    with Daemon(**FAST) as daemon:
+        equal(check_config(f"--config={daemon.config}"), (0, ""))
+        os.mkdir(daemon.config + ".d")
+        drop_in = os.path.join(daemon.config + ".d", "x.conf")
+        with open(drop_in, "w", encoding="utf-8") as f:
+            f.write("[Budget]\nTlbiRat=7\n")
+        warning = f"warning: {drop_in}:2: unknown setting TlbiRat= in section [Budget], ignored\n"
+        equal(check_config(f"--config={daemon.config}"), (0, warning))
+        daemon.write_config("[Budget]\nTlbiBurst=0\n[Weather]\nRain=1\nnothing\n")
+        equal(check_config(f"--config={daemon.config}"), (
+            1, f"{daemon.config}:2: TlbiBurst=0: not between 1 and 1000000000\n"
+               f"warning: {daemon.config}:3: unknown section [Weather], ignored\n"
+               f"{daemon.config}:5: neither [Section] nor Setting=value\n" + warning))
+        missing = daemon.path("missing")
+        equal(check_config(f"--config={missing}"), (1, f"{missing}: No such file or directory\n"))
+        # It looks, and touches nothing: the daemon is as it was.
+        true("host" in daemon.call("GetHost"), "the daemon serves")
+
+
+@test
+def units():
+    """Rates and times may have units"""
+    with Daemon(TlbiRate="2K/s", TlbiUSec="1ms", Memory="8GiB") as daemon, Vmm() as vmm:
+        equal(budget(daemon)[0], 2000)
+        equal(daemon.register(vmm, "guest")["bytes"], 8 << 30)
 
 
 @test

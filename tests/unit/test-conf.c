@@ -11,7 +11,10 @@
 
 #include <cmocka.h>
 
+#include "conf-setting.h"
 #include "conf.h"
+
+#define NOT_A_RATE "not a rate (a number, then K, M or G, then /s)"
 
 static char dir[] = "/tmp/test-conf.XXXXXX";
 static char path[64];
@@ -57,6 +60,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config->vm_tlbi_rate, 0);
 	assert_int_equal(config->backend, CONFIG_BACKEND_KVM);
 	assert_int_equal(config->bbm, CONFIG_BBM_AUTO);
+	assert_int_equal(config->scheduled_timeout_sec, 3600);
+	assert_true(config->control_group == CONFIG_GROUP_NONE);
 	assert_int_equal(config->sim_memory, UINT64_C(64) << 30);
 	assert_int_equal(config->sim_block_size, 2 << 20);
 	assert_int_equal(config->sim_tlbi_usec, 20);
@@ -99,10 +104,11 @@ static void test_bad_lines(void **state)
 	static const struct {
 		const char *text, *where, *reason;
 	} samples[] = {
-		{ "[Budget]\nTlbiRate=many\n", ":2: ", "TlbiRate=many: not a number" },
-		{ "[Budget]\n\nTlbiRate=-1\n", ":3: ", "TlbiRate=-1: not a number" },
-		{ "[Budget]\nTlbiRate=\n", ":2: ", "TlbiRate=: not a number" },
-		{ "[Budget]\nTlbiRate=1K\n", ":2: ", "TlbiRate=1K: not a number" },
+		{ "[Budget]\nTlbiRate=many\n", ":2: ", "TlbiRate=many: " NOT_A_RATE },
+		{ "[Budget]\n\nTlbiRate=-1\n", ":3: ", "TlbiRate=-1: " NOT_A_RATE },
+		{ "[Budget]\nTlbiRate=\n", ":2: ", "TlbiRate=: " NOT_A_RATE },
+		{ "[Budget]\nTlbiRate=5%\n", ":2: ", "TlbiRate=5%: " NOT_A_RATE },
+		{ "[Budget]\nTlbiBurst=1K\n", ":2: ", "TlbiBurst=1K: not a number" },
 		{ "[Budget]\nTlbiRate=1000000001\n",
 		  ":2: ", "TlbiRate=1000000001: not between 0 and 1000000000" },
 		{ "[Budget]\nTlbiRate=99999999999999999999\n",
@@ -120,7 +126,14 @@ static void test_bad_lines(void **state)
 		{ "[Budget\nTlbiRate=5\n", ":1: ", "neither [Section] nor Setting=value" },
 		/* The first one counts. */
 		{ "[Budget]\nTlbiRate=5\nTlbiRate=x\nTlbiBurst=x\n",
-		  ":3: ", "TlbiRate=x: not a number" },
+		  ":3: ", "TlbiRate=x: " NOT_A_RATE },
+		{ "[Sim]\nTlbiUSec=1 fortnight\n", ":2: ",
+		  "TlbiUSec=1 fortnight: not a time (numbers with us, ms, s, min, h or d)" },
+		{ "[Sim]\nTlbiUSec=2s\n", ":2: ", "TlbiUSec=2s: not between 0us and 1000000us" },
+		{ "[Control]\nGroup=no such group\n",
+		  ":2: ", "Group=no such group: there is no such group" },
+		{ "[Control]\nGroup=4294967295\n",
+		  ":2: ", "Group=4294967295: Numerical result out of range" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
@@ -135,11 +148,37 @@ static void test_lines_that_do_not_fit(void **state)
 
 	memset(text + strlen(text), '1', sizeof(text) - strlen(text) - 1);
 	text[sizeof(text) - 1] = '\0';
-	assert_fails(text, ":2: ", "longer than 199 bytes");
+	assert_fails(text, ":2: ", "longer than 198 bytes");
 
 	write_bytes("c.conf", "[Budget]\nTlbiRate=5\0x\n", 22);
 	assert_true(config_load(&config, path, true, &error) < 0);
 	assert_non_null(strstr(error, ":2: holds a NUL byte"));
+}
+
+/* Everything that config_read() tells of, a line each. */
+struct problems {
+	char text[2048];
+	size_t n;
+};
+
+static void on_problem(void *userdata, bool is_error, const char *message)
+{
+	struct problems *p = userdata;
+
+	assert_true(strncmp(message, path, strlen(path)) == 0);
+	p->n += (size_t)snprintf(p->text + p->n, sizeof(p->text) - p->n, "%s%s\n",
+				 is_error ? "E" : "W", message + strlen(path));
+	assert_true(p->n < sizeof(p->text));
+}
+
+static void assert_problems(const char *text, int r, const char *expected)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	struct problems problems = {};
+
+	write_file("c.conf", text);
+	assert_int_equal(config_read(&config, path, true, on_problem, &problems), r);
+	assert_string_equal(problems.text, expected);
 }
 
 /* Warned about, not an error: a newer daemon's file is of use to an older one. */
@@ -147,12 +186,82 @@ static void test_unknown_settings(void **state)
 {
 	_cleanup_(config_freep) struct config *config = NULL;
 	_cleanup_free_ char *error = NULL;
+	static const char text[] = "TlbiRate=3\nSun=\n[Budget]\nTlbiRate=5\nColour=blue\n"
+				   "[Weather]\nRain=yes\nTlbiRate=x\n[Sim]\nTlbiRate=7\n";
 
-	write_file("c.conf", "[Budget]\nTlbiRate=5\nColour=blue\n[Weather]\nRain=yes\n"
-			     "[Sim]\nTlbiRate=7\n");
+	assert_problems(text, 0,
+			"W:1: TlbiRate= belongs in section [Budget], ignored\n"
+			"W:2: Sun= before any section, ignored\n"
+			"W:5: unknown setting Colour= in section [Budget], ignored\n"
+			"W:6: unknown section [Weather], ignored\n"
+			"W:10: TlbiRate= belongs in section [Budget], ignored\n");
 	assert_int_equal(config_load(&config, path, true, &error), 0);
 	assert_int_equal(config->tlbi_rate, 5);
 	assert_null(error);
+}
+
+/* One error does not hide the next. */
+static void test_all_problems(void **state)
+{
+	assert_problems("[Budget]\n"
+			"TlbiRate=x\n"
+			"  TlbiBurst=0\n"
+			"nothing\n"
+			"Colour=blue\n"
+			"[Split\n"
+			"Backend=neither here nor there\n"
+			"[Split ; ]\n"
+			"[ Sim]\n"
+			"[Sim] # the simulated host\n"
+			"BbmLevel=1\n"
+			"BbmLevel",
+			-EINVAL,
+			"E:2: TlbiRate=x: " NOT_A_RATE "\n"
+			"E:3: TlbiBurst=0: not between 1 and 1000000000\n"
+			"E:4: neither [Section] nor Setting=value\n"
+			"W:5: unknown setting Colour= in section [Budget], ignored\n"
+			"E:6: neither [Section] nor Setting=value\n"
+			"E:8: neither [Section] nor Setting=value\n"
+			"W:9: unknown section [ Sim], ignored\n"
+			"E:11: BbmLevel=1: not one of 0, 2\n"
+			"E:12: neither [Section] nor Setting=value\n");
+}
+
+/* Each of these lines means the same as without its extras. */
+static void test_how_lines_may_look(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	write_file("c.conf", "\xef\xbb\xbf[Budget] ; BOM and comment\r\n"
+			     "\tTlbiRate = 10K/s # a comment\r\n"
+			     "   TlbiBurst=5\r\n"
+			     "; TlbiBurst=6\n"
+			     "[Split]\n"
+			     "ScheduledTimeoutSec=1h 30min\n"
+			     "[Sim]\n"
+			     "TlbiUSec=1ms\n"
+			     "Memory=2GiB\n"
+			     "[Control]\n"
+			     "Group=0\n");
+	assert_int_equal(config_load(&config, path, true, &error), 0);
+	assert_int_equal(config->tlbi_rate, 10000);
+	assert_int_equal(config->tlbi_burst, 5);
+	assert_int_equal(config->scheduled_timeout_sec, 5400);
+	assert_int_equal(config->sim_tlbi_usec, 1000);
+	assert_int_equal(config->sim_memory, UINT64_C(2) << 30);
+	assert_int_equal(config->control_group, 0);
+}
+
+/* Less than a second is not never. */
+static void test_times_are_rounded_up(void **state)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	write_file("c.conf", "[Split]\nScheduledTimeoutSec=1us\n");
+	assert_int_equal(config_load(&config, path, true, &error), 0);
+	assert_int_equal(config->scheduled_timeout_sec, 1);
 }
 
 static void test_missing_file(void **state)
@@ -188,7 +297,7 @@ static void test_drop_ins(void **state)
 
 	write_file("c.conf.d/60.conf", "\n\n[Budget]\nTlbiRate=x\n");
 	assert_true(config_load(&config, path, true, &error) < 0);
-	assert_non_null(strstr(error, "c.conf.d/60.conf:4: TlbiRate=x: not a number"));
+	assert_non_null(strstr(error, "c.conf.d/60.conf:4: TlbiRate=x: " NOT_A_RATE));
 }
 
 static int remove_entry(const char *file, const struct stat *st, int flag, struct FTW *ftw)
@@ -217,6 +326,9 @@ int main(void)
 		cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_lines_that_do_not_fit),
 		cmocka_unit_test(test_unknown_settings),
+		cmocka_unit_test(test_all_problems),
+		cmocka_unit_test(test_how_lines_may_look),
+		cmocka_unit_test(test_times_are_rounded_up),
 		cmocka_unit_test(test_missing_file),
 		cmocka_unit_test(test_drop_ins),
 	};

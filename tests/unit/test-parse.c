@@ -53,6 +53,10 @@ static void test_parse_size(void **state)
 		{ "3T", 0, UINT64_C(3) << 40 },
 		{ "16777215T", 0, UINT64_C(16777215) << 40 },
 		{ "16777216T", -ERANGE, 0 },
+		{ "64GiB", 0, UINT64_C(64) << 30 },
+		{ "1KiB", 0, 1024 },
+		{ "1iB", -EINVAL, 0 },
+		{ "1GiBs", -EINVAL, 0 },
 		{ "", -EINVAL, 0 },
 		{ "G", -EINVAL, 0 },
 		{ "1g", -EINVAL, 0 },
@@ -69,11 +73,89 @@ static void test_parse_size(void **state)
 	}
 }
 
+static void test_parse_rate(void **state)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "1000", 0, 1000 },
+		{ "1000/s", 0, 1000 },
+		{ "10K", 0, 10000 },
+		{ "10K/s", 0, 10000 },
+		{ "3M/s", 0, 3000000 },
+		{ "18G", 0, UINT64_C(18000000000) },
+		{ "18446744074G", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ "/s", -EINVAL, 0 },
+		{ "K", -EINVAL, 0 },
+		{ "10k", -EINVAL, 0 },
+		{ "10 /s", -EINVAL, 0 },
+		{ "10/min", -EINVAL, 0 },
+		{ "10T", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(parse_rate(samples[i].text, &value), samples[i].r);
+		if (samples[i].r == 0)
+			assert_true(value == samples[i].value);
+	}
+}
+
+static void test_parse_duration(void **state)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "7", 0, 7000 },
+		{ "20us", 0, 20 },
+		{ "1ms", 0, 1000 },
+		{ "3s", 0, 3000000 },
+		{ "2min", 0, 120000000 },
+		{ "1h 30min", 0, UINT64_C(5400000000) },
+		{ "1h30min", 0, UINT64_C(5400000000) },
+		{ "1d", 0, UINT64_C(86400000000) },
+		{ "30min ", 0, UINT64_C(1800000000) },
+		{ "213503983d", -ERANGE, 0 },
+		{ "213503982d 24h", -ERANGE, 0 },
+		{ "18446744073709551615", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ "s", -EINVAL, 0 },
+		{ "5 s", -EINVAL, 0 },
+		{ "5S", -EINVAL, 0 },
+		{ "1h 30", -EINVAL, 0 },
+		{ "1.5s", -EINVAL, 0 },
+		{ "-1s", -EINVAL, 0 },
+		{ "1year", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(parse_duration(samples[i].text, 1000, &value), samples[i].r);
+		assert_true(value == samples[i].value);
+	}
+}
+
+static void test_parse_group(void **state)
+{
+	gid_t gid = 12345;
+
+	assert_int_equal(parse_group("root", &gid), 0);
+	assert_int_equal(gid, 0);
+	assert_int_equal(parse_group("4294967294", &gid), 0);
+	assert_int_equal(gid, 4294967294);
+	assert_int_equal(parse_group("4294967295", &gid), -ERANGE);
+	assert_int_equal(parse_group("99999999999999999999", &gid), -ERANGE);
+	assert_int_equal(parse_group("there is none of that name", &gid), -ESRCH);
+	assert_int_equal(parse_group("", &gid), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_u64),
-		cmocka_unit_test(test_parse_size),
+		cmocka_unit_test(test_parse_u64),   cmocka_unit_test(test_parse_size),
+		cmocka_unit_test(test_parse_rate),  cmocka_unit_test(test_parse_duration),
+		cmocka_unit_test(test_parse_group),
 	};
 
 	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);

@@ -106,8 +106,9 @@ static const struct varlink_interface interface = {
 
 static const struct varlink_interface *const interfaces[] = { &interface, NULL };
 
-static bool may_change(const struct ucred *peer, void *userdata)
+static bool may_change(const struct varlink_connection *connection, void *userdata)
 {
+	const struct ucred *peer = varlink_connection_peer(connection);
 	struct fixture *f = userdata;
 
 	assert_int_equal(peer->uid, getuid());
