@@ -126,7 +126,10 @@ int client_send(struct client *client, const char *method, json_object *paramete
 	size_t length;
 	int r;
 
-	snprintf(full, sizeof(full), "%s.%s", CONTROL_INTERFACE, method);
+	if (strchr(method, '.'))
+		snprintf(full, sizeof(full), "%s", method);
+	else
+		snprintf(full, sizeof(full), "%s.%s", CONTROL_INTERFACE, method);
 	message = varlink_call_to_message(full, parameters, more);
 	if (!message)
 		return report_lost(-ENOMEM);

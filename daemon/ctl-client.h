@@ -20,7 +20,7 @@ struct client *client_free(struct client *client);
 DEFINE_CLEANUP(struct client *, client_free);
 
 /*
- * Calls a method of org.eagersplit.Manager (the name without the interface) and takes
+ * Calls a method, of org.eagersplit.Manager if the name is without an interface, and takes
  * parameters; NULL: no memory. Replies are got by client_receive(), with more as many
  * as it says. Returns 0 or a negative errno.
  */

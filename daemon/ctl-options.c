@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ctl-options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,23 @@ static int set_rate(struct ctl *ctl, const char *value)
 	return parse_number(value, &ctl->rate);
 }
 
+static int set_format(struct ctl *ctl, const char *value)
+{
+	if (strcmp(value, "openmetrics") == 0)
+		ctl->format = METRIC_FORMAT_OPENMETRICS;
+	else if (strcmp(value, "prometheus") == 0)
+		ctl->format = METRIC_FORMAT_PROMETHEUS;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int set_output(struct ctl *ctl, const char *value)
+{
+	ctl->output = value;
+	return *value ? 0 : -EINVAL;
+}
+
 static const char time_wanted[] = "a time, such as +90s, 18:30, \"2030-01-31 18:30\" or @SECONDS";
 static const char rate_wanted[] = "a whole number of TLBIs a second";
 static const char size_wanted[] = "a size, such as 512G";
@@ -82,6 +100,10 @@ static const struct option_info infos[] = {
 	{ "rate", "N", CTL_OPTION_RATE, set_rate, rate_wanted,
 	  "TLBIs a second that may be spent; 0: no limit" },
 	{ "bbm", NULL, CTL_OPTION_BBM, NULL, NULL, "On CPUs with FEAT_BBM level 2" },
+	{ "format", "FORMAT", CTL_OPTION_FORMAT, set_format, "openmetrics or prometheus",
+	  "openmetrics, or prometheus: text 0.0.4 [openmetrics]" },
+	{ "output", "FILE", CTL_OPTION_OUTPUT, set_output, "the name of a file",
+	  "Put it into a file, whole or not at all" },
 	{ "socket", "PATH", 0, set_socket, NULL, "Talk to the eagersplitd that listens there" },
 	{ "json", NULL, 0, set_json, NULL, "Print JSON, an object a line" },
 	{ "help", NULL, 0, NULL, NULL, "Show this, or the help of a command" },

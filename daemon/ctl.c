@@ -46,6 +46,10 @@ static const char prepare_more[] =
 	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once all\n"
 	"of the VM is mapped by pages, and 1 if that will not be.\n";
 
+static const char metrics_more[] =
+	"node_exporter's textfile collector takes --format=prometheus, in a file that ends\n"
+	"in .prom; eagersplitd-metrics.timer writes one.\n";
+
 static const struct command commands[] = {
 	{ "host", "", 0, 0, 0, ctl_host, "Show the host and its TLBI budget", "" },
 	{ "list", "", 0, 0, 0, ctl_list, "List the VMs", "" },
@@ -62,6 +66,8 @@ static const struct command commands[] = {
 	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
 	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Reckon what splitting a guest will take",
 	  plan_more },
+	{ "metrics", "", 0, 0, CTL_OPTION_FORMAT | CTL_OPTION_OUTPUT, ctl_metrics,
+	  "Show figures for monitoring, as OpenMetrics", metrics_more },
 };
 
 static void print_help(void)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "ctl-term.h"
+#include "openmetrics.h"
 
 #define CTL_USAGE 2 /* the exit status of a command line that makes no sense */
 
@@ -22,6 +23,8 @@ enum ctl_option {
 	CTL_OPTION_BLOCK_SIZE = 1 << 5,
 	CTL_OPTION_RATE = 1 << 6,
 	CTL_OPTION_BBM = 1 << 7,
+	CTL_OPTION_FORMAT = 1 << 8,
+	CTL_OPTION_OUTPUT = 1 << 9,
 };
 
 /**
@@ -41,6 +44,8 @@ struct ctl {
 	uint64_t memory;
 	uint64_t block_size;
 	int64_t rate;
+	enum metric_format format;
+	const char *output;
 };
 
 /* The commands. Each gets its arguments, as many as it said, and returns the exit status. */
@@ -55,5 +60,6 @@ int ctl_prepare(const struct ctl *ctl, char **args);
 int ctl_watch(const struct ctl *ctl, char **args);
 int ctl_reload(const struct ctl *ctl, char **args);
 int ctl_plan(const struct ctl *ctl, char **args);
+int ctl_metrics(const struct ctl *ctl, char **args);
 
 #endif /* EAGERSPLITD_CTL_H */

@@ -27,6 +27,7 @@ COMMANDS = {
     "migration": ["--deadline", "--tlbi-rate", "cancelled"],
     "prepare": ["--wait", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
     "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
+    "metrics": ["--format", "--output"],
 }
 
 
@@ -66,7 +67,7 @@ def usage():
         ["migration", "a", "scheduled", "--wait"], ["--wait"], ["help", "nonsense"],
         ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
         ["plan", "--memory=0"], ["plan", "--memory=1G", "--block-size=4K"],
-        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["host", "--memory=1G"],
+        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["metrics", "--format=xml"], ["metrics", "--output="], ["host", "--memory=1G"],
     ):
         status, out, err = run("--socket=/nonexistent", *arguments)
         equal((status, out), (2, ""), arguments)

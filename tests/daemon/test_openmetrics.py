@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""eagersplitctl metrics: read by the parsers of Prometheus' own library."""
+
+import glob
+import json
+import os
+import re
+import stat
+import sys
+
+from harness import FAST, STUCK, Daemon, Vmm
+from tap import Skip, equal, main, test, true
+
+DASHBOARD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../conf/grafana/eagersplitd.json")
+
+
+def parsers():
+    """Modules that read OpenMetrics, and Prometheus' older format."""
+    # Debian's package is there for Debian's Python only; it is pure Python, so any will do.
+    sys.path.append("/usr/lib/python3/dist-packages")
+    try:
+        from prometheus_client import parser
+        from prometheus_client.openmetrics import parser as openmetrics
+    except ImportError:
+        raise Skip("needs python3-prometheus-client") from None
+    return openmetrics, parser
+
+
+def families(text, parser):
+    return {family.name: family for family in parser.text_string_to_metric_families(text)}
+
+
+def value(found, name, sample=None, **labels):
+    """The value of a family's only sample with that name and those labels."""
+    values = [s.value for s in found[name].samples if s.name == (sample or name) and labels.items() <= s.labels.items()]
+    equal(len(values), 1, (name, sample, labels))
+    return values[0]
+
+
+def export(daemon, *arguments):
+    status, out, err = daemon.ctl("metrics", *arguments)
+    equal((status, err), (0, ""))
+    return out
+
+
+@test
+def strict():
+    """The text is OpenMetrics, and says what the daemon says"""
+    openmetrics, _ = parsers()
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        daemon.register(vmm, "guest")
+        daemon.register(other, "other")
+        daemon.migrate("guest", "scheduled", deadlineUSec=2000000000 * 1000000)
+        daemon.wait_for_stage("guest", "split")
+        daemon.error("GetVm", vm="nobody")
+        text = export(daemon)
+        true(text.endswith("\n# EOF\n"), text[-80:])
+        found = families(text, openmetrics)
+        for name, family in found.items():
+            true(name.startswith("eagersplitd_") and family.documentation, name)
+        for name, unit in ("eagersplitd_call_duration_seconds", "seconds"), ("eagersplitd_vm_memory_bytes", "bytes"):
+            equal(found[name].unit, unit)
+
+        host = daemon.call("GetHost")["host"]
+        equal(value(found, "eagersplitd_build", "eagersplitd_build_info", backend="sim", version=host["version"]), 1)
+        equal(value(found, "eagersplitd_supported"), 1)
+        equal(value(found, "eagersplitd_budget_burst"), host["tlbiBurst"])
+        equal(value(found, "eagersplitd_tlbis", "eagersplitd_tlbis_total", kind="split"), host["tlbisTotal"])
+        equal(value(found, "eagersplitd_blocks_split", "eagersplitd_blocks_split_total"), 512)
+        equal(value(found, "eagersplitd_vms"), 2)
+        equal(value(found, "eagersplitd_vm_tlbis", "eagersplitd_vm_tlbis_total", vm="guest"), 512)
+        equal(value(found, "eagersplitd_vm_blocks", vm="guest"), 0)
+        equal(value(found, "eagersplitd_vm_block_bytes", vm="other"), 1 << 30)
+        equal(value(found, "eagersplitd_vm_deadline_time_seconds", vm="guest"), 2000000000)
+        equal(value(found, "eagersplitd_vm", "eagersplitd_vm_info", vm="other", pid=str(other.pid)), 1)
+        for family, label, states in (("eagersplitd_vm_stage", "stage", {"guest": "split", "other": "whole"}),
+                                      ("eagersplitd_vm_migration", "migration", {"guest": "scheduled", "other": "none"})):
+            equal({s.labels["vm"]: s.labels[label] for s in found[family].samples if s.value}, states)
+        refused = "org.eagersplit.Manager.NoSuchVm"
+        equal(value(found, "eagersplitd_refusals", "eagersplitd_refusals_total", error=refused), 1)
+        method = "org.eagersplit.Manager.GetVm"
+        equal(value(found, "eagersplitd_method_errors", "eagersplitd_method_errors_total", method=method), 1)
+
+
+@test
+def histograms():
+    """Latencies are histograms whose buckets add up"""
+    openmetrics, _ = parsers()
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.wait_for_stage("guest", "split")
+        name = "eagersplitd_call_duration_seconds"
+        found = families(export(daemon), openmetrics)
+        calls = {c["operation"]: c for c in daemon.call("org.eagersplit.Metrics.GetMetrics")["metrics"]["calls"]}
+        equal(set(calls), {"hold", "release", "survey", "split", "recover"})
+        for operation, call in calls.items():
+            buckets = [s for s in found[name].samples if s.name == name + "_bucket" and s.labels["operation"] == operation]
+            equal([s.value for s in buckets], [b["count"] for b in call["buckets"]] + [call["count"]], operation)
+            equal([float(s.labels["le"]) for s in buckets], [b["leUSec"] / 1e6 for b in call["buckets"]] + [float("inf")])
+            equal(value(found, name, name + "_sum", operation=operation), call["sumUSec"] / 1e6)
+        true(calls["split"]["count"] > 0 and calls["survey"]["count"] > 0, calls)
+
+
+@test
+def older_format():
+    """--format=prometheus is Prometheus' text format: the same samples"""
+    openmetrics, prometheus = parsers()
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        new = families(export(daemon), openmetrics)
+        text = export(daemon, "--format=prometheus")
+        true("# EOF" not in text and "# UNIT" not in text, text)
+        old = families(text, prometheus)
+        equal(sorted({s.name for f in old.values() for s in f.samples}),
+              sorted({s.name for f in new.values() for s in f.samples}))
+        types = {"info": "gauge"}
+        equal({name + "_info" * (f.type == "info"): types.get(f.type, f.type) for name, f in new.items()},
+              {name: f.type for name, f in old.items()})
+
+
+@test
+def as_json():
+    """--json prints what GetMetrics answers"""
+    with Daemon(**STUCK) as daemon:
+        equal(set(json.loads(export(daemon, "--json"))["metrics"]),
+              set(daemon.call("org.eagersplit.Metrics.GetMetrics")["metrics"]))
+
+
+@test
+def output_file():
+    """--output replaces the file as a whole, or leaves all as it was"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        folder = daemon.path("collector")
+        path = os.path.join(folder, "eagersplitd.prom")
+        status, out, err = daemon.ctl("metrics", f"--output={path}")
+        equal((status, out), (1, ""))
+        true(path in err and "No such file" in err, err)
+        os.mkdir(folder)
+        equal(export(daemon, f"--output={path}"), "")
+        with open(path, encoding="utf-8") as old:
+            daemon.register(vmm, "guest")
+            equal(export(daemon, f"--output={path}"), "")
+            # The old file has been left alone: whoever was reading it reads on.
+            true('vm="guest"' not in old.read(), "the old file")
+        with open(path, encoding="utf-8") as new:
+            text = new.read()
+        true('vm="guest"' in text and text.endswith("# EOF\n"), text)
+        mask = os.umask(0)
+        os.umask(mask)
+        equal(stat.S_IMODE(os.stat(path).st_mode), 0o666 & ~mask)
+        os.mkdir(path + ".d")
+        equal(daemon.ctl("metrics", f"--output={path}.d")[0], 1)
+        daemon.stop()
+        equal(daemon.ctl("metrics", f"--output={path}")[0], 1)
+        with open(path, encoding="utf-8") as same:
+            equal(same.read(), text)
+        equal(sorted(glob.glob(folder + "/*")), [path, path + ".d"])
+
+
+def walk_panels(panels):
+    for panel in panels:
+        yield panel
+        yield from walk_panels(panel.get("panels", []))
+
+
+@test
+def dashboard():
+    """The Grafana dashboard asks for metrics and labels that are exported, and no panel lies on another"""
+    openmetrics, _ = parsers()
+    with open(DASHBOARD, encoding="utf-8") as f:
+        board = json.load(f)
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled", deadlineUSec=2000000000 * 1000000)
+        daemon.error("GetVm", vm="nobody")
+        samples = {}
+        for family in families(export(daemon), openmetrics).values():
+            for s in family.samples:
+                samples.setdefault(s.name, set()).update(s.labels)
+    panels = list(walk_panels(board["panels"]))
+    expressions = [t["expr"] for p in panels for t in p.get("targets", [])]
+    queries = [v["query"] for v in board["templating"]["list"] if v["type"] == "query"]
+    true(len(expressions) > 10, expressions)
+    # Those that Prometheus adds to what it scrapes.
+    known = {"job", "instance", "le"}
+    for text in expressions + [q["query"] if isinstance(q, dict) else q for q in queries]:
+        names = re.findall(r"\beagersplitd_\w+", text)
+        true(names, text)
+        for name in names:
+            true(name in samples, f"{name} is not exported: {text}")
+        for label in re.findall(r"[{,]\s*(\w+)\s*(?:=~?|!=|!~)", text):
+            true(label in known or any(label in samples[name] for name in names), (label, text))
+    equal(len({p["id"] for p in panels}), len(panels), "ids")
+    cells = {}
+    for panel in panels:
+        g = panel["gridPos"]
+        true(g["x"] + g["w"] <= 24, panel["title"])
+        for x in range(g["x"], g["x"] + g["w"]):
+            for y in range(g["y"], g["y"] + g["h"]):
+                true((x, y) not in cells, (panel["title"], cells.get((x, y))))
+                cells[x, y] = panel["title"]
+
+
+if __name__ == "__main__":
+    main()
