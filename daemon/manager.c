@@ -168,7 +168,7 @@ static int on_stopped(sd_event_source *source, void *userdata)
 /* Once the last VM has been let go of, from the loop. */
 static void manager_check_stopped(struct manager *m)
 {
-	if (!m->stopped || m->stop_source || !TAILQ_EMPTY(&m->leaving))
+	if (!m->stopped || m->stop_source || !TAILQ_EMPTY(&m->vms) || !TAILQ_EMPTY(&m->leaving))
 		return;
 	/* Without even the memory for that: there is nothing left to wait for. */
 	if (sd_event_add_defer(m->event, &m->stop_source, on_stopped, m) < 0)

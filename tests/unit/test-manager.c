@@ -15,6 +15,7 @@
 #include "backend.h"
 #include "conf.h"
 #include "manager.h"
+#include "splitter.h"
 
 static char path[] = "/tmp/test-manager.XXXXXX";
 
@@ -298,6 +299,27 @@ static void test_stopping_interrupts(void **state)
 	stop(&f);
 }
 
+/* One that is let go of at once does not keep the others' holds from being released. */
+static void test_stopping_an_idle_one_first(void **state)
+{
+	struct manager_metrics metrics;
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_STUCK);
+	add_vm(&f, "idle");
+	vm = add_vm(&f, "held");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	while (f.progress < 3)
+		run_once(&f);
+	manager_stop(f.manager, on_stopped, &f);
+	while (!f.stopped)
+		run_once(&f);
+	manager_get_metrics(f.manager, &metrics);
+	assert_int_equal(metrics.splitter->latency[STEP_RELEASE].count, 1);
+	stop(&f);
+}
+
 static void test_stopping_with_nothing_to_do(void **state)
 {
 	struct fixture f;
@@ -462,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_registering_a_zombie),
 		cmocka_unit_test(test_vmm_exits),
 		cmocka_unit_test(test_stopping_interrupts),
+		cmocka_unit_test(test_stopping_an_idle_one_first),
 		cmocka_unit_test(test_stopping_with_nothing_to_do),
 		cmocka_unit_test(test_freeing_in_the_middle),
 		cmocka_unit_test(test_registered_again_at_once),

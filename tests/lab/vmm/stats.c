@@ -12,17 +12,21 @@ static int read_at(int fd, void *buffer, size_t bytes, off_t offset)
 	return pread(fd, buffer, bytes, offset) == (ssize_t)bytes ? 0 : -EIO;
 }
 
-int stats_read(int fd, void (*each)(void *data, const char *name, uint64_t value), void *data)
+int stats_open(int fd)
 {
-	auto_fd stats = ioctl(fd, KVM_GET_STATS_FD, NULL);
+	int stats = ioctl(fd, KVM_GET_STATS_FD, NULL);
+
+	return stats < 0 ? -errno : stats;
+}
+
+int stats_read(int stats, void (*each)(void *data, const char *name, uint64_t value), void *data)
+{
 	auto_free struct kvm_stats_desc *desc = NULL;
 	struct kvm_stats_header header;
 	size_t desc_bytes;
 	uint64_t value;
 	unsigned int i;
 
-	if (stats < 0)
-		return -errno;
 	if (read_at(stats, &header, sizeof(header), 0))
 		return -EIO;
 	desc_bytes = sizeof(*desc) + header.name_size;

@@ -6,9 +6,13 @@
 #include <stdint.h>
 
 /*
- * Calls @each for each statistic of @fd (a VM's or a vCPU's) that is one
- * number. Returns 0 or a negative errno.
+ * A descriptor for the statistics of a VM or a vCPU, @fd, which the caller
+ * closes; or a negative errno. To be asked for before the vCPU runs: that ioctl
+ * waits until it is out of KVM_RUN, and reading does not.
  */
-int stats_read(int fd, void (*each)(void *data, const char *name, uint64_t value), void *data);
+int stats_open(int fd);
+
+/* Calls @each for each statistic that is one number. Returns 0 or a negative errno. */
+int stats_read(int stats, void (*each)(void *data, const char *name, uint64_t value), void *data);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "cleanup.h"
+#include "stats.h"
 
 enum vcpu_state {
 	VCPU_IDLE,
@@ -28,6 +29,7 @@ enum vcpu_state {
  */
 struct vcpu {
 	int fd;
+	int stats;
 	struct kvm_run *run;
 	size_t run_bytes;
 	struct guest_block *block;
@@ -100,6 +102,9 @@ static int init(struct vcpu *vcpu, int kvm_fd, int vm_fd, unsigned int index)
 		return -errno;
 	}
 	vcpu->run_bytes = bytes;
+	vcpu->stats = stats_open(vcpu->fd);
+	if (vcpu->stats < 0)
+		return vcpu->stats;
 	if (ioctl(vm_fd, KVM_ARM_PREFERRED_TARGET, &target) ||
 	    ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &target))
 		return -errno;
@@ -188,7 +193,7 @@ int vcpu_new(struct vcpu **ret, int kvm_fd, int vm_fd, unsigned int index, void 
 
 	if (!vcpu)
 		return -ENOMEM;
-	vcpu->fd = -1;
+	vcpu->fd = vcpu->stats = -1;
 	vcpu->faults_from = faults_from;
 	vcpu->block =
 		(struct guest_block *)((char *)control + (GUEST_BLOCKS - GUEST_CONTROL)) + index;
@@ -225,6 +230,8 @@ struct vcpu *vcpu_free(struct vcpu *vcpu)
 	faults_close(&vcpu->faults);
 	if (vcpu->run)
 		munmap(vcpu->run, vcpu->run_bytes);
+	if (vcpu->stats >= 0)
+		close(vcpu->stats);
 	if (vcpu->fd >= 0)
 		close(vcpu->fd);
 	free(vcpu);
@@ -251,9 +258,9 @@ int vcpu_wait(struct vcpu *vcpu)
 	return vcpu->state == VCPU_DEAD ? vcpu->err : 0;
 }
 
-int vcpu_fd(const struct vcpu *vcpu)
+int vcpu_stats(const struct vcpu *vcpu)
 {
-	return vcpu->fd;
+	return vcpu->stats;
 }
 
 const struct faults *vcpu_faults(const struct vcpu *vcpu)

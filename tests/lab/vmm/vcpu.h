@@ -31,7 +31,8 @@ void vcpu_start(struct vcpu *vcpu);
 /* Waits until it is back there. Returns 0, or the error that ended it, a negative errno. */
 int vcpu_wait(struct vcpu *vcpu);
 
-int vcpu_fd(const struct vcpu *vcpu);
+/* For stats_read(). */
+int vcpu_stats(const struct vcpu *vcpu);
 const struct faults *vcpu_faults(const struct vcpu *vcpu);
 
 /* Exits to the VMM that were no doorbell: accesses to addresses without a memslot. */

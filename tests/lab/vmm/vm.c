@@ -45,6 +45,7 @@ struct slot {
 struct vm {
 	int kvm_fd;
 	int fd;
+	int stats;
 	void *control;
 	struct slot slots[VM_MAX_SLOTS];
 	uint64_t n_pages;
@@ -127,6 +128,9 @@ static int init(struct vm *vm, unsigned int n_vcpus, uint64_t chunk, uint64_t ma
 	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
 	if (vm->fd < 0)
 		return -errno;
+	vm->stats = stats_open(vm->fd);
+	if (vm->stats < 0)
+		return vm->stats;
 	if (chunk)
 		err = enable_cap(vm->fd, KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, chunk);
 	if (!err && manual)
@@ -149,7 +153,7 @@ int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manua
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return -ENOMEM;
-	vm->kvm_fd = vm->fd = -1;
+	vm->kvm_fd = vm->fd = vm->stats = -1;
 	err = init(vm, n_vcpus, chunk, manual);
 	if (err) {
 		vm_free(vm);
@@ -168,6 +172,8 @@ struct vm *vm_free(struct vm *vm)
 		return NULL;
 	for (i = 0; i < GUEST_MAX_VCPUS; i++)
 		vcpu_free(vm->vcpus[i]);
+	if (vm->stats >= 0)
+		close(vm->stats);
 	if (vm->fd >= 0)
 		close(vm->fd);
 	if (vm->kvm_fd >= 0)
@@ -511,9 +517,9 @@ int vm_stats(const struct vm *vm,
 
 	if (!sums)
 		return -ENOMEM;
-	err = stats_read(vm->fd, add_stat, &sums[0]);
+	err = stats_read(vm->stats, add_stat, &sums[0]);
 	for (i = 0; i < vm->n_vcpus && !err; i++)
-		err = stats_read(vcpu_fd(vm->vcpus[i]), add_stat, &sums[1]);
+		err = stats_read(vcpu_stats(vm->vcpus[i]), add_stat, &sums[1]);
 	for (i = 0; i < 2 && !err; i++) {
 		for (j = 0; j < sums[i].n; j++)
 			each(data, i == 1, sums[i].stats[j].name, sums[i].stats[j].value);
