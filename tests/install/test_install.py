@@ -12,10 +12,16 @@ from tap import equal, main, test, true
 BUILD = os.environ.get("BUILDDIR", ".")
 
 # What every installation has, below the prefix or at its configured place.
-EXPECTED = [
+EXECUTABLE = [
     "bin/eagersplitctl",
     "bin/eagersplitd",
+    "examples/client.py",
+    "examples/virsh-migrate-split",
+]
+EXPECTED = EXECUTABLE + [
     "eagersplitd/eagersplitd.conf",
+    "examples/client.go",
+    "examples/kubernetes-daemonset.yaml",
     "include/linux/kvm_eager_split.h",
     "man/man1/eagersplitctl.1",
     "man/man5/eagersplitd.conf.5",
@@ -75,7 +81,7 @@ def all_there():
         for end in EXPECTED:
             path = installed.find(end)
             true(os.path.getsize(path) > 0, f"{end} is empty")
-            equal(os.access(path, os.X_OK), end.startswith("bin/"), f"{end} is executable")
+            equal(os.access(path, os.X_OK), end in EXECUTABLE, f"{end} is executable")
 
 
 @test

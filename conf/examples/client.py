@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+client.py PID [SOCKET]: prepares the VM of a VMM's process for live migration, and waits until it
+is split. The library is python3-varlink (Debian 13 and later), "varlink" to pip.
+"""
+
+import sys
+
+import varlink
+
+pid = int(sys.argv[1])
+path = sys.argv[2] if len(sys.argv) > 2 else "/run/eagersplitd/control.sock"
+with varlink.Client(f"unix:{path}") as client, client.open("org.eagersplit.Manager") as manager:
+    name = manager.Register(pid=pid)["vm"]["vm"]
+    manager.SetMigrationState(vm=name, migration="scheduled")
+    for reply in manager.Watch(vm=name, _more=True):
+        vm = reply["vm"]
+        print(f"{name}: {vm['stage']}, {vm['blocks']} blocks left", flush=True)
+        if vm["stage"] in ("split", "failed"):
+            sys.exit(vm.get("error"))

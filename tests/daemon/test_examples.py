@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The examples of conf/examples, with the real daemon; virsh is one of ours that does as told."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from harness import CTL, FAST, STUCK, Daemon, Vmm
+from tap import Skip, equal, main, test, true
+
+EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "examples")
+GO_CLIENT = os.path.join(os.environ.get("BUILDDIR", "."), "conf", "examples", "client")
+
+VIRSH = """#!/bin/sh
+if [ "$1" = domjobabort ]; then
+	echo "$2" >"$FOLDER/abort"
+	exit
+fi
+echo "$@" >"$FOLDER/virsh-arguments"
+"$CTL" --socket="$SOCKET" --json status guest >"$FOLDER/virsh-saw"
+{action}
+"""
+
+
+class Migration:
+    """The wrapper, with commands of ours in its PATH and libvirt's pid file of the guest."""
+
+    def __init__(self, daemon, vmm, action):
+        self.daemon = daemon
+        self._write("virsh", VIRSH.format(action=action))
+        self._write("eagersplitctl", '#!/bin/sh\nexec "$CTL" --socket="$SOCKET" "$@"\n')
+        if vmm:
+            self._write("guest.pid", f"{vmm.pid}\n")
+        env = dict(os.environ, PATH=f"{daemon.folder}:{os.environ['PATH']}", CTL=CTL,
+                   SOCKET=daemon.socket_path, FOLDER=daemon.folder, QEMU_RUN=daemon.folder)
+        self._process = subprocess.Popen(
+            [os.path.join(EXAMPLES, "virsh-migrate-split"), "guest", "qemu+ssh://there/system",
+             "--p2p"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+
+    def _write(self, name, text):
+        with open(self.daemon.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(self.daemon.path(name), 0o755)
+
+    def read(self, name):
+        with open(self.daemon.path(name), encoding="utf-8") as f:
+            return f.read()
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def wait(self):
+        """Its exit status, and what it said."""
+        out, _ = self._process.communicate()
+        return self._process.returncode, out
+
+
+def state(daemon):
+    vm = daemon.call("GetVm", vm="guest")["vm"]
+    return vm["migration"]
+
+
+@test
+def migration_completes():
+    """virsh-migrate-split: virsh meets a guest that is split; then it has completed"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        migration = Migration(daemon, vmm, "exit 0")
+        status, out = migration.wait()
+        equal(status, 0, out)
+        equal(migration.read("virsh-arguments").split(),
+              ["migrate", "--live", "guest", "qemu+ssh://there/system", "--p2p"])
+        saw = migration.read("virsh-saw")
+        true('"active"' in saw and '"split"' in saw, saw)
+        equal(state(daemon), "completed")
+
+
+@test
+def migration_fails():
+    """virsh-migrate-split: a migration that fails is told of, and virsh's status passed on"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        equal(Migration(daemon, vmm, "exit 3").wait()[0], 3)
+        equal(state(daemon), "failed")
+        # The next try finds it registered.
+        equal(Migration(daemon, vmm, "exit 0").wait()[0], 0)
+        equal(state(daemon), "completed")
+
+
+@test
+def migration_called_off():
+    """virsh-migrate-split: a signal while it prepares calls the migration off"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        migration = Migration(daemon, vmm, "exit 0")
+        with daemon.client() as client:
+            for vm in client.watch():
+                if vm["migration"] == "scheduled":
+                    break
+        migration.signal(signal.SIGTERM)
+        status, out = migration.wait()
+        equal(status, 130, out)
+        equal(state(daemon), "cancelled")
+        true(not os.path.exists(daemon.path("virsh-arguments")), "virsh was not called")
+
+
+@test
+def migration_aborted():
+    """virsh-migrate-split: a signal while virsh migrates has libvirt give up"""
+    for ends, told in ("exit 1", "cancelled"), ("exit 0", "completed"):
+        with Daemon(**FAST) as daemon, Vmm() as vmm:
+            os.mkfifo(daemon.path("started"))
+            os.mkfifo(daemon.path("abort"))
+            migration = Migration(daemon, vmm,
+                                  f'echo >"$FOLDER/started"; read domain <"$FOLDER/abort"; {ends}')
+            migration.read("started")
+            migration.signal(signal.SIGINT)
+            status, out = migration.wait()
+            equal(status, 130, out)
+            equal(state(daemon), told)
+
+
+@test
+def migration_without_preparation():
+    """virsh-migrate-split: a guest that cannot be prepared is migrated all the same"""
+    with Daemon(**FAST) as daemon:
+        status, out = Migration(daemon, None, "exit 0").wait()
+        equal(status, 0, out)
+        true("not prepared" in out, out)
+
+
+def prepares(command, environment=None):
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        r = subprocess.run([*command, str(vmm.pid), daemon.socket_path], capture_output=True,
+                           text=True, check=False, env=environment)
+        equal((r.returncode, r.stderr), (0, ""))
+        true(r.stdout.splitlines()[-1].endswith(": split, 0 blocks left"), r.stdout)
+        vm, = daemon.call("ListVms")["vms"]
+        equal((vm["pid"], vm["migration"], vm["stage"]), (vmm.pid, "scheduled", "split"))
+
+
+@test
+def python_client():
+    """client.py, on Python's Varlink library, prepares a VM and waits for it"""
+    # Not the one of these tests, which has the same name.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    path = os.environ.get("PYTHON_VARLINK")
+    if path:
+        environment["PYTHONPATH"] = path
+    found = subprocess.run([sys.executable, "-c", "import varlink.client"], env=environment,
+                           capture_output=True, cwd="/", check=False).returncode == 0
+    if not found:
+        raise Skip("no python3-varlink here, which Debian has from 13 on")
+    prepares([sys.executable, os.path.join(EXAMPLES, "client.py")], environment)
+
+
+@test
+def go_client():
+    """client.go, on Go's Varlink library, prepares a VM and waits for it"""
+    if not os.path.exists(GO_CLIENT):
+        raise Skip("built without Go, or without golang-github-varlink-go-dev")
+    prepares([GO_CLIENT])
+
+
+@test
+def kubernetes():
+    """kubernetes-daemonset.yaml mounts what the daemon's socket is in"""
+    try:
+        import yaml
+    except ImportError:
+        raise Skip("no python3-yaml here") from None
+    with open(os.path.join(EXAMPLES, "kubernetes-daemonset.yaml"), encoding="utf-8") as f:
+        spec = yaml.safe_load(f)
+    equal(spec["kind"], "DaemonSet")
+    pod = spec["spec"]["template"]
+    equal(spec["spec"]["selector"]["matchLabels"], pod["metadata"]["labels"])
+    volume, = pod["spec"]["volumes"]
+    mount, = pod["spec"]["containers"][0]["volumeMounts"]
+    equal(volume["name"], mount["name"])
+    equal((volume["hostPath"]["path"], mount["mountPath"]), ("/run/eagersplitd",) * 2)
+
+
+if __name__ == "__main__":
+    main()
