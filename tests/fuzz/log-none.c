@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* In place of daemon/log.c: millions of runs would say the same. Formats all the same. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "log.h"
+
+void log_full(int priority, const struct vm *vm, const char *format, ...)
+{
+	char message[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(message, sizeof(message), format, ap);
+	va_end(ap);
+}
