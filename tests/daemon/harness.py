@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon under test, on the simulated host, and the VMMs that it is told of."""
 
+import contextlib
 import os
 import queue
 import shutil
@@ -85,18 +86,26 @@ class NotifySocket:
             lines = [line.split("=", 1) for line in text.splitlines() if "=" in line]
             self._messages.put(dict(lines))
 
+    def _send(self, message):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(message, self.path)
+
     def close(self):
         """Ends the thread, by an empty message."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.sendto(b"", self.path)
+        self._send(b"")
         self._thread.join()
         self._socket.close()
         os.unlink(self.path)
 
     def tell_of_exit(self, process):
-        """Has a message come when the process ends, so that nobody waits for it in vain."""
+        """
+        Has a message come when the process ends, so that nobody waits for it in vain: over
+        the socket, behind all that the process sent itself.
+        """
         def wait():
-            self._messages.put({"EXITED": str(process.wait())})
+            status = process.wait()
+            with contextlib.suppress(OSError):  # closed: nobody waits any more
+                self._send(f"EXITED={status}".encode())
 
         threading.Thread(target=wait, daemon=True).start()
 
