@@ -4,13 +4,60 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
 #include "vm.h"
+
+#define FIELDS_MAX 24
+
+/* The fields of an entry, "NAME=value" each; one that there is no memory for is left out. */
+struct fields {
+	struct iovec iov[FIELDS_MAX];
+	int n;
+};
+
+static void _printf_(2, 3) fields_add(struct fields *fields, const char *format, ...)
+{
+	char *text;
+	va_list ap;
+	int length;
+
+	if (fields->n == FIELDS_MAX)
+		return;
+	va_start(ap, format);
+	length = vasprintf(&text, format, ap);
+	va_end(ap);
+	if (length >= 0)
+		fields->iov[fields->n++] =
+			(struct iovec){ .iov_base = text, .iov_len = (size_t)length };
+}
+
+static void fields_done(const struct fields *fields)
+{
+	for (int i = 0; i < fields->n; i++)
+		free(fields->iov[i].iov_base);
+}
+
+static void fields_add_vm(struct fields *fields, const struct vm_info *vm)
+{
+	fields_add(fields, "EAGERSPLIT_VM=%s", vm->name);
+	fields_add(fields, "EAGERSPLIT_PID=%i", (int)vm->pid);
+	fields_add(fields, "EAGERSPLIT_MIGRATION=%s", vm_migration_to_string(vm->migration));
+	fields_add(fields, "EAGERSPLIT_STAGE=%s", vm_stage_to_string(vm->stage));
+	fields_add(fields, "EAGERSPLIT_BLOCKS=%" PRIu64, vm->blocks);
+	fields_add(fields, "EAGERSPLIT_BLOCKS_SPLIT=%" PRIu64, vm->blocks_split);
+	fields_add(fields, "EAGERSPLIT_TLBIS=%" PRIu64, vm->tlbis);
+	if (vm->has_deadline)
+		fields_add(fields, "EAGERSPLIT_DEADLINE_USEC=%" PRIu64, vm->deadline_usec);
+	if (vm->has_eta)
+		fields_add(fields, "EAGERSPLIT_ETA_USEC=%" PRIu64, vm->eta_usec);
+	if (vm->error)
+		fields_add(fields, "EAGERSPLIT_ERROR=%s", vm->error);
+}
 
 /* Whether standard error is the stream that systemd connected to the journal. */
 static bool stderr_is_journal(void)
@@ -23,19 +70,28 @@ static bool stderr_is_journal(void)
 	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
-static int log_to_journal(int priority, const struct vm_info *vm, const char *message)
+/* Returns 0 or a negative errno. */
+static int log_to_journal(const struct log_about *about, const struct vm_info *vm,
+			  const char *message)
 {
-	if (!vm)
-		return sd_journal_send("MESSAGE=%s", message, "PRIORITY=%i", priority, NULL);
-	return sd_journal_send("MESSAGE=%s: %s", vm->name, message, "PRIORITY=%i", priority,
-			       "EAGERSPLIT_VM=%s", vm->name, "EAGERSPLIT_PID=%i", (int)vm->pid,
-			       "EAGERSPLIT_MIGRATION=%s", vm_migration_to_string(vm->migration),
-			       "EAGERSPLIT_STAGE=%s", vm_stage_to_string(vm->stage),
-			       "EAGERSPLIT_TLBIS=%" PRIu64, vm->tlbis, NULL);
+	_cleanup_(fields_done) struct fields fields = { 0 };
+
+	fields_add(&fields, "MESSAGE=%s%s%s", vm ? vm->name : "", vm ? ": " : "", message);
+	fields_add(&fields, "PRIORITY=%i", about->priority);
+	if (about->id)
+		fields_add(&fields, "MESSAGE_ID=%s", about->id);
+	if (vm)
+		fields_add_vm(&fields, vm);
+	if (about->peer) {
+		fields_add(&fields, "EAGERSPLIT_PEER_PID=%i", (int)about->peer->pid);
+		fields_add(&fields, "EAGERSPLIT_PEER_UID=%u", about->peer->uid);
+	}
+	return sd_journal_sendv(fields.iov, fields.n);
 }
 
-void log_full(int priority, const struct vm *vm, const char *format, ...)
+void log_about(const struct log_about *about, const char *format, ...)
 {
+	const struct vm_info *vm = NULL;
 	struct vm_info info;
 	char message[1024];
 	va_list ap;
@@ -44,9 +100,11 @@ void log_full(int priority, const struct vm *vm, const char *format, ...)
 	vsnprintf(message, sizeof(message), format, ap);
 	va_end(ap);
 
-	if (vm)
-		vm_get_info(vm, &info);
-	if (stderr_is_journal() && log_to_journal(priority, vm ? &info : NULL, message) >= 0)
+	if (about->vm) {
+		vm_get_info(about->vm, &info);
+		vm = &info;
+	}
+	if (stderr_is_journal() && log_to_journal(about, vm, message) >= 0)
 		return;
-	fprintf(stderr, "eagersplitd: %s%s%s\n", vm ? info.name : "", vm ? ": " : "", message);
+	fprintf(stderr, "eagersplitd: %s%s%s\n", vm ? vm->name : "", vm ? ": " : "", message);
 }

@@ -126,7 +126,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 		return sd_event_exit(d->event, 1);
 	}
 	d->stopping = true;
-	log_info("Stopping");
+	log_full(LOG_INFO, MESSAGE_STARTED, NULL, "Stopping");
 	sd_notify(0, "STOPPING=1\nSTATUS=Letting go of VMs");
 	d->control = control_free(d->control);
 	manager_set_observer(d->manager, NULL, NULL);
@@ -284,6 +284,18 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	return 0;
 }
 
+static void log_ready(const struct manager *m)
+{
+	struct host_info host;
+
+	manager_get_host(m, &host);
+	log_full(LOG_INFO, MESSAGE_STARTED, NULL,
+		 "Ready: version %s, backend %s, %s, %" PRIu64 " TLBIs a second", host.version,
+		 host.backend,
+		 host.throttled ? "by break-before-make" : "without break-before-make",
+		 host.tlbi_rate);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = { .backend = -1, .socket = EAGERSPLITD_SOCKET };
@@ -299,6 +311,7 @@ int main(int argc, char **argv)
 	r = daemon_start(&d, &options);
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
+		log_ready(d.manager);
 		r = sd_event_loop(d.event);
 		if (r < 0)
 			log_error("The event loop failed: %s", strerror(-r));

@@ -17,11 +17,15 @@
 #include "log.h"
 #include "migration.h"
 #include "splitter.h"
+#include "status.h"
 #include "work.h"
 #include "worker.h"
 
 /* Calls in flight at once; they spend from one budget, so few are enough. */
 #define N_WORKERS 4
+
+/* How often progress is worth a new line in systemctl status. */
+#define STATUS_INTERVAL_NSEC NSEC_PER_SEC
 
 TAILQ_HEAD(vm_list, vm);
 
@@ -31,6 +35,7 @@ TAILQ_HEAD(vm_list, vm);
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
  * @budget_timer: for the splitter
+ * @status_nsec: when the service manager was told last
  * @started_usec: CLOCK_REALTIME
  * @timeout: for the schedule that nobody has followed up
  * @stopped: see manager_stop()
@@ -50,6 +55,7 @@ struct manager {
 	struct vm_list leaving;
 	size_t n_vms;
 
+	uint64_t status_nsec;
 	uint64_t started_usec;
 	uint64_t vms_registered;
 	uint64_t reloads;
@@ -70,28 +76,54 @@ static int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* What systemctl status shows. */
-static void manager_notify_status(const struct manager *m)
+static void manager_notify_status(struct manager *m)
 {
-	size_t splitting = 0, split = 0, recovering = 0;
+	char text[STATUS_SIZE];
+	struct status status = {};
 	const struct vm *vm;
 
+	m->status_nsec = now_nsec(CLOCK_MONOTONIC);
 	TAILQ_FOREACH(vm, &m->vms, link)
 	{
-		splitting += vm->stage == VM_STAGE_SPLITTING;
-		split += vm->stage == VM_STAGE_SPLIT;
-		recovering += vm->stage == VM_STAGE_RECOVERING;
+		struct vm_info info;
+
+		vm_get_info(vm, &info);
+		status_add(&status, &info);
 	}
-	if (!m->host.supported)
-		sd_notifyf(0, "STATUS=No splitting: %s", m->host.reason);
+	sd_notifyf(0, "STATUS=%s",
+		   status_format(text, &status, m->host.supported ? NULL : m->host.reason));
+}
+
+/* The same on progress: it is of no use to be told of each block. */
+static void manager_notify_progress(struct manager *m)
+{
+	if (now_nsec(CLOCK_MONOTONIC) - m->status_nsec >= STATUS_INTERVAL_NSEC)
+		manager_notify_status(m);
+}
+
+static void manager_log_late(struct vm *vm)
+{
+	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	struct vm_info info;
+
+	vm_get_info(vm, &info);
+	if (info.deadline_usec <= now || !info.has_eta)
+		log_vm_warning(vm, MESSAGE_VM_LATE, "Late: not split, and its deadline has passed");
 	else
-		sd_notifyf(0, "STATUS=%zu VMs: %zu splitting, %zu split, %zu recovering", m->n_vms,
-			   splitting, split, recovering);
+		log_vm_warning(vm, MESSAGE_VM_LATE,
+			       "Late: split in %" PRIu64 " s, and its deadline is in %" PRIu64 " s",
+			       info.eta_usec / USEC_PER_SEC,
+			       (info.deadline_usec - now) / USEC_PER_SEC);
 }
 
 static void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 {
+	if (vm_note_late(vm))
+		manager_log_late(vm);
 	if (what == VM_CHANGE_STATE)
 		manager_notify_status(m);
+	else
+		manager_notify_progress(m);
 	if (m->observer)
 		m->observer->vm_changed(m->observer_userdata, vm, what);
 }
@@ -153,7 +185,7 @@ static void on_changed(void *userdata, struct vm *vm, enum vm_change what)
 
 static void on_gone(void *userdata, struct vm *vm)
 {
-	log_vm_info(vm, "The VM is gone");
+	log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
 	(void)manager_handle(userdata, vm, VM_EVENT_GONE, NULL);
 }
 
@@ -237,7 +269,8 @@ static int manager_start(struct manager *m)
 		return r;
 	m->backend->ops->probe(m->backend, &m->host);
 	if (!m->host.supported)
-		log_warning("No VM can be split: %s", m->host.reason);
+		log_full(LOG_WARNING, MESSAGE_UNSUPPORTED, NULL, "No VM can be split: %s",
+			 m->host.reason);
 	limits = manager_limits(m);
 	return splitter_new(&m->splitter, &splitter_ops, m, &limits);
 }
@@ -356,7 +389,7 @@ static void on_vmm_gone(struct vm *vm)
 	TAILQ_FOREACH(o, &m->leaving, link)
 	if (o == vm)
 		return;
-	log_vm_info(vm, "The VMM, process %d, is gone", (int)vm->pid);
+	log_vm_info(vm, MESSAGE_VM_GONE, "The VMM, process %d, is gone", (int)vm->pid);
 	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
 }
 
@@ -460,7 +493,7 @@ int manager_register(struct manager *m, pid_t pid, const char *name, struct vm *
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
 	m->vms_registered++;
-	log_vm_info(vm, "Registered, process %d", (int)pid);
+	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
 	manager_notify_status(m);
 	*ret = TAKE_PTR(vm);
 	return 0;
@@ -473,7 +506,7 @@ int manager_unregister(struct manager *m, const char *name)
 	vm = manager_find_vm(m, name);
 	if (!vm)
 		return -ENOENT;
-	log_vm_info(vm, "Unregistered");
+	log_vm_info(vm, MESSAGE_VM_GONE, "Unregistered");
 	manager_remove_vm(m, vm, false);
 	return 0;
 }
@@ -592,7 +625,8 @@ int manager_reload(struct manager *m, char **ret_error)
 	r = config_load(&config, m->config->path, m->config->required, &error);
 	if (r < 0) {
 		m->reloads_failed++;
-		log_error("Configuration not reloaded: %s", error ? error : strerror(-r));
+		log_full(LOG_ERR, MESSAGE_RELOAD_FAILED, NULL, "Configuration not reloaded: %s",
+			 error ? error : strerror(-r));
 	} else {
 		config->backend_override = m->config->backend_override;
 		if (config->backend_override >= 0)
@@ -603,7 +637,8 @@ int manager_reload(struct manager *m, char **ret_error)
 		m->config = config;
 		m->reloads++;
 		manager_apply(m);
-		log_info("Configuration reloaded: %" PRIu64 " TLBIs a second, burst %" PRIu64,
+		log_full(LOG_INFO, MESSAGE_RELOADED, NULL,
+			 "Configuration reloaded: %" PRIu64 " TLBIs a second, burst %" PRIu64,
 			 config->tlbi_rate, config->tlbi_burst);
 	}
 	sd_notify(0, "READY=1");

@@ -18,7 +18,7 @@ static bool is_under_way(enum vm_state state)
 static void migration_set_terms(struct vm *vm, const struct migration_terms *terms)
 {
 	if (terms && terms->deadline_usec)
-		vm->deadline_usec = *terms->deadline_usec;
+		vm_set_deadline(vm, *terms->deadline_usec);
 	if (terms && terms->tlbi_rate)
 		vm->tlbi_rate = *terms->tlbi_rate;
 	work_update_ceiling(vm->work);
@@ -30,18 +30,22 @@ static void migration_log(const struct vm *vm, enum vm_state from, enum vm_event
 	case VM_EVENT_LOG_ON:
 	case VM_EVENT_LOG_ON_IGNORED:
 		if (from == VM_STATE_SCHEDULED)
-			log_vm_info(vm, "Dirty logging has started: migration active");
+			log_vm_info(vm, MESSAGE_VM_MIGRATION,
+				    "Dirty logging has started: migration active");
 		else
-			log_vm_info(vm, "Dirty logging has started unannounced: migration active");
+			log_vm_info(vm, MESSAGE_VM_MIGRATION,
+				    "Dirty logging has started unannounced: migration active");
 		break;
 	case VM_EVENT_LOG_OFF:
-		log_vm_info(vm, "Dirty logging has stopped: migration cancelled");
+		log_vm_info(vm, MESSAGE_VM_MIGRATION,
+			    "Dirty logging has stopped: migration cancelled");
 		break;
 	case VM_EVENT_TIMEOUT:
-		log_vm_warning(vm, "Scheduled, and nobody followed it up: migration cancelled");
+		log_vm_warning(vm, MESSAGE_VM_MIGRATION,
+			       "Scheduled, and nobody followed it up: migration cancelled");
 		break;
 	default:
-		log_vm_info(vm, "Migration %s",
+		log_vm_info(vm, MESSAGE_VM_MIGRATION, "Migration %s",
 			    vm_migration_to_string(vm_state_get_migration(vm->state)));
 	}
 }
@@ -54,7 +58,7 @@ static void migration_go(struct vm *vm, enum vm_state to, enum vm_event event,
 	vm->state = to;
 	/* A new migration, and what was said of the last one no longer holds. */
 	if (!is_under_way(from)) {
-		vm->deadline_usec = UINT64_MAX;
+		vm_set_deadline(vm, UINT64_MAX);
 		vm->tlbi_rate = 0;
 	}
 	migration_set_terms(vm, terms);

@@ -200,7 +200,10 @@ void varlink_server_log(struct varlink_server *s, int priority, const struct ucr
 	va_start(ap, format);
 	vsnprintf(what, sizeof(what), format, ap);
 	va_end(ap);
-	log_full(priority, NULL, "%s: process %d (uid %u)", what, (int)peer->pid, peer->uid);
+	log_about(&(const struct log_about){ .priority = priority,
+					     .id = MESSAGE_CLIENT,
+					     .peer = peer },
+		  "%s: process %d (uid %u)", what, (int)peer->pid, peer->uid);
 }
 
 /* Whether there is room for one more connection of this user. */

@@ -3,10 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "backend.h"
+#include "log.h"
 #include "work.h"
 
 static const char *const migrations[VM_MIGRATION_MAX_] = {
@@ -147,12 +149,57 @@ void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks)
 	}
 }
 
+void vm_set_deadline(struct vm *vm, uint64_t usec)
+{
+	if (usec != vm->deadline_usec)
+		vm->told_late = false;
+	vm->deadline_usec = usec;
+}
+
+bool vm_note_late(struct vm *vm)
+{
+	struct vm_info info;
+
+	if (vm->told_late || vm->deadline_usec == UINT64_MAX || vm->stage != VM_STAGE_SPLITTING)
+		return false;
+	vm_get_info(vm, &info);
+	vm->told_late = info.late;
+	return info.late;
+}
+
+static void vm_log_stage(const struct vm *vm)
+{
+	switch (vm->stage) {
+	case VM_STAGE_SPLITTING:
+		log_vm_info(vm, MESSAGE_VM_STAGE, "Splitting, %" PRIu64 " blocks to go",
+			    vm_count_blocks(vm));
+		break;
+	case VM_STAGE_SPLIT:
+		log_vm_info(vm, MESSAGE_VM_SPLIT,
+			    "Split: %" PRIu64 " blocks by %" PRIu64 " TLBIs so far",
+			    vm->blocks_split, vm->tlbis);
+		break;
+	case VM_STAGE_RECOVERING:
+		log_vm_info(vm, MESSAGE_VM_STAGE, "Recovering blocks");
+		break;
+	case VM_STAGE_FAILED:
+		log_vm_error(vm, MESSAGE_VM_FAILED, "%s", vm->error ? vm->error : "Failed");
+		break;
+	default:
+		log_vm_info(vm, MESSAGE_VM_STAGE, "Let go: blocks may map it");
+	}
+}
+
 void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error)
 {
+	bool changed = stage != vm->stage || error;
+
 	vm->stage = stage;
 	free(vm->error);
 	/* Without memory even for this, the stage alone has to say it. */
 	vm->error = error ? strdup(error) : NULL;
+	if (changed)
+		vm_log_stage(vm);
 }
 
 bool vm_name_is_valid(const char *name)

@@ -116,6 +116,7 @@ void survey_done(struct survey *survey);
  * @survey: the last one, less what was split since
  * @surveyed: there has been one
  * @deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
+ * @told_late: vm_note_late() has said so
  * @tlbi_rate: a ceiling asked for with the migration, 0: none
  * @blocks_split: since it was registered
  * @tlbis: spent on it since it was registered
@@ -137,6 +138,7 @@ struct vm {
 	struct survey survey;
 	bool surveyed;
 	uint64_t deadline_usec;
+	bool told_late;
 	uint64_t tlbi_rate;
 	uint64_t blocks_split;
 	uint64_t tlbis;
@@ -173,7 +175,13 @@ void vm_take_survey(struct vm *vm, struct survey *survey);
 /* Takes note that @blocks were split in the memslot at index @slot. */
 void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks);
 
-/* Sets the stage, and the error, a copy of which is kept; NULL: none. */
+/* CLOCK_REALTIME, UINT64_MAX: none. */
+void vm_set_deadline(struct vm *vm, uint64_t usec);
+
+/* Whether @vm has become late: true once for each deadline. */
+bool vm_note_late(struct vm *vm);
+
+/* Sets the stage, and the error, a copy of which is kept; NULL: none. Logs what is new. */
 void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error);
 
 /* 1 to VM_NAME_MAX of A-Z a-z 0-9 . _ : @ + -, the first no sign. */

@@ -191,7 +191,6 @@ static void work_fail(struct work *w, const char *error)
 	vm_set_stage(w->vm, VM_STAGE_FAILED, error);
 	w->walk.active = false;
 	w->want_survey = false;
-	log_vm_error(w->vm, "%s", error);
 }
 
 /* Tries again in a while, in a longer one each time, until it is enough. */
@@ -270,9 +269,6 @@ static void work_handle_survey(struct work *w)
 		return;
 
 	if (!vm_count_blocks(vm)) {
-		if (vm->stage != VM_STAGE_SPLIT)
-			log_vm_info(vm, "Split: %" PRIu64 " blocks by %" PRIu64 " TLBIs so far",
-				    vm->blocks_split, vm->tlbis);
 		vm_set_stage(vm, VM_STAGE_SPLIT, NULL);
 		w->walk = (struct walk){};
 	} else if (w->walk.idle_passes >= IDLE_PASSES_MAX) {
@@ -372,7 +368,7 @@ static bool error_means_gone(int r)
 static void work_after_release(struct work *w, int r)
 {
 	if (r < 0 && r != -EINTR && !error_means_gone(r))
-		log_vm_warning(w->vm, "Cannot release the hold: %s", strerror(-r));
+		log_vm_warning(w->vm, MESSAGE_VM_HELD, "Cannot release the hold: %s", strerror(-r));
 	if (r != -EINTR)
 		w->hold = HOLD_NONE;
 }

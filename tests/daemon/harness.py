@@ -129,7 +129,7 @@ class Daemon:
     context stops it, and fails if it does not exit with success.
     """
 
-    def __init__(self, arguments=(), environment=None, **settings):
+    def __init__(self, arguments=(), environment=None, wrapper=(), **settings):
         self.folder = tempfile.mkdtemp(prefix="eagersplitd-test-")
         self.config = self.path("eagersplitd.conf")
         self.socket_path = self.path("control.sock")
@@ -138,12 +138,14 @@ class Daemon:
         self.log_file = open(self.path("log"), "wb")
         self._environment = environment or {}
         self._arguments = arguments
+        # A command that ends by executing the one behind it.
+        self._wrapper = wrapper
         self.start()
 
     def start(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "WATCHDOG_"))}
         env["NOTIFY_SOCKET"] = self.notify.path
-        command = [DAEMON, f"--config={self.config}", f"--socket={self.socket_path}",
+        command = [*self._wrapper, DAEMON, f"--config={self.config}", f"--socket={self.socket_path}",
                    *self._arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self.log_file,
                                         env=env | self._environment)

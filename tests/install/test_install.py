@@ -29,6 +29,7 @@ EXPECTED = EXECUTABLE + [
     "man/man8/eagersplitd.8",
     "bash-completion/completions/eagersplitctl",
     "eagersplitd/grafana/eagersplitd.json",
+    "systemd/catalog/eagersplitd.catalog",
     "systemd/system/eagersplitd-metrics.service",
     "systemd/system/eagersplitd-metrics.timer",
     "systemd/system/eagersplitd.service",
