@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The real host: KVM's eager-split ioctls on descriptors fetched from VMMs. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 
 #include "backend.h"
 #include "kvm-fd.h"
+#include "process.h"
+#include "uevent-socket.h"
 
 #define KVM_DEVICE "/dev/kvm"
 
@@ -24,6 +27,9 @@
 struct kvm {
 	struct backend backend;
 	char reason[128];
+	struct uevent_socket *uevents;
+	host_event_fn event;
+	void *event_userdata;
 };
 
 struct kvm_vm {
@@ -33,7 +39,10 @@ struct kvm_vm {
 
 static void kvm_free(struct backend *backend)
 {
-	free(backend);
+	struct kvm *kvm = (struct kvm *)backend;
+
+	uevent_socket_free(kvm->uevents);
+	free(kvm);
 }
 
 static void kvm_probe(struct backend *backend, struct backend_host *ret)
@@ -58,13 +67,68 @@ static void kvm_probe(struct backend *backend, struct backend_host *ret)
 	};
 }
 
-static int kvm_open_vm(struct backend *backend, int pidfd, pid_t pid, struct backend_vm **ret,
-		       int *ret_id)
+/* KVM names the thread that created the VM; it may have ended, or be in another namespace. */
+static void on_uevent(void *userdata, const struct uevent *uevent)
+{
+	static const enum host_event events[] = {
+		[UEVENT_VM_CREATED] = HOST_VM_CREATED,
+		[UEVENT_VM_DESTROYED] = HOST_VM_DESTROYED,
+		[UEVENT_DIRTY_LOG_STARTED] = HOST_DIRTY_LOG,
+		[UEVENT_DIRTY_LOG_STOPPED] = HOST_DIRTY_LOG,
+	};
+	pid_t pid = process_of_thread(uevent->tid);
+	struct kvm *kvm = userdata;
+
+	kvm->event(kvm->event_userdata, events[uevent->type], pid > 0 ? pid : 0);
+}
+
+static void on_uevents_lost(void *userdata)
+{
+	struct kvm *kvm = userdata;
+
+	kvm->event(kvm->event_userdata, HOST_EVENTS_LOST, 0);
+}
+
+static const struct uevent_socket_ops uevent_ops = {
+	.received = on_uevent,
+	.lost = on_uevents_lost,
+};
+
+static int kvm_watch(struct backend *backend, sd_event *loop, host_event_fn event, void *userdata)
+{
+	struct kvm *kvm = (struct kvm *)backend;
+
+	kvm->event = event;
+	kvm->event_userdata = userdata;
+	return uevent_socket_new(&kvm->uevents, loop, &uevent_ops, kvm);
+}
+
+static int kvm_scan(struct backend *backend, int (*found)(void *userdata, pid_t pid),
+		    void *userdata)
+{
+	return kvm_fd_scan(found, userdata);
+}
+
+static int kvm_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbers[BACKEND_VMS_MAX])
+{
+	struct kvm_vms vms;
+	int r;
+
+	static_assert(KVM_FD_MAX <= BACKEND_VMS_MAX, "all of a process's VMs fit in");
+	r = kvm_fd_list(pidfd, pid, &vms);
+	if (r < 0)
+		return r;
+	memcpy(numbers, vms.numbers, vms.n * sizeof(numbers[0]));
+	return (int)vms.n;
+}
+
+static int kvm_open_vm(struct backend *backend, int pidfd, pid_t pid, int number,
+		       struct backend_vm **ret)
 {
 	struct kvm_vm *vm;
 	int fd;
 
-	fd = kvm_fd_get(pidfd, pid, ret_id);
+	fd = kvm_fd_get(pidfd, number);
 	if (fd < 0)
 		return fd;
 	vm = malloc(sizeof(*vm));
@@ -189,6 +253,9 @@ static const struct backend_ops kvm_ops = {
 	.name = "kvm",
 	.free = kvm_free,
 	.probe = kvm_probe,
+	.watch = kvm_watch,
+	.scan = kvm_scan,
+	.list_vms = kvm_list_vms,
 	.open_vm = kvm_open_vm,
 	.close_vm = kvm_close_vm,
 	.survey = kvm_survey,

@@ -2,8 +2,9 @@
 /*
  * What splitting needs of a host: the kernel's ioctls (backend-kvm.c), or a
  * simulated host (backend-sim.c). A backend_vm is used by one thread at a
- * time; survey() and split() block and are called from worker threads, the
- * others from the event loop, while no call on that VM is in flight.
+ * time; open_vm(), survey() and split() may block and are called from worker
+ * threads, scan() is called from any, the others from the event loop, and
+ * close_vm() while no call on that VM is in flight.
  */
 #ifndef EAGERSPLITD_BACKEND_H
 #define EAGERSPLITD_BACKEND_H
@@ -12,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include <systemd/sd-event.h>
 
 #include "util.h"
 #include "vm.h"
@@ -31,6 +34,20 @@ struct backend_host {
 	const char *reason;
 	int bbm_level;
 };
+
+/* What a host tells of its VMs. */
+enum host_event {
+	HOST_VM_CREATED,
+	HOST_VM_DESTROYED,
+	HOST_DIRTY_LOG, /* it was started or stopped: a survey tells which */
+	HOST_EVENTS_LOST, /* what is there has to be looked for */
+};
+
+/* @pid: the VMM's process; 0: not known */
+typedef void (*host_event_fn)(void *userdata, enum host_event event, pid_t pid);
+
+/* The most VMs of one process. */
+#define BACKEND_VMS_MAX 64
 
 enum {
 	BACKEND_SPLIT = 1 << 0,
@@ -68,16 +85,32 @@ struct backend_ops {
 	/* Takes up what changed in @config; may be NULL. */
 	void (*configure)(struct backend *backend, const struct config *config);
 	/*
-	 * Opens the VM of the process that @pidfd stands for; @ret_id tells
-	 * it from others of the same process. -ENOTTY: no VM there; -ESRCH:
-	 * the process is gone; -EPERM, -EACCES: not permitted.
+	 * Has @event called from the loop from now on. 0 or a negative errno:
+	 * then VMs come and go unseen.
 	 */
-	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid, struct backend_vm **ret,
-		       int *ret_id);
+	int (*watch)(struct backend *backend, sd_event *loop, host_event_fn event, void *userdata);
+	/* Has @found called for each process with a VM until that returns other than 0. */
+	int (*scan)(struct backend *backend, int (*found)(void *userdata, pid_t pid),
+		    void *userdata);
+	/*
+	 * Lists the VMs of the process that @pidfd stands for, as numbers
+	 * that tell them apart, in order; returns how many, at least 1.
+	 * -ENOTTY: no VM there; -ESRCH: the process is gone; -EPERM, -EACCES:
+	 * not permitted.
+	 */
+	int (*list_vms)(struct backend *backend, int pidfd, pid_t pid,
+			int numbers[BACKEND_VMS_MAX]);
+	/* Makes a VM for a process that is registered and has none; may be NULL. */
+	int (*adopt)(struct backend *backend, pid_t pid);
+	/* Opens a VM of the list. -ENXIO, -ESRCH: it is gone. */
+	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid, int number,
+		       struct backend_vm **ret);
+	/* The VM is no more, and closed; may be NULL. */
+	void (*forget_vm)(struct backend *backend, pid_t pid, int number);
 	void (*close_vm)(struct backend_vm *vm);
 	/*
 	 * survey() and split(): -EINTR: a signal; -ENOMEM: no memory for page
-	 * tables (or for the survey); -EIO, -ENXIO: the VM is gone.
+	 * tables (or for the survey); -EIO, -ENXIO, -ESRCH: the VM is gone.
 	 */
 	int (*survey)(struct backend_vm *vm, struct survey *ret); /* @ret is empty */
 	int (*split)(struct backend_vm *vm, struct split_call *call);
@@ -95,7 +128,9 @@ struct backend_vm {
 
 /* Never fails for lack of kernel support: probe() tells. */
 int backend_kvm_new(struct backend **ret);
-int backend_sim_new(struct backend **ret, const struct config *config);
+
+/* @dir: the folder that the simulated VMs are in; made if it is not there. */
+int backend_sim_new(struct backend **ret, const struct config *config, const char *dir);
 
 /* Frees @backend; all its VMs have been closed. Returns NULL. */
 struct backend *backend_free(struct backend *backend);

@@ -13,12 +13,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/pidfd.h>
+#include <sys/syscall.h>
 
 #include "parse.h"
 #include "util.h"
@@ -137,30 +139,80 @@ static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
 	return r;
 }
 
-int kvm_fd_get(int pidfd, pid_t pid, int *ret_number)
+/* Whether both are the same VM; where the kernel cannot tell, they are not. */
+static bool is_same_file(int a, int b)
+{
+	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) == 0;
+}
+
+/* Adds the VM behind descriptor @number over there to @vms, if there is one, and a new one. */
+static int look_behind(struct kvm_vms *vms, int pidfd, int number)
+{
+	_cleanup_close_ int fd = kvm_fd_get(pidfd, number);
+
+	if (fd < 0)
+		return fd == -ENXIO ? 0 : fd;
+	for (size_t i = 0; i < vms->n; i++)
+		if (is_same_file(vms->fds[i], fd))
+			return 0;
+	if (vms->n == ARRAY_SIZE(vms->fds))
+		return 0;
+	vms->numbers[vms->n] = number;
+	vms->fds[vms->n++] = take_fd(&fd);
+	return 0;
+}
+
+int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret)
 {
 	struct pollfd process = { .fd = pidfd, .events = POLLIN };
 	_cleanup_free_ int *numbers = NULL;
 	size_t n = 0;
 	int r;
 
+	ret->n = 0;
 	r = list_candidates(pid, &numbers, &n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = look_behind(ret, pidfd, numbers[i]);
+	for (size_t i = 0; i < ret->n; i++)
+		close(ret->fds[i]);
+	/* What has no descriptors left is no answer about the process that was meant. */
+	if (r == 0 && poll(&process, 1, 0) > 0)
+		r = -ESRCH;
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_close_ int fd = pidfd_getfd(pidfd, numbers[i], 0);
+	return ret->n ? 0 : -ENOTTY;
+}
 
-		if (fd < 0) {
-			/* Closed meanwhile. */
-			if (errno == EBADF)
-				continue;
-			return -errno;
-		}
-		if (fd_is_kvm_vm(fd)) {
-			*ret_number = numbers[i];
-			return take_fd(&fd);
-		}
+int kvm_fd_get(int pidfd, int number)
+{
+	_cleanup_close_ int fd = pidfd_getfd(pidfd, number, 0);
+
+	if (fd < 0)
+		return errno == EBADF ? -ENXIO : -errno;
+	return fd_is_kvm_vm(fd) ? take_fd(&fd) : -ENXIO;
+}
+
+int kvm_fd_scan(int (*found)(void *userdata, pid_t pid), void *userdata)
+{
+	struct dirent *entry;
+	uint64_t pid;
+	int r = 0;
+	DIR *dir;
+
+	dir = opendir("/proc");
+	if (!dir)
+		return -errno;
+	while (r == 0 && (entry = readdir(dir))) {
+		_cleanup_close_ int pidfd = -1;
+		struct kvm_vms vms;
+
+		if (parse_u64(entry->d_name, &pid) < 0 || pid > INT_MAX)
+			continue;
+		pidfd = pidfd_open((pid_t)pid, 0);
+		/* Gone meanwhile, or not to be looked into: no VM that we could do anything for. */
+		if (pidfd >= 0 && kvm_fd_list(pidfd, (pid_t)pid, &vms) == 0)
+			r = found(userdata, (pid_t)pid);
 	}
-	/* What has no descriptors left is no answer about the process that was meant. */
-	return poll(&process, 1, 0) > 0 ? -ESRCH : -ENOTTY;
+	closedir(dir);
+	return r;
 }

@@ -1,18 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A VMM's file descriptor of its VM, fetched from outside. */
+/* VMMs' file descriptors of their VMs, fetched from outside. */
 #ifndef EAGERSPLITD_KVM_FD_H
 #define EAGERSPLITD_KVM_FD_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
+/* The most VMs of one process that are looked after. */
+#define KVM_FD_MAX 64
+
+/**
+ * struct kvm_vms - the VMs of a process
+ * @numbers: their descriptors over there, the lowest of each, in order
+ * @fds: for use within kvm_fd_list()
+ */
+struct kvm_vms {
+	size_t n;
+	int numbers[KVM_FD_MAX];
+	int fds[KVM_FD_MAX];
+};
+
 /*
- * Duplicates the lowest-numbered KVM VM descriptor of the process that @pidfd
- * stands for and that had the id @pid. Returns the duplicate, owned by the
- * caller, and in @ret_number the number it has over there.
+ * Lists the VMs of the process that @pidfd stands for and that has the id
+ * @pid, the first KVM_FD_MAX. Each is duplicated for a moment.
  *
  * -ENOTTY: it has none; -ESRCH: it is gone; -EPERM, -EACCES: not permitted
  * (CAP_SYS_PTRACE, or the same user, is what it takes).
  */
-int kvm_fd_get(int pidfd, pid_t pid, int *ret_number);
+int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret);
+
+/*
+ * Duplicates the VM that descriptor @number of that process is; owned by the
+ * caller. -ENXIO: it is none (any more); others as above.
+ */
+int kvm_fd_get(int pidfd, int number);
+
+/*
+ * Has @found called for each process that has a VM and that we may look into,
+ * until it returns something else than 0, which is returned. Or a negative
+ * errno.
+ */
+int kvm_fd_scan(int (*found)(void *userdata, pid_t pid), void *userdata);
 
 #endif /* EAGERSPLITD_KVM_FD_H */

@@ -198,12 +198,43 @@ static int open_socket(const char *path)
 	return fd;
 }
 
-static int open_backend(struct backend **ret, const struct config *config)
+/*
+ * The folder for what is to outlive the daemon: that which systemd made
+ * (systemd.exec(5), RuntimeDirectory=), or the socket's. NULL: no memory.
+ */
+static char *get_runtime_folder(const struct options *options)
+{
+	const char *made = getenv("RUNTIME_DIRECTORY"), *slash;
+
+	if (made && *made)
+		return strndup(made, strcspn(made, ":"));
+	slash = strrchr(options->socket, '/');
+	if (!slash)
+		return strdup(".");
+	return strndup(options->socket,
+		       slash > options->socket ? (size_t)(slash - options->socket) : 1);
+}
+
+static int open_sim(struct backend **ret, const struct config *config,
+		    const struct options *options)
+{
+	_cleanup_free_ char *folder = get_runtime_folder(options);
+	_cleanup_free_ char *dir = NULL;
+
+	if (!folder || asprintf(&dir, "%s/sim", folder) < 0) {
+		dir = NULL;
+		return -ENOMEM;
+	}
+	return backend_sim_new(ret, config, dir);
+}
+
+static int open_backend(struct backend **ret, const struct config *config,
+			const struct options *options)
 {
 	int r;
 
 	if (config->backend == CONFIG_BACKEND_SIM)
-		r = backend_sim_new(ret, config);
+		r = open_sim(ret, config, options);
 	else
 		r = backend_kvm_new(ret);
 	if (r < 0)
@@ -246,7 +277,7 @@ static int open_manager(struct daemon *d, const struct options *options)
 	config->backend_override = options->backend;
 	if (options->backend >= 0)
 		config->backend = (enum config_backend)options->backend;
-	r = open_backend(&backend, config);
+	r = open_backend(&backend, config, options);
 	if (r < 0)
 		return r;
 	r = manager_new(&d->manager, d->event, TAKE_PTR(config), backend);

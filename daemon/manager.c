@@ -3,19 +3,22 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/queue.h>
 
 #include <systemd/sd-daemon.h>
 
 #include "backend.h"
 #include "conf.h"
+#include "finder.h"
 #include "log.h"
+#include "machined.h"
 #include "migration.h"
+#include "process.h"
+#include "qemu-name.h"
 #include "splitter.h"
 #include "status.h"
 #include "work.h"
@@ -34,6 +37,7 @@ TAILQ_HEAD(vm_list, vm);
  * @host: what probe() said
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
+ * @unwanted: unregistered, so not to be found again as long as they are there
  * @budget_timer: for the splitter
  * @status_nsec: when the service manager was told last
  * @started_usec: CLOCK_REALTIME
@@ -48,11 +52,14 @@ struct manager {
 	struct backend_host host;
 	struct worker_pool *pool;
 	struct splitter *splitter;
+	struct finder *finder;
+	struct machined *machined;
 	sd_event_source *budget_timer;
 	sd_event_source *timeout;
 
 	struct vm_list vms;
 	struct vm_list leaving;
+	struct vm_list unwanted;
 	size_t n_vms;
 
 	uint64_t status_nsec;
@@ -71,6 +78,10 @@ struct manager {
 
 static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);
 static void manager_look_at_log(struct manager *m, struct vm *vm);
+static void manager_forget_vm(struct manager *m, struct vm *vm);
+static void manager_pass_name_on(struct manager *m, const char *name);
+static void on_machine_name(void *userdata, pid_t pid, const char *name);
+static const struct finder_ops finder_ops;
 static int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 			  const struct migration_terms *terms);
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata);
@@ -212,8 +223,13 @@ static void on_left(void *userdata, struct vm *vm)
 	struct manager *m = userdata;
 
 	TAILQ_REMOVE(&m->leaving, vm, link);
+	vm->leaving = false;
 	work_free(vm->work);
-	vm_free(vm);
+	/* Only as long as it is there need one know that it is not wanted. */
+	if (vm->unwanted && !process_is_gone(vm->pidfd))
+		TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
+	else
+		manager_forget_vm(m, vm);
 	manager_check_stopped(m);
 }
 
@@ -272,7 +288,13 @@ static int manager_start(struct manager *m)
 		log_full(LOG_WARNING, MESSAGE_UNSUPPORTED, NULL, "No VM can be split: %s",
 			 m->host.reason);
 	limits = manager_limits(m);
-	return splitter_new(&m->splitter, &splitter_ops, m, &limits);
+	r = splitter_new(&m->splitter, &splitter_ops, m, &limits);
+	if (r < 0)
+		return r;
+	r = machined_new(&m->machined, m->event, on_machine_name, m);
+	if (r < 0)
+		return r;
+	return finder_new(&m->finder, m->event, m->backend, m->pool, &finder_ops, m);
 }
 
 int manager_new(struct manager **ret, sd_event *event, struct config *config,
@@ -293,10 +315,12 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	m->started_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
 	TAILQ_INIT(&m->vms);
 	TAILQ_INIT(&m->leaving);
+	TAILQ_INIT(&m->unwanted);
 
 	r = manager_start(m);
 	if (r < 0)
 		return r;
+	finder_start(m->finder);
 	manager_notify_status(m);
 	*ret = TAKE_PTR(m);
 	return 0;
@@ -321,6 +345,9 @@ struct manager *manager_free(struct manager *m)
 	worker_pool_free(m->pool);
 	vm_list_free(&m->vms);
 	vm_list_free(&m->leaving);
+	vm_list_free(&m->unwanted);
+	finder_free(m->finder);
+	machined_free(m->machined);
 	splitter_free(m->splitter);
 	sd_event_source_disable_unref(m->budget_timer);
 	sd_event_source_disable_unref(m->timeout);
@@ -362,6 +389,9 @@ struct vm *manager_find_vm(struct manager *m, const char *name)
 	TAILQ_FOREACH(vm, &m->vms, link)
 	if (strcmp(vm->name, name) == 0)
 		return vm;
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (strcmp(vm->id, name) == 0)
+		return vm;
 	return NULL;
 }
 
@@ -370,27 +400,38 @@ struct vm *manager_next_vm(struct manager *m, struct vm *prev)
 	return prev ? TAILQ_NEXT(prev, link) : TAILQ_FIRST(&m->vms);
 }
 
-static bool manager_has_pid(const struct manager *m, pid_t pid)
-{
-	const struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link)
-	if (vm->pid == pid)
-		return true;
-	return false;
-}
-
 static void on_vmm_gone(struct vm *vm)
 {
 	struct manager *m = vm->owner;
-	struct vm *o;
 
 	/* Letting go of one that is leaving goes on by itself. */
-	TAILQ_FOREACH(o, &m->leaving, link)
-	if (o == vm)
+	if (vm->leaving)
 		return;
+	if (!vm->work) {
+		TAILQ_REMOVE(&m->unwanted, vm, link);
+		manager_forget_vm(m, vm);
+		return;
+	}
 	log_vm_info(vm, MESSAGE_VM_GONE, "The VMM, process %d, is gone", (int)vm->pid);
 	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
+}
+
+/* Frees one that is in no list any more. */
+static void manager_forget_vm(struct manager *m, struct vm *vm)
+{
+	if (process_is_gone(vm->pidfd) && m->backend->ops->forget_vm)
+		m->backend->ops->forget_vm(m->backend, vm->pid, vm->number);
+	vm_free(vm);
+}
+
+/* @vm, which was not wanted, is again, as another one. */
+static void manager_forgive(struct manager *m, struct vm *vm)
+{
+	vm->unwanted = false;
+	if (vm->leaving)
+		return;
+	TAILQ_REMOVE(&m->unwanted, vm, link);
+	vm_free(vm);
 }
 
 static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
@@ -399,103 +440,317 @@ static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 	m->n_vms--;
 	if (m->observer)
 		m->observer->vm_removed(m->observer_userdata, vm);
+	vm->leaving = true;
 	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
+	manager_pass_name_on(m, vm->name);
 	manager_notify_status(m);
 	work_leave(vm->work, gone);
 }
 
-/* A process, not a thread, and one that is there. */
-static int open_process(pid_t pid)
+/* The module may have been loaded, or access been granted, meanwhile. */
+static int manager_check_host(struct manager *m)
 {
-	int fd;
-
-	if (pid <= 0)
-		return -EINVAL;
-	fd = pidfd_open(pid, 0);
-	if (fd >= 0)
-		return fd;
-	/* The id of a thread that does not lead its process: EINVAL, or ENOENT. */
-	return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
-}
-
-static bool process_is_gone(int pidfd)
-{
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-	return poll(&p, 1, 0) > 0;
-}
-
-static int manager_open_vm(struct manager *m, struct vm *vm, const char *name)
-{
-	int id, r;
-
-	r = m->backend->ops->open_vm(m->backend, vm->pidfd, vm->pid, &vm->host_vm, &id);
-	if (r < 0)
-		return r;
-	/* The pid may be another process's by now: then what was opened is not its VM. */
-	if (process_is_gone(vm->pidfd))
-		return -ESRCH;
-	if (!name)
-		return asprintf(&vm->name, "%d.%d", (int)vm->pid, id) < 0 ? -ENOMEM : 0;
-	vm->name = strdup(name);
-	return vm->name ? 0 : -ENOMEM;
+	if (!m->host.supported)
+		m->backend->ops->probe(m->backend, &m->host);
+	return m->host.supported ? 0 : -EOPNOTSUPP;
 }
 
 /* What can be told without looking at the process. */
-static int manager_check_registration(struct manager *m, const char *name)
+static int manager_check_registration(struct manager *m, pid_t pid, const char *name)
 {
+	const struct vm *vm;
+	int r;
+
 	if (name && !vm_name_is_valid(name))
 		return -EINVAL;
 	if (m->stopped)
 		return -ESHUTDOWN;
-	/* The module may have been loaded, or access been granted, meanwhile. */
-	if (!m->host.supported)
-		m->backend->ops->probe(m->backend, &m->host);
-	if (!m->host.supported)
-		return -EOPNOTSUPP;
-	if (name && manager_find_vm(m, name))
-		return -EEXIST;
-	if (m->n_vms >= MANAGER_VMS_MAX)
-		return -EUSERS;
-	return 0;
+	r = manager_check_host(m);
+	if (r < 0)
+		return r;
+	/* It may be called that already, for a reason of its own. */
+	vm = name ? manager_find_vm(m, name) : NULL;
+	return vm && (vm->pid != pid || vm->registered) ? -EEXIST : 0;
 }
 
-int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret)
+/* The VM @number of the process with the id @pid: of that which has it now. */
+static struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+		return vm;
+	return NULL;
+}
+
+static struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->unwanted, link)
+	if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+		return vm;
+	TAILQ_FOREACH(vm, &m->leaving, link)
+	if (vm->pid == pid && vm->number == number && vm->unwanted)
+		return vm;
+	return NULL;
+}
+
+/* Adds the VM @number of the process behind @pidfd, which stays the caller's. */
+static int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
-	int pidfd, r;
+	int fd, r;
 
-	r = manager_check_registration(m, name);
+	if (m->n_vms >= MANAGER_VMS_MAX)
+		return -EUSERS;
+	fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = vm_new(&vm, m->backend, pid, fd, number, m);
 	if (r < 0)
 		return r;
-	pidfd = open_process(pid);
-	if (pidfd < 0)
-		return pidfd;
-	r = vm_new(&vm, pid, pidfd, m);
-	if (r < 0)
-		return r;
-	if (process_is_gone(vm->pidfd))
-		return -ESRCH;
-	if (manager_has_pid(m, pid))
-		return -EEXIST;
-	r = manager_open_vm(m, vm, name);
-	if (r < 0)
-		return r;
-	if (manager_find_vm(m, vm->name))
-		return -EEXIST;
 	r = vm_watch(vm, m->event, on_vmm_gone);
 	if (r < 0)
 		return r;
 	r = work_new(&vm->work, m->splitter, vm);
 	if (r < 0)
 		return r;
-
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
 	m->vms_registered++;
-	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
 	manager_notify_status(m);
 	*ret = TAKE_PTR(vm);
+	return 0;
+}
+
+/*
+ * Names
+ */
+
+/* Calls @vm @name if that can be; its id it keeps in any case. */
+static int manager_name_vm(struct manager *m, struct vm *vm, const char *name)
+{
+	struct vm *other;
+	char *copy;
+
+	if (!vm_name_is_valid(name))
+		return -EINVAL;
+	other = manager_find_vm(m, name);
+	if (other)
+		return other == vm ? 0 : -EEXIST;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(vm->name);
+	vm->name = copy;
+	return 0;
+}
+
+/* What its VMM or systemd-machined calls @vm: its name, unless somebody gave it one. */
+static void manager_found_name(struct manager *m, struct vm *vm, const char *name)
+{
+	char *copy = strdup(name);
+	int r;
+
+	if (!copy)
+		return;
+	free(vm->found_name);
+	vm->found_name = copy;
+	if (vm->registered)
+		return;
+	r = manager_name_vm(m, vm, name);
+	if (r == -EEXIST)
+		log_vm_info(vm, NULL, "Its name, %s, is another VM's", name);
+	else if (r < 0)
+		log_vm_info(vm, NULL, "Its name is none that can be used");
+}
+
+static void on_machine_name(void *userdata, pid_t pid, const char *name)
+{
+	struct manager *m = userdata;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (vm->pid == pid && !vm->found_name && !process_is_gone(vm->pidfd))
+		manager_found_name(m, vm, name);
+}
+
+/* The VM that was called @name is gone: another that was to be called so may be now. */
+static void manager_pass_name_on(struct manager *m, const char *name)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		if (vm->registered || !vm->found_name || strcmp(vm->found_name, name) != 0)
+			continue;
+		if (manager_name_vm(m, vm, name) == 0)
+			return;
+	}
+}
+
+static void manager_look_for_name(struct manager *m, struct vm *vm)
+{
+	char name[VM_NAME_MAX + 1];
+
+	if (qemu_name_of_process(vm->pid, name, sizeof(name)) == 0)
+		manager_found_name(m, vm, name);
+	else
+		machined_ask(m->machined, vm->pid);
+}
+
+/*
+ * VMs that are found
+ */
+
+static void manager_take_found(struct manager *m, pid_t pid, int pidfd, const int *numbers, int n)
+{
+	struct vm *vm;
+	int r;
+
+	for (int i = 0; i < n; i++) {
+		if (manager_find_number(m, pid, numbers[i]) ||
+		    manager_find_unwanted(m, pid, numbers[i]))
+			continue;
+		r = manager_add_vm(m, pid, pidfd, numbers[i], &vm);
+		if (r < 0) {
+			log_warning("Cannot look after VM %d.%d: %s", (int)pid, numbers[i],
+				    strerror(-r));
+			continue;
+		}
+		manager_look_for_name(m, vm);
+		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)pid);
+	}
+}
+
+static bool is_among(int number, const int *numbers, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* VMs of the process that it has closed, while it lives on. */
+static void manager_drop_closed(struct manager *m, pid_t pid, const int *numbers, int n)
+{
+	struct vm *vm = TAILQ_FIRST(&m->vms), *next;
+
+	for (; vm; vm = next) {
+		next = TAILQ_NEXT(vm, link);
+		if (vm->pid != pid || is_among(vm->number, numbers, n))
+			continue;
+		log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
+		(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
+	}
+}
+
+/* finder_ops.look() */
+static int on_look(void *userdata, pid_t pid)
+{
+	struct manager *m = userdata;
+	int numbers[BACKEND_VMS_MAX], n;
+	_cleanup_close_ int pidfd = -1;
+
+	if (m->stopped || manager_check_host(m) < 0)
+		return 0;
+	pidfd = process_open(pid);
+	if (pidfd < 0)
+		return pidfd;
+	/* Of one that is known the pidfd of its VM tells. */
+	if (process_is_gone(pidfd))
+		return -ESRCH;
+	n = m->backend->ops->list_vms(m->backend, pidfd, pid, numbers);
+	if (n < 0 && n != -ENOTTY)
+		return n;
+	manager_drop_closed(m, pid, numbers, n > 0 ? n : 0);
+	if (n > 0)
+		manager_take_found(m, pid, pidfd, numbers, n);
+	return n < 0 ? n : 0;
+}
+
+/* finder_ops.dirty_log() */
+static void on_dirty_log(void *userdata, pid_t pid)
+{
+	struct manager *m = userdata;
+	bool known = false;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		if (pid && vm->pid != pid)
+			continue;
+		known = true;
+		work_look(vm->work);
+	}
+	if (pid && !known)
+		(void)on_look(m, pid);
+}
+
+static const struct finder_ops finder_ops = {
+	.look = on_look,
+	.dirty_log = on_dirty_log,
+};
+
+/*
+ * VMs that are registered
+ */
+
+/* The first VM of the process that nobody has registered yet; it is added if need be. */
+static int manager_get_unregistered(struct manager *m, pid_t pid, struct vm **ret)
+{
+	int numbers[BACKEND_VMS_MAX], n;
+	_cleanup_close_ int pidfd = -1;
+	struct vm *vm;
+
+	pidfd = process_open(pid);
+	if (pidfd < 0)
+		return pidfd;
+	if (process_is_gone(pidfd))
+		return -ESRCH;
+	n = m->backend->ops->adopt ? m->backend->ops->adopt(m->backend, pid) : 0;
+	if (n < 0)
+		return n;
+	n = m->backend->ops->list_vms(m->backend, pidfd, pid, numbers);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		vm = manager_find_number(m, pid, numbers[i]);
+		if (!vm)
+			return manager_add_vm(m, pid, pidfd, numbers[i], ret);
+		if (!vm->registered) {
+			*ret = vm;
+			return 0;
+		}
+	}
+	return -EEXIST;
+}
+
+int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret)
+{
+	struct vm *vm, *unwanted;
+	int r;
+
+	r = manager_check_registration(m, pid, name);
+	if (r < 0)
+		return r;
+	r = manager_get_unregistered(m, pid, &vm);
+	if (r < 0)
+		return r;
+	r = name ? manager_name_vm(m, vm, name) : 0;
+	if (r < 0)
+		return r;
+	unwanted = manager_find_unwanted(m, vm->pid, vm->number);
+	if (unwanted)
+		manager_forgive(m, unwanted);
+	vm->registered = true;
+	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
+	/* One that was known before may be called otherwise now. */
+	if (vm->surveyed)
+		manager_tell(m, vm, VM_CHANGE_STATE);
+	*ret = vm;
 	return 0;
 }
 
@@ -507,6 +762,7 @@ int manager_unregister(struct manager *m, const char *name)
 	if (!vm)
 		return -ENOENT;
 	log_vm_info(vm, MESSAGE_VM_GONE, "Unregistered");
+	vm->unwanted = true;
 	manager_remove_vm(m, vm, false);
 	return 0;
 }

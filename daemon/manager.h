@@ -81,8 +81,8 @@ DEFINE_CLEANUP(struct manager *, manager_free);
 void manager_set_observer(struct manager *m, const struct manager_observer *ops, void *userdata);
 
 /*
- * Takes the VM of process @pid under @name, or under PID.FD when that is
- * NULL. A survey starts at once; the observer hears of its end as
+ * Takes a VM of process @pid that is not registered yet, whether it was found
+ * before or not, and calls it @name, unless that is NULL. A survey starts at once; the observer hears of its end as
  * VM_CHANGE_PROGRESS. @ret is owned by the manager.
  *
  * -EINVAL: bad pid or name; -ESRCH: no such process; -ENOTTY: not a VMM;
@@ -94,12 +94,13 @@ int manager_register(struct manager *m, pid_t pid, const char *name, struct vm *
 
 /*
  * Forgets the VM: it is gone from the table on return (vm_removed has been
- * called); its hold is released as soon as the call in flight has stopped.
+ * called); its hold is released as soon as the call in flight has stopped. It
+ * is left alone until it is registered again.
  * -ENOENT: no VM of that name.
  */
 int manager_unregister(struct manager *m, const char *name);
 
-/* The VM of that name, or NULL. */
+/* The VM of that name or id, or NULL. */
 struct vm *manager_find_vm(struct manager *m, const char *name);
 
 /* The VM registered next after @prev (NULL: the first), or NULL. */

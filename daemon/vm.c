@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -47,9 +48,9 @@ void survey_done(struct survey *survey)
 	*survey = (struct survey){};
 }
 
-int vm_new(struct vm **ret, pid_t pid, int pidfd, void *owner)
+int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int number, void *owner)
 {
-	struct vm *vm;
+	_cleanup_(vm_freep) struct vm *vm = NULL;
 
 	vm = calloc(1, sizeof(*vm));
 	if (!vm) {
@@ -58,9 +59,18 @@ int vm_new(struct vm **ret, pid_t pid, int pidfd, void *owner)
 	}
 	vm->pid = pid;
 	vm->pidfd = pidfd;
+	vm->backend = backend;
+	vm->number = number;
 	vm->owner = owner;
 	vm->deadline_usec = UINT64_MAX;
-	*ret = vm;
+	if (asprintf(&vm->id, "%d.%d", (int)pid, number) < 0) {
+		vm->id = NULL;
+		return -ENOMEM;
+	}
+	vm->name = strdup(vm->id);
+	if (!vm->name)
+		return -ENOMEM;
+	*ret = TAKE_PTR(vm);
 	return 0;
 }
 
@@ -74,6 +84,8 @@ struct vm *vm_free(struct vm *vm)
 	survey_done(&vm->survey);
 	free(vm->error);
 	free(vm->name);
+	free(vm->id);
+	free(vm->found_name);
 	free(vm);
 	return NULL;
 }
@@ -100,10 +112,17 @@ int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm))
 	return sd_event_source_set_priority(vm->watch, SD_EVENT_PRIORITY_IMPORTANT);
 }
 
+int vm_open(struct vm *vm)
+{
+	if (vm->host_vm)
+		return 0;
+	return vm->backend->ops->open_vm(vm->backend, vm->pidfd, vm->pid, vm->number, &vm->host_vm);
+}
+
 void vm_close(struct vm *vm)
 {
 	if (vm->host_vm)
-		vm->host_vm->backend->ops->close_vm(vm->host_vm);
+		vm->backend->ops->close_vm(vm->host_vm);
 	vm->host_vm = NULL;
 }
 

@@ -36,6 +36,7 @@ enum vm_change {
 /* The longest name that a VM may be given, in bytes, without the NUL. */
 #define VM_NAME_MAX 128
 
+struct backend;
 struct backend_vm;
 struct work;
 
@@ -106,9 +107,18 @@ void survey_done(struct survey *survey);
 
 /**
  * struct vm - a VM
+ * @id: PID.NUMBER, which stays whatever it is named
+ * @name: what it is called: a name, or a copy of @id
  * @pidfd: the VMM's process, owned
+ * @backend: the host's
+ * @number: tells it from other VMs of the process
+ * @found_name: what others call it, NULL: not known
+ * @registered: somebody has, and that may have given it its name
+ * @unwanted: somebody has unregistered it
+ * @leaving: it is no longer in the table
  * @watch: of @pidfd; fires when the VMM is gone
- * @host_vm: the backend's handle, owned; NULL: not open
+ * @host_vm: the backend's handle, owned; open only while there is work, since
+ *	     it keeps the VM's memory alive; NULL: not open
  * @work: what the splitter does about it, owned by the splitter
  * @state: of its migration
  * @scheduled_usec: when that was last scheduled, CLOCK_BOOTTIME
@@ -124,9 +134,16 @@ void survey_done(struct survey *survey);
  * @gone: see vm_watch()
  */
 struct vm {
+	char *id;
 	char *name;
 	pid_t pid;
 	int pidfd;
+	struct backend *backend;
+	int number;
+	char *found_name;
+	bool registered;
+	bool unwanted;
+	bool leaving;
 	sd_event_source *watch;
 	struct backend_vm *host_vm;
 	struct work *work;
@@ -147,8 +164,11 @@ struct vm {
 	TAILQ_ENTRY(vm) link;
 };
 
-/* Creates a VM of process @pid. Takes @pidfd, also on error. 0 or -ENOMEM. */
-int vm_new(struct vm **ret, pid_t pid, int pidfd, void *owner);
+/*
+ * Creates the VM @number of process @pid on the host of @backend, called by
+ * its id. Takes @pidfd, also on error. 0 or -ENOMEM.
+ */
+int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int number, void *owner);
 
 /* Frees @vm, whose work has been freed. Returns NULL. */
 struct vm *vm_free(struct vm *vm);
@@ -159,6 +179,12 @@ DEFINE_CLEANUP(struct vm *, vm_free);
  * has gone already. 0 or a negative errno.
  */
 int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm));
+
+/*
+ * Opens the host's handle unless it is open; in whichever thread is at work on
+ * the VM. 0, or see backend_ops.open_vm().
+ */
+int vm_open(struct vm *vm);
 
 /* Closes the host's handle, if open: nothing of the VM is kept alive by us. */
 void vm_close(struct vm *vm);

@@ -177,6 +177,9 @@ void work_step(struct work *w)
 		if (!throttled)
 			work_submit_walk(w, step, 0);
 		break;
+	case STEP_NONE:
+		vm_close(w->vm);
+		break;
 	default:
 		break;
 	}
@@ -362,7 +365,7 @@ static void work_finish_leave(struct work *w)
 
 static bool error_means_gone(int r)
 {
-	return r == -EIO || r == -ENXIO;
+	return r == -EIO || r == -ENXIO || r == -ESRCH;
 }
 
 static void work_after_release(struct work *w, int r)
@@ -422,10 +425,14 @@ static void work_done(struct job *job, int r)
 static int work_run(struct job *job)
 {
 	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
-	const struct backend_ops *ops = w->vm->host_vm->backend->ops;
-	uint64_t began = now_nsec(CLOCK_MONOTONIC);
+	const struct backend_ops *ops = w->vm->backend->ops;
+	uint64_t began;
 	int r;
 
+	r = vm_open(w->vm);
+	if (r < 0)
+		return r;
+	began = now_nsec(CLOCK_MONOTONIC);
 	if (w->step == STEP_SURVEY)
 		r = ops->survey(w->vm->host_vm, &w->survey);
 	else
@@ -520,6 +527,15 @@ int work_survey(struct work *w)
 	w->want_survey = true;
 	work_step(w);
 	return 1;
+}
+
+void work_look(struct work *w)
+{
+	if (w->leaving)
+		return;
+	w->want_survey = true;
+	work_step(w);
+	splitter_pump(w->splitter);
 }
 
 void work_leave(struct work *w, bool gone)

@@ -111,6 +111,9 @@ void work_repeat(struct work *work);
 /* vm->tlbi_rate has changed. */
 void work_update_ceiling(struct work *work);
 
+/* Has the VM surveyed as it is from now on, even if a survey is under way. */
+void work_look(struct work *work);
+
 /* See manager_survey_vm() and manager_is_surveying_vm(). */
 int work_survey(struct work *work);
 bool work_is_surveying(const struct work *work);

@@ -7,7 +7,9 @@ import queue
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import sys
 import tempfile
 import threading
 
@@ -47,8 +49,9 @@ def configuration(**settings):
 class Vmm:
     """A process that does nothing until it is told to end: what sim takes for a VMM."""
 
-    def __init__(self):
-        self.process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    def __init__(self, command=("cat",), program=None):
+        self.process = subprocess.Popen(command, executable=program, stdin=subprocess.PIPE,
+                                        stdout=subprocess.DEVNULL)
         self.pid = self.process.pid
 
     def __enter__(self):
@@ -65,6 +68,66 @@ class Vmm:
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()
+
+
+class Qemu(Vmm):
+    """One whose command line is that of a QEMU with -name."""
+
+    def __init__(self, name):
+        super().__init__(["qemu-system-aarch64", "-c", "import sys; sys.stdin.read()",
+                          "-name", name], sys.executable)
+
+
+class SimVm:
+    """
+    A VM of the simulated host as a VMM makes one, daemon or not: a file in the folder that the
+    host is in, as daemon/sim-image.h describes it.
+    """
+
+    MAGIC = 0x314d495350534745
+    HEAD = struct.Struct("=QQQQII")
+
+    def __init__(self, folder, vmm, blocks=512, number=0, block_size=2 << 20):
+        self.path = os.path.join(folder, f"{vmm.pid}.{number}")
+        self.id = os.path.basename(self.path)
+        head = self.HEAD.pack(self.MAGIC, start_time(vmm.pid), blocks * block_size, block_size, 0, 0)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with open(self.path + ".new", "wb") as f:
+            f.write(head + b"\1" * blocks)
+        os.rename(self.path + ".new", self.path)
+
+    def _read(self):
+        with open(self.path, "rb") as f:
+            data = f.read()
+        return self.HEAD.unpack_from(data), data[self.HEAD.size:]
+
+    @property
+    def held(self):
+        return bool(self._read()[0][4])
+
+    @property
+    def blocks(self):
+        return self._read()[1].count(1)
+
+    def log_dirty_pages(self, on):
+        """Turns dirty logging on or off, and says so as the kernel does."""
+        with open(self.path, "r+b") as f:
+            f.seek(self.HEAD.size - 4)
+            f.write(struct.pack("=I", on))
+        os.utime(self.path)
+
+    def set_held(self, held):
+        with open(self.path, "r+b") as f:
+            f.seek(self.HEAD.size - 8)
+            f.write(struct.pack("=I", held))
+
+    def destroy(self):
+        os.unlink(self.path)
+
+
+def start_time(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return int(f.read().rpartition(")")[2].split()[19])
 
 
 class NotifySocket:
@@ -210,6 +273,18 @@ class Daemon:
             return error.name.removeprefix(varlink.INTERFACE + "."), error.parameters
         raise AssertionError(f"{method} was not refused: {answer}")
 
+    def create_vm(self, vmm, **options):
+        """A VM that nobody registers."""
+        return SimVm(self.path("sim"), vmm, **options)
+
+    def wait_for_vm(self, name):
+        """What the VM of that name or id is, once it is found and surveyed."""
+        with self.client() as client:
+            for vm in client.watch():
+                if vm["vm"] == name and vm["bytes"]:
+                    return vm
+        raise AssertionError("the watch has ended")
+
     def register(self, vmm, name):
         return self.call("Register", pid=vmm.pid, name=name)["vm"]
 
@@ -240,3 +315,11 @@ class Daemon:
         """Asks it to stop, and waits; gives its exit status."""
         self.kill(number)
         return self.process.wait()
+
+    def restart(self, number=signal.SIGTERM):
+        """Ends it by that signal, and starts it anew."""
+        self.stop(number)
+        while "EXITED" not in self.notify.receive():
+            pass
+        self.start()
+        self.notify.wait_for("READY", "1")

@@ -77,6 +77,8 @@ struct fake_host {
 	unsigned int states, progress, gone, left;
 	size_t n_calls;
 	struct fake_call calls[CALLS_MAX];
+	struct fake_vm *fakes[VMS_MAX * 4]; /* by number */
+	size_t n_fakes;
 };
 
 static inline uint64_t host_random(struct fake_host *h, uint64_t below)
@@ -199,8 +201,19 @@ static inline void fake_close(struct backend_vm *backend_vm)
 	((struct fake_vm *)backend_vm)->closed = true;
 }
 
+static inline int fake_open(struct backend *backend, int pidfd, pid_t pid, int number,
+			    struct backend_vm **ret)
+{
+	struct fake_host *h = (struct fake_host *)backend;
+
+	h->fakes[number]->closed = false;
+	*ret = &h->fakes[number]->vm;
+	return 0;
+}
+
 static const struct backend_ops fake_ops = {
 	.name = "fake",
+	.open_vm = fake_open,
 	.close_vm = fake_close,
 	.survey = fake_survey,
 	.split = fake_split,
@@ -324,11 +337,10 @@ static inline struct vm *host_add_vm(struct fake_host *h, struct fake_vm *fake, 
 {
 	struct vm *vm;
 
-	assert_int_equal(vm_new(&vm, pid, -1, h), 0);
-	vm->name = strdup("fake");
-	assert_non_null(vm->name);
-	vm->host_vm = &fake->vm;
-	fake->closed = false;
+	assert_true(h->n_fakes < ARRAY_SIZE(h->fakes));
+	assert_int_equal(vm_new(&vm, &h->backend, pid, -1, (int)h->n_fakes, h), 0);
+	h->fakes[h->n_fakes++] = fake;
+	fake->closed = true;
 	assert_int_equal(work_new(&vm->work, h->splitter, vm), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(h->vms); i++) {
 		if (!h->vms[i]) {

@@ -36,11 +36,14 @@ struct child {
 
 static int child_open_vm(void)
 {
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm;
 
 	/* Not the first of the anonymous inodes there. */
 	(void)!eventfd(0, 0);
-	return kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0UL);
+	vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0UL);
+	if (vm >= 0)
+		(void)!dup(vm);
+	return vm;
 }
 
 static struct child start_child(bool with_vm)
@@ -76,20 +79,23 @@ static void stop_child(const struct child *child)
 static void test_process_without_a_vm(void **state)
 {
 	struct child child = start_child(false);
-	int number;
+	struct kvm_vms vms;
 
-	assert_int_equal(kvm_fd_get(child.pidfd, child.pid, &number), -ENOTTY);
+	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), -ENOTTY);
+	assert_int_equal(kvm_fd_get(child.pidfd, 0), -ENXIO);
+	assert_int_equal(kvm_fd_get(child.pidfd, 1000), -ENXIO);
 	stop_child(&child);
 }
 
 static void test_process_that_is_gone(void **state)
 {
 	struct child child = start_child(false);
-	int number;
+	struct kvm_vms vms;
 
 	kill(child.pid, SIGKILL);
 	waitpid(child.pid, NULL, 0);
-	assert_int_equal(kvm_fd_get(child.pidfd, child.pid, &number), -ESRCH);
+	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), -ESRCH);
+	assert_int_equal(kvm_fd_get(child.pidfd, 0), -ESRCH);
 	close(child.pidfd);
 }
 
@@ -97,38 +103,51 @@ static void test_process_that_is_gone(void **state)
 static void test_pid_reused(void **state)
 {
 	struct child gone = start_child(false), other = start_child(true);
-	int number;
+	struct kvm_vms vms;
 
 	kill(gone.pid, SIGKILL);
 	waitpid(gone.pid, NULL, 0);
-	assert_int_equal(kvm_fd_get(gone.pidfd, other.pid, &number), -ESRCH);
+	assert_int_equal(kvm_fd_list(gone.pidfd, other.pid, &vms), -ESRCH);
 	close(gone.pidfd);
 	stop_child(&other);
+}
+
+static int find_child(void *userdata, pid_t pid)
+{
+	return pid == *(const pid_t *)userdata;
 }
 
 static void test_process_with_a_vm(void **state)
 {
 	struct child child = start_child(true);
-	int fd, number;
+	struct kvm_vms vms;
+	int fd;
 
 	if (child.vm < 0) {
 		stop_child(&child);
 		print_message("# no VM can be created here (/dev/kvm)\n");
 		skip();
 	}
-	fd = kvm_fd_get(child.pidfd, child.pid, &number);
+	/* Its duplicate is the same VM, and not a second one. */
+	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), 0);
+	assert_int_equal(vms.n, 1);
+	assert_int_equal(vms.numbers[0], child.vm);
+	fd = kvm_fd_get(child.pidfd, child.vm);
 	assert_true(fd >= 0);
-	assert_int_equal(number, child.vm);
 	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	close(fd);
+	assert_int_equal(kvm_fd_get(child.pidfd, child.vm - 1), -ENXIO);
+	assert_int_equal(kvm_fd_scan(find_child, &child.pid), 1);
 	stop_child(&child);
+	assert_int_equal(kvm_fd_scan(find_child, &child.pid), 0);
 }
 
 /* In a child of our own, as a user who may not look into the other. */
 static void test_not_permitted(void **state)
 {
+	struct kvm_vms vms;
 	struct child child;
-	int status, number;
+	int status, r;
 	pid_t pid;
 
 	if (getuid() != 0) {
@@ -141,8 +160,8 @@ static void test_not_permitted(void **state)
 	if (pid == 0) {
 		if (setgroups(0, NULL) < 0 || setgid(UID_NOBODY) < 0 || setuid(UID_NOBODY) < 0)
 			_exit(1);
-		number = kvm_fd_get(child.pidfd, child.pid, &number);
-		_exit(number == -EACCES || number == -EPERM ? 0 : 2);
+		r = kvm_fd_list(child.pidfd, child.pid, &vms);
+		_exit(r == -EACCES || r == -EPERM ? 0 : 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);

@@ -15,9 +15,11 @@
 #include "backend.h"
 #include "conf.h"
 #include "manager.h"
+#include "scratch.h"
 #include "splitter.h"
 
 static char path[] = "/tmp/test-manager.XXXXXX";
+static char dir[] = SCRATCH_TEMPLATE;
 
 struct fixture {
 	sd_event *event;
@@ -73,7 +75,7 @@ static void start(struct fixture *f, const char *text)
 	write_config(text);
 	assert_int_equal(config_load(&config, path, true, &error), 0);
 	if (config->backend == CONFIG_BACKEND_SIM)
-		assert_int_equal(backend_sim_new(&backend, config), 0);
+		assert_int_equal(backend_sim_new(&backend, config, dir), 0);
 	else
 		assert_int_equal(backend_kvm_new(&backend), 0);
 	assert_int_equal(sd_event_new(&f->event), 0);
@@ -493,5 +495,11 @@ int main(void)
 		cmocka_unit_test(test_unsupported_host),
 	};
 
-	return cmocka_run_group_tests_name("manager", tests, setup, teardown);
+	int failed;
+
+	if (!mkdtemp(dir))
+		return EXIT_FAILURE;
+	failed = cmocka_run_group_tests_name("manager", tests, setup, teardown);
+	scratch_remove(dir);
+	return failed;
 }

@@ -13,9 +13,12 @@
 
 #include "backend.h"
 #include "conf.h"
+#include "scratch.h"
 
 #define GIB   (UINT64_C(1) << 30)
 #define BLOCK (UINT64_C(2) << 20)
+
+static char dir[] = SCRATCH_TEMPLATE;
 
 struct fixture {
 	struct backend *backend;
@@ -36,16 +39,21 @@ static struct fixture start(uint64_t memory, uint64_t tlbi_usec, int bbm_level)
 {
 	struct config config = config_of(memory, tlbi_usec, bbm_level);
 	struct fixture f;
-	int id;
+	int numbers[BACKEND_VMS_MAX];
 
-	assert_int_equal(backend_sim_new(&f.backend, &config), 0);
-	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, 1, &f.vm, &id), 0);
+	assert_int_equal(backend_sim_new(&f.backend, &config, dir), 0);
+	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, getpid(), numbers), -ENOTTY);
+	assert_int_equal(f.backend->ops->adopt(f.backend, getpid()), 0);
+	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, getpid(), numbers), 1);
+	assert_int_equal(numbers[0], 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, getpid(), 0, &f.vm), 0);
 	return f;
 }
 
 static void stop(struct fixture *f)
 {
 	f->backend->ops->close_vm(f->vm);
+	f->backend->ops->forget_vm(f->backend, getpid(), 0);
 	backend_free(f->backend);
 }
 
@@ -231,17 +239,22 @@ static void test_reconfiguring(void **state)
 	struct backend_host host;
 	struct backend_vm *vm;
 	struct fixture other;
-	int id;
+	int numbers[BACKEND_VMS_MAX];
+	pid_t pid = getppid();
 
 	f.backend->ops->configure(f.backend, &config);
 	f.backend->ops->probe(f.backend, &host);
 	assert_int_equal(host.bbm_level, 2);
 	/* VMs that run keep their memory. */
 	assert_int_equal(count_blocks(&f, NULL), 512);
-	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, 2, &vm, &id), 0);
+	assert_int_equal(f.backend->ops->adopt(f.backend, pid), 0);
+	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, pid, numbers), 1);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &vm), 0);
 	other = (struct fixture){ .backend = f.backend, .vm = vm };
 	assert_int_equal(count_blocks(&other, NULL), 1024);
 	f.backend->ops->close_vm(vm);
+	f.backend->ops->forget_vm(f.backend, pid, 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &vm), -ENXIO);
 	stop(&f);
 }
 
@@ -257,5 +270,11 @@ int main(void)
 		cmocka_unit_test(test_reconfiguring),
 	};
 
-	return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
+	int failed;
+
+	if (!mkdtemp(dir))
+		return EXIT_FAILURE;
+	failed = cmocka_run_group_tests_name("sim", tests, NULL, NULL);
+	scratch_remove(dir);
+	return failed;
 }

@@ -86,6 +86,29 @@ static void test_splitting(void **state)
 	host_free(h);
 }
 
+/* The host's handle keeps the guest's memory alive: it is open while there is work, no longer. */
+static void test_vm_is_open_while_there_is_work(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	assert_true(fakes[0].closed);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 20 * NSEC_PER_MSEC);
+	assert_false(fakes[0].closed);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_true(fakes[0].closed);
+	assert_true(fakes[0].held);
+	/* What is held is released all the same. */
+	work_leave(vm->work, false);
+	host_run(h);
+	assert_false(fakes[0].held);
+	assert_true(fakes[0].closed);
+	host_free(h);
+}
+
 /* With nothing in the bucket, the hold is set all the same, and the work is known. */
 static void test_hold_and_survey_do_not_wait_for_budget(void **state)
 {
@@ -343,7 +366,7 @@ static void test_other_errors_are_failures(void **state)
 
 static void test_vm_that_is_gone(void **state)
 {
-	static const int errors[] = { -EIO, -ENXIO };
+	static const int errors[] = { -EIO, -ENXIO, -ESRCH };
 
 	for (size_t e = 0; e < ARRAY_SIZE(errors); e++) {
 		struct fake_host *h;
@@ -825,6 +848,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registering_surveys),
 		cmocka_unit_test(test_splitting),
+		cmocka_unit_test(test_vm_is_open_while_there_is_work),
 		cmocka_unit_test(test_hold_and_survey_do_not_wait_for_budget),
 		cmocka_unit_test(test_eta_and_deadline),
 		cmocka_unit_test(test_memslots_and_holes),

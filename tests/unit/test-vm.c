@@ -54,7 +54,9 @@ static void test_survey_and_splits(void **state)
 	struct survey survey = { .n_slots = 2 };
 	struct vm_info info;
 
-	assert_int_equal(vm_new(&vm, 1, -1, NULL), 0);
+	assert_int_equal(vm_new(&vm, NULL, 1, -1, 7, NULL), 0);
+	assert_string_equal(vm->id, "1.7");
+	assert_string_equal(vm->name, "1.7");
 	vm_get_info(vm, &info);
 	assert_false(info.surveyed);
 	assert_int_equal(info.bytes, 0);
@@ -103,7 +105,7 @@ static void test_watching(void **state)
 		}
 		close(pipe_fds[0]);
 		assert_int_equal(sd_event_new(&event), 0);
-		assert_int_equal(vm_new(&vm, pid, pidfd_open(pid, 0), &gone), 0);
+		assert_int_equal(vm_new(&vm, NULL, pid, pidfd_open(pid, 0), 0, &gone), 0);
 		if (late)
 			close(pipe_fds[1]);
 		if (late)

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* Of /proc/PID/stat, "state" being the first field behind the name: field 3 of proc(5). */
+#define STAT_FIRST     3
+#define STAT_STARTTIME 22
+
+int process_open(pid_t pid)
+{
+	int fd;
+
+	if (pid <= 0)
+		return -EINVAL;
+	fd = pidfd_open(pid, 0);
+	if (fd >= 0)
+		return fd;
+	/* The id of a thread that does not lead its process: EINVAL, or ENOENT. */
+	return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
+bool process_is_gone(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Reads a small file of /proc as a string. Its length, or a negative errno; -ESRCH: not there. */
+static int read_proc(const char *path, char *buffer, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = read(fd, buffer, size - 1);
+	if (n < 0)
+		return -errno;
+	buffer[n] = '\0';
+	return (int)n;
+}
+
+/* The number in the line of @text that begins with @name and a colon, or -ESRCH. */
+static long find_number(const char *text, const char *name)
+{
+	const char *line = strstr(text, name);
+	char *end;
+	long number;
+
+	if (!line)
+		return -ESRCH;
+	line += strlen(name);
+	number = strtol(line, &end, 10);
+	return end == line || number <= 0 || number > INT_MAX ? -ESRCH : number;
+}
+
+pid_t process_get_pid(int pidfd)
+{
+	char path[64], text[1024];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	r = read_proc(path, text, sizeof(text));
+	return r < 0 ? r : (pid_t)find_number(text, "\nPid:");
+}
+
+int process_get_start_time(pid_t pid, uint64_t *ret)
+{
+	char path[64], text[1024], *p;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	r = read_proc(path, text, sizeof(text));
+	if (r < 0)
+		return r;
+	/* The name is in brackets and may hold anything, brackets too. */
+	p = strrchr(text, ')');
+	for (int field = STAT_FIRST - 1; p && field < STAT_STARTTIME; field++)
+		p = strchr(p + 1, ' ');
+	return p && sscanf(p, " %" SCNu64, ret) == 1 ? 0 : -EBADMSG;
+}
+
+pid_t process_of_thread(pid_t tid)
+{
+	char path[64], text[4096];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	r = read_proc(path, text, sizeof(text));
+	return r < 0 ? r : (pid_t)find_number(text, "\nTgid:");
+}

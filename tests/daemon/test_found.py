@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VMs that are found without anyone's word, and dirty logging that is seen."""
+
+import contextlib
+import os
+
+from harness import FAST, STUCK, Daemon, Qemu, SimVm, Vmm
+from tap import equal, main, test, true
+from varlink import Error
+
+
+def names(daemon):
+    return sorted(vm["vm"] for vm in daemon.call("ListVms")["vms"])
+
+
+def wait_until_gone(daemon, name):
+    with contextlib.suppress(Error):
+        daemon.wait_for(name, lambda vm: False)
+
+
+@test
+def comes_and_goes():
+    """A VM is listed once it is created, and gone once its VMM is, or has closed it"""
+    with Daemon(**FAST) as daemon:
+        for end in Vmm.exit, Vmm.kill, None:
+            with contextlib.ExitStack() as stack:
+                vmm = Vmm()
+                vm = daemon.create_vm(vmm)
+                found = daemon.wait_for_vm(vm.id)
+                equal((found["pid"], found["migration"], found["blocks"]), (vmm.pid, "none", 512))
+                if end:
+                    end(vmm)
+                else:
+                    stack.enter_context(vmm)
+                    vm.destroy()
+                wait_until_gone(daemon, vm.id)
+                equal(names(daemon), [])
+
+
+@test
+def there_before():
+    """VMs that are there when the daemon starts are found before it is ready"""
+    with Daemon(**FAST) as daemon, Vmm() as a, Vmm() as b:
+        ids = sorted(daemon.create_vm(vmm).id for vmm in (a, b))
+        stale = Vmm()
+        SimVm(daemon.path("sim"), stale)
+        stale.kill()
+        daemon.restart()
+        equal(names(daemon), ids)
+
+
+@test
+def two_of_a_process():
+    """The VMs of one process are told apart by their number"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        first, second = daemon.create_vm(vmm, number=9), daemon.create_vm(vmm, number=11, blocks=7)
+        daemon.wait_for_vm(first.id)
+        equal(daemon.wait_for_vm(second.id)["blocks"], 7)
+        daemon.migrate(second.id, "scheduled")
+        daemon.wait_for_stage(second.id, "split")
+        equal((first.blocks, second.blocks), (512, 0))
+        first.destroy()
+        wait_until_gone(daemon, first.id)
+        equal(names(daemon), [second.id])
+
+
+@test
+def named_by_qemu():
+    """A QEMU's -name is its VM's name; the id goes on being understood"""
+    with Daemon(**FAST) as daemon, Qemu("guest=web,debug-threads=on") as web, Qemu("db") as db, \
+            Qemu("not a name") as other:
+        for vmm, name in (web, "web"), (db, "db"), (other, None):
+            vm = daemon.create_vm(vmm)
+            equal(daemon.wait_for_vm(name or vm.id)["pid"], vmm.pid)
+            equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], name or vm.id)
+
+
+@test
+def same_name_twice():
+    """The second VM of a name goes by its id until the first is gone: a migration within a host"""
+    with Daemon(**FAST) as daemon, Qemu("guest=web") as target:
+        source = Qemu("guest=web")
+        daemon.create_vm(source)
+        daemon.wait_for_vm("web")
+        vm = daemon.create_vm(target)
+        equal(daemon.wait_for_vm(vm.id)["pid"], target.pid)
+        with daemon.client() as client:
+            watch = client.watch("web")
+            equal(next(watch)["pid"], source.pid)
+            source.kill()
+            with contextlib.suppress(Error):
+                list(watch)
+        equal(daemon.call("GetVm", vm="web")["vm"]["pid"], target.pid)
+
+
+@test
+def registered_later():
+    """Register gives a VM that was found another name, once"""
+    with Daemon(**FAST) as daemon, Qemu("guest=web") as vmm, Vmm() as other:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm("web")
+        daemon.create_vm(other)
+        daemon.wait_for_vm(f"{other.pid}.0")
+        equal(daemon.error("Register", pid=other.pid, name="web"), ("VmExists", {"vm": "web"}))
+        equal(daemon.register(vmm, "mine")["vm"], "mine")
+        equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], "mine")
+        equal(daemon.error("GetVm", vm="web"), ("NoSuchVm", {"vm": "web"}))
+        equal(daemon.error("Register", pid=vmm.pid, name="yours"), ("VmExists", {"vm": "mine"}))
+        equal(daemon.call("Register", pid=other.pid)["vm"]["vm"], f"{other.pid}.0")
+        equal(len(names(daemon)), 2)
+
+
+@test
+def unregistered():
+    """A VM that was unregistered is left alone until it is registered again"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.call("Unregister", vm=vm.id)
+        vm.log_dirty_pages(True)
+        later = daemon.create_vm(other)
+        daemon.wait_for_vm(later.id)
+        equal(names(daemon), [later.id])
+        true(not vm.held, "the hold has ended")
+        equal(daemon.register(vmm, "again")["vm"], "again")
+
+
+@test
+def unannounced():
+    """Dirty logging that nobody announced has the VM split, and its end recovered"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        for _ in range(3):
+            vm.log_dirty_pages(True)
+            seen = daemon.wait_for(vm.id, lambda vm: vm["stage"] == "split")
+            equal((seen["migration"], vm.held, vm.blocks), ("active", True, 0))
+            vm.log_dirty_pages(False)
+            seen = daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled"
+                                   and vm["stage"] == "whole")
+            equal((vm.held, vm.blocks), (False, 512))
+
+
+@test
+def on_at_the_start():
+    """Dirty logging that is on when the VM is found counts as started"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        vm.log_dirty_pages(True)
+        daemon.restart()
+        equal(daemon.wait_for_stage(vm.id, "split")["migration"], "active")
+
+
+@test
+def ignored():
+    """With OnDirtyLog=ignore what nobody scheduled is left alone, and what was is active"""
+    with Daemon(OnDirtyLog="ignore", **FAST) as daemon, Vmm() as vmm, Vmm() as expected:
+        vm, scheduled = daemon.create_vm(vmm), daemon.create_vm(expected)
+        for each in vm, scheduled:
+            daemon.wait_for_vm(each.id)
+        daemon.migrate(scheduled.id, "scheduled")
+        vm.log_dirty_pages(True)
+        scheduled.log_dirty_pages(True)
+        daemon.wait_for(scheduled.id, lambda vm: vm["migration"] == "active")
+        seen = daemon.call("GetVm", vm=vm.id)["vm"]
+        equal((seen["migration"], seen["memslots"][0]["dirtyLogging"], vm.blocks),
+              ("none", True, 512))
+
+
+@test
+def told_otherwise():
+    """What was only seen gives way to what is said a moment later"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        vm.log_dirty_pages(True)
+        daemon.wait_for_stage(vm.id, "split")
+        equal(daemon.migrate(vm.id, "scheduled")["migration"], "active")
+        daemon.migrate(vm.id, "active")
+        vm.log_dirty_pages(False)
+        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled")
+        equal(daemon.migrate(vm.id, "completed")["migration"], "completed")
+        equal(daemon.error("SetMigrationState", vm=vm.id, migration="failed")[0],
+              "InvalidTransition")
+
+
+@test
+def cancelled_while_logging():
+    """Cancelled before dirty logging ends: the blocks come back once it has"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        vm.log_dirty_pages(True)
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.migrate(vm.id, "cancelled")
+        equal(daemon.wait_for_stage(vm.id, "whole")["blocks"], 0)
+        vm.log_dirty_pages(False)
+        daemon.wait_for(vm.id, lambda vm: vm["blocks"] == 512)
+        true(not vm.held, "the hold has ended")
+
+
+@test
+def many_in_a_row():
+    """200 VMs created and killed in a row leave no descriptor and no thread behind"""
+    with Daemon(**STUCK) as daemon, daemon.client() as client:
+        def count(what):
+            return len(os.listdir(f"/proc/{daemon.process.pid}/{what}"))
+
+        def generation(n):
+            vmms = [Vmm() for _ in range(n)]
+            for vm in [daemon.create_vm(vmm) for vmm in vmms]:
+                daemon.wait_for_vm(vm.id)
+                daemon.migrate(vm.id, "scheduled")
+            for vmm in vmms:
+                vmm.kill()
+                wait_until_gone(daemon, f"{vmm.pid}.0")
+            equal(client.call("ListVms"), {"vms": []})
+
+        generation(20)
+        before = count("fd"), count("task")
+        for _ in range(9):
+            generation(20)
+        equal((count("fd"), count("task")), before)
+        equal(os.listdir(daemon.path("sim")), [])
+
+
+if __name__ == "__main__":
+    main()
