@@ -5,7 +5,7 @@
 
 #include "log.h"
 
-void log_full(int priority, const struct vm *vm, const char *format, ...)
+void log_about(const struct log_about *about, const char *format, ...)
 {
 	char message[1024];
 	va_list ap;
