@@ -20,8 +20,9 @@ struct watch {
 	struct varlink_connection *connection;
 	struct vm *vm; /* NULL: all */
 
-	/* VMs with progress to be told of, in the order in which they are. */
+	/* VMs to be told of, in that order: the first ones as they are, the others' progress. */
 	struct vm **pending;
+	size_t n_initial;
 	size_t n_pending;
 	size_t size;
 	uint64_t next_usec; /* CLOCK_MONOTONIC: no progress before */
@@ -65,6 +66,7 @@ static void watch_clear_pending(struct watch *w, const struct vm *vm)
 		if (w->pending[i] != vm)
 			continue;
 		w->n_pending--;
+		w->n_initial -= i < w->n_initial;
 		memmove(w->pending + i, w->pending + i + 1,
 			(w->n_pending - i) * sizeof(*w->pending));
 		return;
@@ -83,8 +85,16 @@ static bool watch_may_send(const struct watch *w)
 	return w->n_pending > 0 && !varlink_connection_is_busy(w->connection);
 }
 
+/* What the VMs are when the watch begins: as fast as the client reads, and no faster. */
+static void watch_send_initial(struct watch *w)
+{
+	while (w->n_initial > 0 && watch_may_send(w))
+		watch_send(w, w->pending[0]);
+}
+
 static void watch_send_pending(struct watch *w, uint64_t now)
 {
+	watch_send_initial(w);
 	if (!watch_may_send(w) || now < w->next_usec)
 		return;
 	w->next_usec = now + PROGRESS_USEC;
@@ -202,8 +212,12 @@ int watches_add(struct watches *watches, struct varlink_connection *connection,
 		watch_send(w, vm);
 		return 0;
 	}
-	for (vm = manager_next_vm(manager, NULL); vm; vm = manager_next_vm(manager, vm))
-		watch_send(w, vm);
+	while ((vm = manager_next_vm(manager, vm)))
+		if (watch_set_pending(w, vm) == 0)
+			w->n_initial++;
+		else
+			watch_send(w, vm);
+	watch_send_initial(w);
 	return 0;
 }
 

@@ -6,7 +6,8 @@
  * The Watch streams. A change of state goes out at once. Progress goes out at most
  * ten times a second for each watch, the VM that has waited longest first, and
  * waits while the client is slow to read: the next reply tells all that happened
- * meanwhile.
+ * meanwhile. So does what the VMs are at the start. Changes of state do not wait:
+ * a client that leaves too many of them unread loses its connection, not a change.
  */
 
 #include <systemd/sd-event.h>

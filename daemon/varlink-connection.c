@@ -192,7 +192,7 @@ static int send_message(struct varlink_connection *c, json_object *message)
 	if (!c->lost && c->state == CALL_STREAMING &&
 	    varlink_writer_pending(&c->writer) > VARLINK_QUEUE_MAX) {
 		varlink_server_log(c->server, LOG_WARNING, &c->peer,
-				   "Closing a connection, its replies are left unread");
+				   "Closing a connection that leaves its replies unread");
 		varlink_server_count_dropped(c->server);
 		lose(c);
 	}
@@ -351,7 +351,7 @@ static void receive(struct varlink_connection *c)
 					   "Left in the middle of a message");
 		c->eof = true;
 	} else if (r == -EMSGSIZE) {
-		refuse(c, "its message is longer than 1 MiB");
+		refuse(c, "its message is longer than 128 KiB");
 	} else if (r < 0 && r != -EAGAIN) {
 		lose(c);
 	}

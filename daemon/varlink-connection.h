@@ -22,7 +22,7 @@ struct varlink_method_stats;
 /* No further call is taken while this many bytes of replies are unsent. */
 #define VARLINK_QUEUE_MARK (256UL * 1024UL)
 /* A client that leaves this many bytes of a stream unread loses the connection. */
-#define VARLINK_QUEUE_MAX (4UL * 1024UL * 1024UL)
+#define VARLINK_QUEUE_MAX (1024UL * 1024UL)
 
 /* What the answerer of a stream is told. */
 struct varlink_stream_ops {

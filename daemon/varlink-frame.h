@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The longest call that the daemon takes, its NUL included. */
-#define VARLINK_MESSAGE_MAX (1024UL * 1024UL)
+/* The longest call that the daemon takes, its NUL included. A call of ours needs a kilobyte. */
+#define VARLINK_MESSAGE_MAX (128UL * 1024UL)
 
 /* Bytes received and not yet consumed. All zeroes but max is an empty one. */
 struct varlink_reader {

@@ -38,8 +38,8 @@ struct varlink_server {
 
 	struct varlink_connection *connections[VARLINK_CONNECTIONS_MAX];
 	size_t n_connections;
-	bool full; /* said so already */
 	struct ratelimit log_limit;
+	struct ratelimit refusal_limit; /* of the log about connections */
 	struct varlink_server_stats stats;
 };
 
@@ -109,6 +109,8 @@ int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 	add_interfaces(s, interfaces);
 	s->may_change = may_change;
 	s->log_limit = (struct ratelimit){ .interval = LOG_INTERVAL, .burst = LOG_BURST };
+	/* Ten thousand lines would not say more, and what else is to be said gets its place. */
+	s->refusal_limit = (struct ratelimit){ .interval = LOG_INTERVAL, .burst = 1 };
 	s->userdata = userdata;
 	r = add_sources(s);
 	if (r < 0) {
@@ -149,7 +151,6 @@ void varlink_server_remove(struct varlink_server *s, struct varlink_connection *
 		if (s->connections[i] != connection)
 			continue;
 		s->connections[i] = s->connections[--s->n_connections];
-		s->full = false;
 		return;
 	}
 }
@@ -209,9 +210,11 @@ void varlink_server_log(struct varlink_server *s, int priority, const struct ucr
 /* Whether there is room for one more connection of this user. */
 static bool has_room(const struct varlink_server *s, uid_t uid)
 {
-	size_t n = 0;
+	size_t max = VARLINK_CONNECTIONS_MAX, n = 0;
 
-	if (s->n_connections >= VARLINK_CONNECTIONS_MAX)
+	if (uid != 0)
+		max -= VARLINK_CONNECTIONS_ROOT_MIN;
+	if (s->n_connections >= max)
 		return false;
 	for (size_t i = 0; i < s->n_connections; i++)
 		if (varlink_connection_peer(s->connections[i])->uid == uid)
@@ -224,6 +227,7 @@ static void add_connection(struct varlink_server *s, int fd)
 {
 	struct varlink_connection *connection;
 	struct ucred peer;
+	uint64_t missed;
 	int r;
 
 	r = varlink_peer_get(fd, &peer);
@@ -234,11 +238,9 @@ static void add_connection(struct varlink_server *s, int fd)
 	}
 	if (!has_room(s, peer.uid)) {
 		s->stats.refused++;
-		/* Once, until a connection ends: ten thousand lines would not say more. */
-		if (!s->full)
+		if (ratelimit_allow(&s->refusal_limit, now_nsec(CLOCK_MONOTONIC), &missed))
 			varlink_server_log(s, LOG_WARNING, &peer,
 					   "Refusing connections, this is one too many");
-		s->full = true;
 		close(fd);
 		return;
 	}

@@ -18,9 +18,10 @@
 #include "varlink-message.h"
 #include "varlink-params.h"
 
-/* Connections in all, and for one user: nobody can keep the others out. */
-#define VARLINK_CONNECTIONS_MAX	    256
-#define VARLINK_CONNECTIONS_UID_MAX 64
+/* Connections in all, of them only for root, and for one user: nobody can keep the others out. */
+#define VARLINK_CONNECTIONS_MAX	     256
+#define VARLINK_CONNECTIONS_ROOT_MIN 16
+#define VARLINK_CONNECTIONS_UID_MAX  64
 
 /* Interfaces that a server can have beside org.varlink.service. */
 #define VARLINK_INTERFACES_MAX 7

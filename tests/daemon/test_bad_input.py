@@ -5,7 +5,7 @@
 import json
 import socket
 
-from harness import FAST, Daemon, Vmm
+from harness import FAST, STUCK, Daemon, Vmm
 from tap import equal, main, test, true
 from varlink import INTERFACE, Error
 
@@ -92,12 +92,29 @@ def wrong_parameters():
             ("SetMigrationState", {"migration": "scheduled"}, "vm"),
             ("SetMigrationState", {"vm": "x"}, "migration"),
             ("SetMigrationState", {"vm": "x", "migration": 1}, "migration"),
+            ("SetMigrationState", {"vm": "x", "migration": "scheduled", "deadlineUSec": 1 << 63},
+             "deadlineUSec"),
+            ("SetMigrationState", {"vm": "x", "migration": "scheduled", "deadlineUSec": -1},
+             "deadlineUSec"),
+            ("SetMigrationState", {"vm": "x", "migration": "scheduled", "tlbiRate": 1.0},
+             "tlbiRate"),
+            ("SetMigrationState", {"vm": "x", "migration": "sideways"}, "migration"),
             ("Watch", {"vm": 7, "more": True}, "vm"),
         ):
             equal(daemon.error(method, **parameters), (INVALID, {"parameter": field}),
                   f"{method} {parameters}")
         true("host" in daemon.call("GetHost", nonsense={"deep": [1, 2]}, pid="x"), "GetHost")
         equal(daemon.call("ListVms"), {"vms": []})
+
+
+@test
+def large_integers():
+    """Integers up to 2^63-1 are taken, and given back, to the last bit"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        for number in (1 << 63) - 1, (1 << 53) + 1, 0:
+            vm = daemon.migrate("guest", "scheduled", deadlineUSec=number, tlbiRate=number)
+            equal(vm["deadlineUSec"], number)
 
 
 @test
@@ -114,7 +131,7 @@ def ten_megabytes():
                     pass
                 equal(client.receive(), {"error": INVALID, "parameters": {"parameter": "message"}})
                 equal(client.receive(), None)
-        equal(daemon.log().count("longer than 1 MiB"), 3)
+        equal(daemon.log().count("longer than 128 KiB"), 3)
         equal(daemon.call("GetVm", vm="guest")["vm"]["vm"], "guest")
         # The address sanitizer maps terabytes, and keeps what was freed for a while.
         if memory_kib(daemon.process.pid, "VmSize") < 1 << 30:
@@ -189,7 +206,7 @@ def many_connections():
                 except (EOFError, BrokenPipeError, ConnectionResetError):
                     first.call("GetHost")
         first.close()
-        equal(daemon.log().count("one too many"), 1)
+        true(0 < daemon.log().count("one too many") < 100, "it is in the log, but does not fill it")
 
 
 @test
