@@ -169,20 +169,24 @@ def stop_daemon(lab, daemon):
     """SIGTERM at some moments: every guest runs on, every page stays as it is, no hold is left."""
     vmm = make(lab)
     vmm.call("start", 1, write=64, step=64)
-    split = 0
+    # Slow enough that something is left to be split whenever it is stopped.
+    daemon.configure(40, 1)
+    daemon.call("Reload")
     for blocks in STOP_AFTER:
+        before = vmm.stats()["eager_split_blocks"]
         daemon.register(vmm.pid, "running")
         daemon.migration("running", "scheduled")
         daemon.wait_split("running", blocks)
         lab.must("systemctl", "stop", "eagersplitd.service")
         lab.eq(daemon.show("Result"), "success", f"stopped after {blocks} blocks: ends well")
         survey = lab.survey(vmm.pid)
-        left = vmm.leaves()[1]
+        left, split = vmm.leaves()[1], vmm.stats()["eager_split_blocks"] - before
         lab.eq(survey["held"], 0, f"stopped after {blocks} blocks: no hold is left")
-        split = vmm.stats()["eager_split_blocks"]
+        lab.ok(left == BLOCKS - split, f"stopped after {blocks} blocks: the others stay blocks", (left, split))
         vmm.advance()
-        lab.ok(left <= BLOCKS and split >= blocks, f"stopped after {blocks} blocks: the guest runs on",
-               (left, split))
+        lab.ok(split >= blocks, f"stopped after {blocks} blocks: the guest runs on", split)
+        back = lab.split(vmm.pid, "recover")
+        lab.ok(back["blocks"] == split, f"stopped after {blocks} blocks: those can be recovered", back)
         lab.must("systemctl", "start", "eagersplitd.service")
     vmm.work("stop")
     vmm.intact("the daemon was stopped: memory is intact", step=64)
