@@ -31,13 +31,18 @@ class Daemon:
             lab.must("systemd-sysusers")
             lab.must("systemctl", "daemon-reload")
 
-    def configure(self, rate, burst):
+    def configure(self, rate, burst, bbm="auto"):
         os.makedirs(os.path.dirname(CONFIG), exist_ok=True)
         with open(CONFIG, "w", encoding="ascii") as file:
-            file.write(f"[Budget]\nTlbiRate={rate}\nTlbiBurst={burst}\n")
+            file.write(f"[Budget]\nTlbiRate={rate}\nTlbiBurst={burst}\n[Split]\nBbm={bbm}\n")
 
-    def start(self, rate=1000, burst=16):
-        self.configure(rate, burst)
+    def reconfigure(self, *args, **kwargs):
+        """While it runs."""
+        self.configure(*args, **kwargs)
+        self.call("Reload")
+
+    def start(self, rate=1000, burst=16, bbm="auto"):
+        self.configure(rate, burst, bbm)
         result = self._lab.run("systemctl", "start", "eagersplitd")
         if result.returncode:
             raise Failed(result.stdout + self.journal())
@@ -77,7 +82,10 @@ class Daemon:
 
     def call(self, method, **parameters):
         """One Varlink call; returns the reply's parameters, or raises Refused."""
-        request = {"method": f"{INTERFACE}.{method}", "parameters": parameters}
+        return self._call(f"{INTERFACE}.{method}", parameters)
+
+    def _call(self, method, parameters):
+        request = {"method": method, "parameters": parameters}
         with socket.socket(socket.AF_UNIX) as stream:
             stream.connect(SOCKET)
             stream.sendall(json.dumps(request).encode() + b"\0")
@@ -106,6 +114,11 @@ class Daemon:
 
     def host(self):
         return self.call("GetHost")["host"]
+
+    def calls(self, operation):
+        """How many calls into the kernel it has made for that: hold, release, survey, split, recover."""
+        metrics = self._call("org.eagersplit.Metrics.GetMetrics", {})["metrics"]
+        return {calls["operation"]: calls["count"] for calls in metrics["calls"]}[operation]
 
     def wait_stage(self, name, stage):
         """Until the VM is at this stage; a failed one never gets there."""

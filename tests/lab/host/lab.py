@@ -29,6 +29,8 @@ class Lab:
         self.bbm = plan["bbm"]
         self.debug = plan["config"] == "debug"
         self.patched = self.series != "none"
+        # Blocks are split without break-before-make.
+        self.no_break = self.cpu == "max" and self.bbm == "on"
         self.scenario = ""
         self._out = Out()
         self._phase = 0
@@ -101,6 +103,10 @@ class Lab:
         """One or more KVM_ARM_SPLIT on another process's VM: a dict with what came back."""
         argv = [f"{BIN}/splitcall", pid, flags] + [f"{k}={v}" for k, v in options.items()]
         return parse_answer(self.must(*argv))
+
+    def capability(self):
+        """The value of KVM_CAP_ARM_EAGER_SPLIT: bit 0, the ioctls; bit 1, no break-before-make."""
+        return parse_answer(self.must(f"{BIN}/splitcall", 0, "capability"))["mask"]
 
     def survey(self, pid):
         """KVM_ARM_SURVEY: a dict, with a list of slots in it."""

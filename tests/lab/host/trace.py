@@ -2,41 +2,71 @@
 """The kernel's trace of split ranges, and whether a budget was kept in it."""
 
 import re
+import time
 from collections import namedtuple
 
 from host.lab import Failed, read, write
 
 TRACING = "/sys/kernel/tracing"
-EVENT = f"{TRACING}/events/kvm/kvm_arm_eager_split"
-LINE = re.compile(r"\s(\d+)\.(\d{6}): kvm_arm_eager_split: pid: (\d+), gpa: \S+ end: \S+ "
-                  r"blocks: (\d+), tlbis: (\d+), recover: (\d)")
+SPLIT = re.compile(r"\s(\d+)\.(\d{6}): kvm_arm_eager_split: pid: (\d+), gpa: \S+ end: \S+ "
+                   r"blocks: (\d+), tlbis: (\d+), recover: (\d)")
+FAULT = re.compile(r"\s(\d+)\.(\d{6}): kvm_guest_fault: ipa (\w+), hsr (\w+),")
+# Of an abort's syndrome: the fault status without the level, and that of a translation fault.
+STATUS_MASK, TRANSLATION = 0x3c, 0x04
 
 # usec: CLOCK_MONOTONIC; pid: the VMM's
 Range = namedtuple("Range", "usec pid blocks tlbis recover")
+Fault = namedtuple("Fault", "usec ipa translation")
 
 
-class SplitTrace:
-    """Records the event while in a with block; ranges() then tells what it was."""
+def _usec(seconds, fraction):
+    return int(seconds) * 1000000 + int(fraction)
+
+
+class Trace:
+    """Records events of KVM while in a with block; ranges() and faults() then tell what they were."""
+
+    def __init__(self, *events, kib=4096):
+        self._events = [f"{TRACING}/events/kvm/{event}/enable" for event in events]
+        self._kib = kib
 
     def __enter__(self):
         write(f"{TRACING}/trace_clock", "mono")
-        write(f"{TRACING}/buffer_size_kb", 4096)
+        write(f"{TRACING}/buffer_size_kb", self._kib)
         write(f"{TRACING}/trace", "")
-        write(f"{EVENT}/enable", 1)
+        for event in self._events:
+            write(event, 1)
         write(f"{TRACING}/tracing_on", 1)
         return self
 
     def __exit__(self, *_):
-        write(f"{EVENT}/enable", 0)
+        for event in self._events:
+            write(event, 0)
 
-    def ranges(self):
-        """In the order of time. None may have been lost."""
+    @staticmethod
+    def _text():
+        """None may have been lost."""
         text = read(f"{TRACING}/trace")
         lost = re.search(r"entries-in-buffer/entries-written: (\d+)/(\d+)", text)
         if lost and lost[1] != lost[2]:
             raise Failed(f"trace events were lost: {lost[0]}")
-        found = [Range(int(s) * 1000000 + int(us), *map(int, rest)) for s, us, *rest in LINE.findall(text)]
+        return text
+
+    def ranges(self):
+        """Ranges split or recovered, in the order of time."""
+        found = [Range(_usec(s, us), *map(int, rest)) for s, us, *rest in SPLIT.findall(self._text())]
         return sorted(found, key=lambda r: r.usec)
+
+    def faults(self):
+        """Stage-2 faults of all guests, in the order of time."""
+        found = [Fault(_usec(s, us), int(ipa, 16), int(hsr, 16) & STATUS_MASK == TRANSLATION)
+                 for s, us, ipa, hsr in FAULT.findall(self._text())]
+        return sorted(found, key=lambda f: f.usec)
+
+
+def now_usec():
+    """The trace's clock."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
 def worst_excess(ranges, rate, burst):

@@ -2,6 +2,7 @@
 /*
  * The eager-split ioctls by hand, on another process's VM:
  *
+ *   splitcall 0 capability
  *   splitcall PID survey
  *   splitcall PID split|hold|release|recover[+...] [gpa=N] [size=N] [max=N] [calls=N]
  *
@@ -11,6 +12,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm_eager_split.h>
 #include <stdint.h>
@@ -85,16 +87,29 @@ static int survey(int fd)
 	return 0;
 }
 
+static int capability(void)
+{
+	auto_fd kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int mask;
+
+	mask = kvm < 0 ? -1 : ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_EAGER_SPLIT);
+	if (mask < 0)
+		return -errno;
+	printf("ok mask=%d\n", mask);
+	return 0;
+}
+
 static uint32_t parse_flags(char *text)
 {
 	static const struct {
 		const char *name;
 		uint32_t flag;
 	} names[] = {
-		{ "split", KVM_ARM_SPLIT_SPLIT },
-		{ "hold", KVM_ARM_SPLIT_HOLD },
-		{ "release", KVM_ARM_SPLIT_RELEASE },
-		{ "recover", KVM_ARM_SPLIT_RECOVER },
+		{ "split", KVM_ARM_SPLIT_SPLIT },     { "hold", KVM_ARM_SPLIT_HOLD },
+		{ "release", KVM_ARM_SPLIT_RELEASE }, { "recover", KVM_ARM_SPLIT_RECOVER },
+#ifdef KVM_ARM_SPLIT_BREAK
+		{ "break", KVM_ARM_SPLIT_BREAK },
+#endif
 	};
 	uint32_t flags = 0;
 	char *save, *word;
@@ -154,11 +169,13 @@ int main(int argc, char **argv)
 	int err = 0;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: splitcall PID survey|FLAG[+FLAG...] [KEY=N...]\n");
+		fprintf(stderr,
+			"usage: splitcall PID capability|survey|FLAG[+FLAG...] [KEY=N...]\n");
 		return 2;
 	}
-	fd = steal_vm_fd(argv[1]);
-	if (fd < 0)
+	if (!strcmp(argv[2], "capability"))
+		err = capability();
+	else if ((fd = steal_vm_fd(argv[1])) < 0)
 		err = fd;
 	else if (!strcmp(argv[2], "survey"))
 		err = survey(fd);

@@ -11,7 +11,9 @@ SERIES = ("none", "eager-split", "bbm")
 CPUS = ("neoverse-n1", "max", "cortex-a72")
 # What the kernel parameter kvm-arm.bbm= may be.
 BBM = ("auto", "on", "off")
-DEBUG_CPU = "neoverse-n1"
+# In a scenario's CPUS: max with kvm-arm.bbm=on, which the series bbm knows.
+MAX_BBM = "max-bbm"
+DEBUG_VARIANTS = (("neoverse-n1", "on"), ("max", "on"))
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"
 # What --demo shows, which is no scenario: it has its own boot.
@@ -32,6 +34,11 @@ class Boot:
     systemd: bool = False
     daemon: bool = False
     bbm: str = ""
+
+    @property
+    def variant(self):
+        """The CPU by the name that scenarios have for it."""
+        return MAX_BBM if (self.cpu, self.bbm) == ("max", "on") else self.cpu
 
     @property
     def parameters(self):
@@ -67,8 +74,18 @@ def _wanted(module, boot, cpu, series):
             not (boot.series == series == "bbm" and "eager-split" in module.SERIES):
         return False
     if boot.config == "debug":
-        return boot.series != "none" and module.DEBUG
-    return boot.cpu in module.CPUS or boot.cpu == cpu
+        return module.DEBUG and (boot.variant == MAX_BBM) <= (MAX_BBM in module.CPUS)
+    return boot.variant in module.CPUS or boot.cpu == cpu
+
+
+def _variants(cpu, series, bbm):
+    """The CPUs with what kvm-arm.bbm= is on each: (cpu, bbm)."""
+    cpus = (cpu,) if cpu else CPUS
+    if bbm or series != "bbm":
+        return [(one, bbm) for one in cpus]
+    # Where the CPU lacks the feature, to force it must be refused, and nothing else be different.
+    variants = [(one, "on" if one == "neoverse-n1" else "") for one in cpus]
+    return variants + [("max", "on")] * ("max" in cpus)
 
 
 def boots(scenarios, config="lab", cpu=None, series=None, bbm=""):
@@ -77,10 +94,14 @@ def boots(scenarios, config="lab", cpu=None, series=None, bbm=""):
     in Boot.
     """
     planned = []
-    cpus = (cpu,) if cpu else (DEBUG_CPU,) if config == "debug" else CPUS
+    if config == "debug":
+        # All that there is, at once.
+        series = series or SERIES[-1]
     for one_series in (series,) if series else SERIES:
-        for one_cpu in cpus:
-            boot = Boot(one_series, config, one_cpu, bbm=bbm)
+        for one_cpu, one_bbm in _variants(cpu, one_series, bbm):
+            if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
+                continue
+            boot = Boot(one_series, config, one_cpu, bbm=one_bbm)
             for name in scenarios:
                 module = _module(name)
                 if name != EACH and _wanted(module, boot, cpu, series):

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The TLBI budget, as the kernel's trace of split ranges shows it, with two VMs sharing it."""
 
-import time
-
 from host.daemon import Daemon
-from host.trace import SplitTrace, worst_excess
+from host.trace import Trace, now_usec, worst_excess
 from host.vmm import Vmm
 
 ORDER = 50
@@ -34,7 +32,7 @@ def split_both(lab, daemon, meanwhile=lambda: None):
     for name, vmm in vmms.items():
         daemon.register(vmm.pid, name)
         lab.eq(vmm.leaves()[1], BLOCKS, f"VM {name}: blocks")
-    with SplitTrace() as trace:
+    with Trace("kvm_arm_eager_split") as trace:
         for name in vmms:
             daemon.migration(name, "scheduled")
         meanwhile()
@@ -90,17 +88,12 @@ def changed(lab, daemon):
     def meanwhile():
         daemon.wait_split("one", 20)
         daemon.configure(fast, burst)
-        before.append(read_monotonic())
+        before.append(now_usec())
         daemon.call("Reload")
 
     ranges, _ = split_both(lab, daemon, meanwhile)
     check(lab, [r for r in ranges if r.usec < before[0]], slow, burst, "re-rated, before")
     check(lab, ranges, fast, burst, "re-rated, altogether")
-
-
-def read_monotonic():
-    """Microseconds of the trace's clock."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
 def run(lab):

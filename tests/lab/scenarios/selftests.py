@@ -2,6 +2,7 @@
 """The kernel's own KVM selftests."""
 
 import signal
+import time
 
 ORDER = 30
 SERIES = ("eager-split",)
@@ -16,6 +17,8 @@ TESTS = (
     ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", "anonymous_hugetlb_2mb"),
     ("memslot_perf_test", "-l", "1", "-s", "64"),
     ("set_memory_region_test",),
+    ("dirty_log_test", "-m", "5", "-i", "3", "-I", "10", "-M", "dirty-log"),
+    ("dirty_log_test", "-m", "5", "-i", "3", "-I", "10", "-M", "clear-log"),
     ("eager_split_test",),
 )
 
@@ -30,7 +33,9 @@ def run(lab):
         # Enough for the largest of them, and what one leaves mapped is none of the next one's.
         lab.huge_pages(0)
         lab.huge_pages(192)
+        start = time.monotonic()
         result = lab.run(f"/lab/selftests/{name}", *arguments, preexec_fn=no_alarm)
         # A selftest that skips itself has tested nothing: it has to pass.
         lab.ok(result.returncode == 0, " ".join((name, *arguments)),
                f"status {result.returncode}\n{result.stdout[-3000:]}")
+        lab.note(f"{name}: {time.monotonic() - start:.0f} s")

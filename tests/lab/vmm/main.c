@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "stress.h"
 #include "vm.h"
 
 #define MAX_WORDS 16
@@ -239,6 +240,30 @@ static int handle_faults(struct vm **vm, const struct request *request)
 	return err;
 }
 
+static int handle_stress(struct vm **vm, const struct request *request)
+{
+	const struct stress stress = {
+		.rounds = number(request, "rounds", 1),
+		.cycle = number(request, "cycle", 4),
+		.progress = number(request, "progress", 64),
+		.write_every = number(request, "write", 3),
+		.manual = number(request, "manual", 0),
+		.split = number(request, "split", 0),
+		.recover = number(request, "recover", 0),
+		.max_tlbis = number(request, "max", 1),
+	};
+	struct stress_result r;
+	int err = stress_run(*vm, slot_of(request), &stress, &r);
+
+	if (!err)
+		printf("ok rounds=%" PRIu64 " missing=%" PRIu64 " missing_page=%" PRIu64
+		       " missing_round=%" PRIu64 " logged=%" PRIu64 " errors=%" PRIu64
+		       " blocks=%" PRIu64 " tlbis=%" PRIu64 " calls=%" PRIu64 "\n",
+		       r.rounds, r.missing, r.missing_page, r.missing_round, r.logged, r.errors,
+		       r.blocks, r.tlbis, r.calls);
+	return err;
+}
+
 static void print_stat(void *data, bool vcpu, const char *name, uint64_t value)
 {
 	bool *first = data;
@@ -266,7 +291,7 @@ static const struct command commands[] = {
 	{ "stop", handle_stop, true },	       { "progress", handle_progress, true },
 	{ "checksum", handle_checksum, true }, { "dirty", handle_dirty, true },
 	{ "clear", handle_clear, true },       { "faults", handle_faults, true },
-	{ "stats", handle_stats, true },
+	{ "stats", handle_stats, true },       { "stress", handle_stress, true },
 };
 
 static int dispatch(struct vm **vm, const struct request *request)

@@ -281,6 +281,20 @@ int vm_slot_log(struct vm *vm, unsigned int number, bool log)
 	return set_region(vm, number, slot, slot->bytes);
 }
 
+int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view)
+{
+	const struct slot *slot = find_slot(vm, number);
+
+	if (!slot || !slot->mapped)
+		return -ENOENT;
+	*view = (struct vm_slot_view){
+		.memory = slot->memory,
+		.bitmap = slot->bitmap,
+		.pages = pages_of(slot),
+	};
+	return 0;
+}
+
 /* Gives each vCPU its share; the last one gets what is left over. */
 static void assign(struct vm *vm, const struct slot *slot, const struct vm_work *work)
 {

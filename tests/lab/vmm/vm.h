@@ -23,6 +23,13 @@ enum vm_backing {
 
 struct vm;
 
+/* @bitmap: the last log that was fetched, a bit a page; valid until the next one is */
+struct vm_slot_view {
+	const volatile uint64_t *memory;
+	const uint64_t *bitmap;
+	uint64_t pages;
+};
+
 /*
  * What to do in a memslot, in its first @pages pages (0: all), and of them in
  * one in @step; see struct guest_block.
@@ -68,6 +75,7 @@ int vm_slot_add(struct vm *vm, unsigned int number, uint64_t gpa, uint64_t bytes
 int vm_slot_delete(struct vm *vm, unsigned int number);
 int vm_slot_move(struct vm *vm, unsigned int number, uint64_t gpa);
 int vm_slot_log(struct vm *vm, unsigned int number, bool log);
+int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view);
 
 /* Has the vCPUs share the slot's pages, and waits for all. */
 int vm_work(struct vm *vm, unsigned int number, const struct vm_work *work);

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""No dirty page is lost: splitting, dirty logging and clearing at once, for thousands of rounds.
+
+Each round, when the vCPUs stand still, every page whose content is not what the log before last told
+of must be in the log; the page's own content says whether it was written. Without the series the blocks
+split in the vCPUs' faults, with it in a thread of its own.
+"""
+
+from host.vmm import Vmm
+
+ORDER = 25
+SERIES = ("none", "eager-split", "bbm")
+CPUS = ("neoverse-n1", "max")
+SYSTEMD = False
+DEBUG = True
+
+MIB = 4
+ROUNDS = 800
+DEBUG_ROUNDS = 80
+# Rounds from enabling dirty logging to disabling it
+CYCLE = 4
+WRITE_EVERY = 8
+# KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with KVM_DIRTY_LOG_INITIALLY_SET
+INITIALLY_SET = 3
+# KVM_ARM_SPLIT_SPLIT | KVM_ARM_SPLIT_HOLD; RELEASE | RECOVER
+SPLIT, RECOVER = 1 | 2, 4 | 8
+BLOCK = 2 << 20
+
+
+def stress(lab, name, rounds, chunk=0, manual=0, **options):
+    vmm = Vmm(lab, chunk=chunk, manual=manual)
+    vmm.add(mib=MIB)
+    vmm.work("populate", 1)
+    found = vmm.call("stress", 1, rounds=rounds, manual=int(bool(manual)), cycle=CYCLE,
+                     write=WRITE_EVERY, **options)
+    lab.note(f"{name}: {found['rounds']} rounds, {found['logged']} pages logged, {found['blocks']} blocks split "
+             f"by {found['tlbis']} TLBIs in {found['calls']} calls")
+    lab.ok(found["missing"] == 0, f"{name}: every page that was written is in the log, every round", found)
+    lab.ok(found["rounds"] >= rounds and found["logged"] > rounds, f"{name}: pages were written", found)
+    lab.eq(found["errors"], 0, f"{name}: pages that the guest found wrong")
+    vmm.intact(f"{name}: memory is intact")
+    vmm.quit()
+    return found
+
+
+def run(lab):
+    rounds = DEBUG_ROUNDS if lab.debug else ROUNDS
+    lab.huge_pages(MIB)
+    for name, manual in (("cleared when fetched", 0), ("cleared by hand", INITIALLY_SET)):
+        if not lab.patched:
+            stress(lab, f"split on fault, {name}", rounds, manual=manual)
+            continue
+        found = stress(lab, f"split ahead, {name}", rounds, manual=manual, split=SPLIT, recover=RECOVER)
+        # In one of so many cycles it begins before there are faults that split.
+        lab.ok(found["blocks"] >= rounds // CYCLE // (CYCLE + 1), f"split ahead, {name}: blocks were split", found)
+    if lab.patched:
+        stress(lab, f"chunk size, {name}", rounds, manual=manual, chunk=BLOCK, recover=RECOVER)

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "stress.h"
+
+#include <errno.h>
+#include <linux/kvm_eager_split.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+
+#include "../workload.h"
+#include "cleanup.h"
+
+/*
+ * @copied: of each page the generation that a migration has sent: what the page
+ *	held at some time after the log that told of it was cleared
+ * @splitting: the thread below runs
+ */
+struct run {
+	struct vm *vm;
+	unsigned int number;
+	const struct stress *stress;
+	struct stress_result *result;
+	uint64_t *copied;
+	pthread_t splitter;
+	bool splitting;
+	int split_err;
+};
+
+/* A page's word 0 is its generation, whatever the guest's own count says. */
+static uint64_t generation(const struct vm_slot_view *view, uint64_t page)
+{
+	return view->memory[page * WORKLOAD_WORDS];
+}
+
+static bool is_logged(const struct vm_slot_view *view, uint64_t page)
+{
+	return view->bitmap[page / 64] >> page % 64 & 1;
+}
+
+/* Splits whatever there is, some blocks a call, and ends at the end of memory. */
+static void *split_all(void *data)
+{
+	struct run *run = data;
+	struct kvm_arm_split split = {
+		.flags = run->stress->split,
+		.max_tlbis = run->stress->max_tlbis,
+	};
+
+	do {
+		if (ioctl(vm_fd(run->vm), KVM_ARM_SPLIT, &split)) {
+			run->split_err = -errno;
+			break;
+		}
+		run->result->calls++;
+		run->result->blocks += split.blocks;
+		run->result->tlbis += split.tlbis;
+	} while (split.size);
+	return NULL;
+}
+
+static int start_splitting(struct run *run)
+{
+	int err;
+
+	if (!run->stress->split)
+		return 0;
+	err = -pthread_create(&run->splitter, NULL, split_all, run);
+	run->splitting = !err;
+	return err;
+}
+
+static int join_splitting(struct run *run)
+{
+	if (!run->splitting)
+		return 0;
+	pthread_join(run->splitter, NULL);
+	run->splitting = false;
+	return run->split_err;
+}
+
+static int recover_all(struct run *run)
+{
+	struct kvm_arm_split split = { .flags = run->stress->recover };
+
+	if (!run->stress->recover)
+		return 0;
+	return ioctl(vm_fd(run->vm), KVM_ARM_SPLIT, &split) ? -errno : 0;
+}
+
+static int start_vcpus(struct run *run)
+{
+	const struct vm_work work = {
+		.command = GUEST_RUN,
+		.step = 1,
+		.write_every = run->stress->write_every,
+	};
+
+	return vm_start(run->vm, run->number, &work);
+}
+
+/* Until each vCPU has dealt with so many pages more. */
+static void let_vcpus_work(const struct run *run)
+{
+	uint64_t from[GUEST_MAX_VCPUS];
+	unsigned int i;
+
+	for (i = 0; i < vm_n_vcpus(run->vm); i++)
+		from[i] = vm_done(run->vm, i);
+	for (i = 0; i < vm_n_vcpus(run->vm); i++) {
+		while (vm_done(run->vm, i) - from[i] < run->stress->progress)
+			sched_yield();
+	}
+}
+
+/* What a migration does with the log: fetches and clears it, then sends those pages. */
+static int collect(struct run *run)
+{
+	struct vm_slot_view view;
+	struct vm_dirty dirty;
+	uint64_t page;
+	int err;
+
+	err = vm_get_dirty(run->vm, run->number, &dirty);
+	if (err)
+		return err;
+	vm_slot_view(run->vm, run->number, &view);
+	if (run->stress->manual)
+		err = vm_clear_dirty(run->vm, run->number, 0, view.pages);
+	atomic_thread_fence(memory_order_seq_cst);
+	for (page = 0; page < view.pages && !err; page++) {
+		if (is_logged(&view, page))
+			run->copied[page] = generation(&view, page);
+	}
+	run->result->logged += dirty.pages;
+	return err;
+}
+
+/* The vCPUs stand still: what was written and not sent must be in the log. */
+static int check(struct run *run)
+{
+	struct stress_result *result = run->result;
+	struct vm_slot_view view;
+	struct vm_dirty dirty;
+	uint64_t page;
+	int err;
+
+	err = vm_get_dirty(run->vm, run->number, &dirty);
+	if (err)
+		return err;
+	vm_slot_view(run->vm, run->number, &view);
+	for (page = 0; page < view.pages; page++) {
+		if (generation(&view, page) != run->copied[page] && !is_logged(&view, page)) {
+			result->missing++;
+			result->missing_page = page;
+			result->missing_round = result->rounds;
+		}
+		/* The log is empty now, if there is no other way to clear it. */
+		if (!run->stress->manual && is_logged(&view, page))
+			run->copied[page] = generation(&view, page);
+	}
+	result->logged += dirty.pages;
+	return 0;
+}
+
+static int one_round(struct run *run, bool split_now)
+{
+	uint64_t bad_page;
+	int err = 0;
+
+	if (split_now)
+		err = start_splitting(run);
+	let_vcpus_work(run);
+	if (!err)
+		err = collect(run);
+	let_vcpus_work(run);
+	if (!err)
+		err = vm_stop(run->vm);
+	if (!err)
+		err = check(run);
+	run->result->errors += vm_errors(run->vm, &bad_page);
+	run->result->rounds++;
+	return err;
+}
+
+/* From blocks without logging, through rounds with it, back to blocks. */
+static int one_cycle(struct run *run, uint64_t number)
+{
+	struct vm_slot_view view;
+	/* Splitting begins before logging does, or in one of the rounds. */
+	uint64_t split_at = number % (run->stress->cycle + 1), round, page;
+	int err, joined;
+
+	vm_slot_view(run->vm, run->number, &view);
+	err = start_vcpus(run);
+	if (!err && !split_at)
+		err = start_splitting(run);
+	if (!err)
+		err = vm_slot_log(run->vm, run->number, true);
+	/* All is sent once, in the beginning. */
+	for (page = 0; page < view.pages; page++)
+		run->copied[page] = generation(&view, page);
+	for (round = 0; round < run->stress->cycle && !err; round++) {
+		if (round)
+			err = start_vcpus(run);
+		if (!err)
+			err = one_round(run, round + 1 == split_at);
+	}
+	joined = join_splitting(run);
+	if (!err)
+		err = joined;
+	if (!err)
+		err = vm_slot_log(run->vm, run->number, false);
+	return err ? err : recover_all(run);
+}
+
+int stress_run(struct vm *vm, unsigned int number, const struct stress *stress,
+	       struct stress_result *result)
+{
+	struct run run = { .vm = vm, .number = number, .stress = stress, .result = result };
+	auto_free uint64_t *copied = NULL;
+	struct vm_slot_view view;
+	uint64_t cycle;
+	int err;
+
+	*result = (struct stress_result){ 0 };
+	if (!stress->cycle)
+		return -EINVAL;
+	err = vm_slot_view(vm, number, &view);
+	if (err)
+		return err;
+	copied = calloc(view.pages, sizeof(*copied));
+	if (!copied)
+		return -ENOMEM;
+	run.copied = copied;
+	for (cycle = 0; result->rounds < stress->rounds && !err; cycle++)
+		err = one_cycle(&run, cycle);
+	return err;
+}
