@@ -24,17 +24,21 @@
 /* Levels of the stage-2 tables at which a leaf is a block. */
 #define BLOCK_LEVELS 3
 
+/* @no_break: the kernel splits without break-before-make, unless told otherwise */
 struct kvm {
 	struct backend backend;
 	char reason[128];
+	bool no_break;
 	struct uevent_socket *uevents;
 	host_event_fn event;
 	void *event_userdata;
 };
 
+/* @no_break: as of when it was opened, for the worker threads; it lasts until reboot */
 struct kvm_vm {
 	struct backend_vm vm;
 	int fd;
+	bool no_break;
 };
 
 static void kvm_free(struct backend *backend)
@@ -61,9 +65,12 @@ static void kvm_probe(struct backend *backend, struct backend_host *ret)
 		snprintf(kvm->reason, sizeof(kvm->reason),
 			 "this kernel's KVM has no eager splitting (KVM_CAP_ARM_EAGER_SPLIT)");
 
+	kvm->no_break = !kvm->reason[0] && mask & KVM_ARM_EAGER_SPLIT_NO_BREAK;
+
 	*ret = (struct backend_host){
 		.supported = !kvm->reason[0],
 		.reason = kvm->reason[0] ? kvm->reason : NULL,
+		.bbm_level = kvm->no_break ? 2 : 0,
 	};
 }
 
@@ -136,7 +143,11 @@ static int kvm_open_vm(struct backend *backend, int pidfd, pid_t pid, int number
 		close(fd);
 		return -ENOMEM;
 	}
-	*vm = (struct kvm_vm){ .vm.backend = backend, .fd = fd };
+	*vm = (struct kvm_vm){
+		.vm.backend = backend,
+		.fd = fd,
+		.no_break = ((struct kvm *)backend)->no_break,
+	};
 	*ret = &vm->vm;
 	return 0;
 }
@@ -238,7 +249,9 @@ static int kvm_split(struct backend_vm *backend_vm, struct split_call *call)
 		split.flags |= KVM_ARM_SPLIT_RELEASE;
 	if (call->flags & BACKEND_RECOVER)
 		split.flags |= KVM_ARM_SPLIT_RECOVER;
-	/* BACKEND_BREAK needs no flag: this interface knows no other way. */
+	/* A kernel that always breaks may not know the flag. */
+	if (call->flags & BACKEND_BREAK && vm->no_break)
+		split.flags |= KVM_ARM_SPLIT_BREAK;
 
 	if (ioctl(vm->fd, KVM_ARM_SPLIT, &split) < 0)
 		r = -errno;
