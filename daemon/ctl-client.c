@@ -51,39 +51,38 @@ static int connect_to(int fd, const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		fprintf(stderr, "The path of the socket is too long: %s\n", path);
+	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	}
 	strcpy(address.sun_path, path);
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-		return 0;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return 0;
+}
 
-	switch (errno) {
-	case ENOENT:
-	case ECONNREFUSED:
+static void report_not_connected(const char *path, int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ECONNREFUSED:
 		report_not_running(path);
-		return -ENOTCONN;
-	case EACCES:
-	case EPERM:
+		break;
+	case -EACCES:
+	case -EPERM:
 		report_not_permitted(path);
-		return -EACCES;
+		break;
 	default:
-		fprintf(stderr, "Cannot connect to %s: %m\n", path);
-		return -ENOTCONN;
+		fprintf(stderr, "Cannot connect to %s: %s\n", path, strerror(-r));
 	}
 }
 
-int client_connect(struct client **ret, const struct ctl *ctl)
+int client_try(struct client **ret, const struct ctl *ctl)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct client *client;
 	int r;
 
-	if (fd < 0) {
-		fprintf(stderr, "Cannot make a socket: %m\n");
-		return -ENOTCONN;
-	}
+	if (fd < 0)
+		return -errno;
 	r = connect_to(fd, ctl->socket);
 	if (r < 0)
 		return r;
@@ -95,6 +94,15 @@ int client_connect(struct client **ret, const struct ctl *ctl)
 	client->reader.max = REPLY_MAX;
 	*ret = client;
 	return 0;
+}
+
+int client_connect(struct client **ret, const struct ctl *ctl)
+{
+	int r = client_try(ret, ctl);
+
+	if (r < 0)
+		report_not_connected(ctl->socket, r);
+	return r;
 }
 
 struct client *client_free(struct client *client)

@@ -16,6 +16,10 @@ struct client;
 
 /* Connects. Returns 0 or a negative errno. */
 int client_connect(struct client **ret, const struct ctl *ctl);
+
+/* The same, and says nothing. */
+int client_try(struct client **ret, const struct ctl *ctl);
+
 struct client *client_free(struct client *client);
 DEFINE_CLEANUP(struct client *, client_free);
 

@@ -46,6 +46,10 @@ static const char prepare_more[] =
 	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once all\n"
 	"of the VM is mapped by pages, and 1 if that will not be.\n";
 
+static const char doctor_more[] =
+	"Says what is missing and what to do about it. The exit status is 1 if a check\n"
+	"failed; as root it can tell more.\n";
+
 static const char metrics_more[] =
 	"node_exporter's textfile collector takes --format=prometheus, in a file that ends\n"
 	"in .prom; eagersplitd-metrics.timer writes one.\n";
@@ -66,6 +70,8 @@ static const struct command commands[] = {
 	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
 	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Reckon what splitting a guest will take",
 	  plan_more },
+	{ "doctor", "", 0, 0, 0, ctl_doctor, "Check whether the host has what is needed",
+	  doctor_more },
 	{ "metrics", "", 0, 0, CTL_OPTION_FORMAT | CTL_OPTION_OUTPUT, ctl_metrics,
 	  "Show figures for monitoring, as OpenMetrics", metrics_more },
 };

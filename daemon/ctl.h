@@ -60,6 +60,7 @@ int ctl_prepare(const struct ctl *ctl, char **args);
 int ctl_watch(const struct ctl *ctl, char **args);
 int ctl_reload(const struct ctl *ctl, char **args);
 int ctl_plan(const struct ctl *ctl, char **args);
+int ctl_doctor(const struct ctl *ctl, char **args);
 int ctl_metrics(const struct ctl *ctl, char **args);
 
 #endif /* EAGERSPLITD_CTL_H */

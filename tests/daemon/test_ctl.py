@@ -27,7 +27,7 @@ COMMANDS = {
     "migration": ["--deadline", "--tlbi-rate", "cancelled"],
     "prepare": ["--wait", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
     "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
-    "metrics": ["--format", "--output"],
+    "doctor": [], "metrics": ["--format", "--output"],
 }
 
 
@@ -364,6 +364,37 @@ def bar_without_cursor():
         status, out = on_terminal(daemon, "prepare", "guest", "--wait", TERM="dumb")
         equal(status, 0)
         true("\r" not in out and "\x1b" not in out and out.count("\n") >= 2, out)
+
+
+@test
+def doctor():
+    """doctor makes each check, says what to do about what failed, and tells by its status"""
+    def checks(**arguments):
+        status, out, err = run(*(f"--{k}={v}" for k, v in arguments.items()), "doctor", "--json")
+        equal(err, "")
+        found = {c["check"]: c for c in json.loads(out)["checks"]}
+        equal(status, int(any(c["status"] == "failed" for c in found.values())))
+        for check in found.values():
+            true(check["status"] in ("ok", "warning", "failed", "skipped") and check["found"], check)
+            true(check["advice"] or check["status"] != "failed", check)
+        return found
+
+    alone = checks(socket="/nonexistent")
+    equal(list(alone), ["architecture", "/dev/kvm", "kernel", "FEAT_BBM", "huge pages", "ptrace",
+                        "service", "socket", "daemon"])
+    equal((alone["socket"]["status"], alone["daemon"]["status"]), ("failed", "skipped"))
+    equal(alone["architecture"]["found"], os.uname().machine)
+    with Daemon(**FAST) as daemon:
+        found = checks(socket=daemon.socket_path)
+        equal((found["socket"]["status"], found["daemon"]["status"]), ("ok", "warning"))
+        true("simulated" in found["daemon"]["advice"], found["daemon"])
+        status, out, err = daemon.ctl("doctor")
+        equal(err, "")
+        lines = out.splitlines()
+        equal([line[:7].strip() for line in lines if line and line[0] != " "][:9],
+              [c["status"] for c in found.values()])
+        status, out = on_terminal(daemon, "doctor", columns=80)
+        true(all(len(line) <= 80 for line in plain(out).splitlines()), out)
 
 
 @test
