@@ -7,6 +7,8 @@ import re
 from host.lab import Failed, read
 
 ROUND = re.compile(r"lab: round=(\d+) reads=(\d+) writes=(\d+) errors=(\d+) static=([0-9a-f]+)\r?\n")
+# Where QEMU's virt machine has its memory.
+RAM = 1 << 30
 MACHINE = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-accel", "kvm", "-cpu", "host",
            "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot",
            "-kernel", "/lab/guest/Image", "-initrd", "/lab/guest/guest.cpio")

@@ -18,7 +18,16 @@ KERNEL_REPORT = re.compile(
     r"WARNING:|BUG:|Oops|Kernel panic|KASAN|UBSAN|Internal error|INFO: (possible|task|rcu|suspicious|trying)|"
     r"suspicious RCU|possible recursive|possible circular|inconsistent lock|bad unlock|held lock freed|"
     r"rcu: .*(stall|starved)|detected stall|scheduling while atomic|sleeping function|unreferenced object|"
-    r"Unable to handle kernel|Call trace:|kernel BUG|refcount_t|list_(add|del) corruption|Out of memory:")
+    r"Unable to handle kernel|Call trace:|kernel BUG|refcount_t|list_(add|del) corruption|[Oo]ut of memory: Killed")
+
+
+def kernel_reports(log):
+    """The lines of a kernel's log that tell of something wrong, with what follows the first."""
+    lines = log.splitlines()
+    for number, line in enumerate(lines):
+        if KERNEL_REPORT.search(line):
+            return lines[max(0, number - 2):number + 30]
+    return []
 
 
 class Emulator:
@@ -70,14 +79,8 @@ class Emulator:
         self._process.wait()
 
     def kernel_reports(self):
-        """The lines of the kernel's log that tell of something wrong, with what follows them."""
-        if self._visible:
-            return []
-        lines = self.console.read_text(errors="replace").splitlines()
-        for number, line in enumerate(lines):
-            if KERNEL_REPORT.search(line):
-                return lines[max(0, number - 2):number + 30]
-        return []
+        """What kernel_reports() finds in its log."""
+        return [] if self._visible else kernel_reports(self.console.read_text(errors="replace"))
 
     def read_counts(self):
         """{phase: {kind: count}}, or None where the emulator did not end as it should."""
@@ -129,6 +132,7 @@ class Boot:
         self._tap = tap
         self._phases = {}
         self._expected = []
+        self._rows = []
         self.finished = False
 
     def run(self):
@@ -175,8 +179,15 @@ class Boot:
             self._phases[record["phase"]] = record
         elif kind == "expect":
             self._expected.append(record)
+        elif kind == "row":
+            self._rows.append(record)
         elif kind == "end":
             self.finished = True
+
+    def rows(self):
+        """After run(): [(a row's columns, {kind: count})] of the table of results."""
+        counts = self._emulator.read_counts() or {}
+        return [(row["columns"], counts.get(row["phase"], {})) for row in self._rows]
 
     def tlbis(self):
         """After run(): [(phase's name, {kind: count})]."""

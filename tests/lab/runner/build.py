@@ -41,6 +41,21 @@ def kernels_of_each_patch():
     return [Path(path) for path in paths]
 
 
+def image_without(image, function, folder):
+    """A copy of a kernel image in which a function does nothing and returns 1."""
+    symbols = {}
+    for line in image.with_name("System.map").read_text().splitlines():
+        address, _, name = line.split()
+        symbols[name] = int(address, 16)
+    offset = symbols[function] - symbols["_text"]
+    code = bytearray(image.read_bytes())
+    # mov w0, #1; ret
+    code[offset:offset + 8] = (0x52800020).to_bytes(4, "little") + (0xd65f03c0).to_bytes(4, "little")
+    broken = folder / "Image"
+    broken.write_bytes(code)
+    return broken
+
+
 def selftests():
     """The folder with the kernel's own KVM selftests, static."""
     run("make", "-s", "-C", "kernel", "selftests")

@@ -16,6 +16,8 @@ MAX_BBM = "max-bbm"
 DEBUG_VARIANTS = (("neoverse-n1", "on"), ("max", "on"))
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"
+# The one that has to fail, on a kernel that was broken on purpose.
+REMOVED = "removed"
 # What --demo shows, which is no scenario: it has its own boot.
 DEMO = "demo"
 
@@ -104,7 +106,7 @@ def boots(scenarios, config="lab", cpu=None, series=None, bbm=""):
             boot = Boot(one_series, config, one_cpu, bbm=one_bbm)
             for name in scenarios:
                 module = _module(name)
-                if name != EACH and _wanted(module, boot, cpu, series):
+                if name not in (EACH, REMOVED) and _wanted(module, boot, cpu, series):
                     boot.scenarios.append(name)
                     boot.systemd = boot.systemd or module.SYSTEMD
             if boot.scenarios:

@@ -10,7 +10,7 @@ from host.vmm import Vmm
 
 ORDER = 25
 SERIES = ("none", "eager-split", "bbm")
-CPUS = ("neoverse-n1", "max")
+CPUS = ("neoverse-n1", "max-bbm")
 SYSTEMD = False
 DEBUG = True
 
@@ -20,6 +20,8 @@ DEBUG_ROUNDS = 80
 # Rounds from enabling dirty logging to disabling it
 CYCLE = 4
 WRITE_EVERY = 8
+# Pages that each vCPU goes over between two steps of a round, at least
+PROGRESS = 24
 # KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with KVM_DIRTY_LOG_INITIALLY_SET
 INITIALLY_SET = 3
 # KVM_ARM_SPLIT_SPLIT | KVM_ARM_SPLIT_HOLD; RELEASE | RECOVER
@@ -32,7 +34,7 @@ def stress(lab, name, rounds, chunk=0, manual=0, **options):
     vmm.add(mib=MIB)
     vmm.work("populate", 1)
     found = vmm.call("stress", 1, rounds=rounds, manual=int(bool(manual)), cycle=CYCLE,
-                     write=WRITE_EVERY, **options)
+                     write=WRITE_EVERY, progress=PROGRESS, **options)
     lab.note(f"{name}: {found['rounds']} rounds, {found['logged']} pages logged, {found['blocks']} blocks split "
              f"by {found['tlbis']} TLBIs in {found['calls']} calls")
     lab.ok(found["missing"] == 0, f"{name}: every page that was written is in the log, every round", found)

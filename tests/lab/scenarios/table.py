@@ -38,6 +38,7 @@ def one_pass(lab, vmm, name, written, faults, tlbis):
     lab.phase_end()
     lab.note(f"{name}, {written} pages written: {took['all']} stage-2 faults, "
              f"{stats['vcpu_exits']} exits")
+    lab.row(phase, name=name, written=written, faults=took["all"], exits=stats["vcpu_exits"])
     lab.eq(took["all"], faults, f"{name}, {written} pages written: stage-2 faults")
     lab.ok(stats["vcpu_exits"] >= took["all"], f"{name}, {written} pages written: exits", stats)
     lab.expect(phase, f"{name}, {written} pages written: broadcast TLBIs", **tlbis)
