@@ -23,9 +23,20 @@
 #include <sys/syscall.h>
 
 #include "parse.h"
+#include "proc-parse.h"
 #include "util.h"
 
 #define KVM_VM_LINK "anon_inode:kvm-vm"
+
+/* Reads the file @name of /proc in @dir as a string, as far as @size goes. */
+static bool read_file(int dir, const char *name, char *text, size_t size)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return n >= 0;
+}
 
 /*
  * Whether the fdinfo file @name in @dir could be that of a VM: on the mount of
@@ -34,49 +45,21 @@
  */
 static bool fdinfo_is_plausible(int dir, const char *name, int anon_mount)
 {
-	_cleanup_close_ int fd = -1;
-	char line[128];
-	bool yes = true;
-	int mount;
-	FILE *f;
+	char text[1024];
 
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return true;
-	f = fdopen(fd, "r");
-	if (!f)
-		return true;
-	take_fd(&fd);
-	while (yes && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "mnt_id: %d", &mount) == 1)
-			yes = anon_mount < 0 || mount == anon_mount;
-		else
-			yes = strncmp(line, "pos:", 4) == 0 || strncmp(line, "flags:", 6) == 0 ||
-			      strncmp(line, "ino:", 4) == 0;
-	}
-	fclose(f);
-	return yes;
+	return !read_file(dir, name, text, sizeof(text)) || proc_fdinfo_is_plain(text, anon_mount);
 }
 
 /* The mount that anonymous inodes are on, seen at one of our own; -1: not known. */
 static int anon_mount_id(void)
 {
 	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC);
-	char path[64], line[128];
-	int mount = -1;
-	FILE *f;
+	char path[64], text[1024];
 
 	if (fd < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	while (mount < 0 && fgets(line, sizeof(line), f))
-		if (sscanf(line, "mnt_id: %d", &mount) != 1)
-			mount = -1;
-	fclose(f);
-	return mount;
+	return read_file(AT_FDCWD, path, text, sizeof(text)) ? proc_parse_mount(text) : -1;
 }
 
 static bool fd_is_kvm_vm(int fd)

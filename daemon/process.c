@@ -3,19 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "proc-parse.h"
 #include "util.h"
-
-/* Of /proc/PID/stat, "state" being the first field behind the name: field 3 of proc(5). */
-#define STAT_FIRST     3
-#define STAT_STARTTIME 22
 
 int process_open(pid_t pid)
 {
@@ -52,20 +46,6 @@ static int read_proc(const char *path, char *buffer, size_t size)
 	return (int)n;
 }
 
-/* The number in the line of @text that begins with @name and a colon, or -ESRCH. */
-static long find_number(const char *text, const char *name)
-{
-	const char *line = strstr(text, name);
-	char *end;
-	long number;
-
-	if (!line)
-		return -ESRCH;
-	line += strlen(name);
-	number = strtol(line, &end, 10);
-	return end == line || number <= 0 || number > INT_MAX ? -ESRCH : number;
-}
-
 pid_t process_get_pid(int pidfd)
 {
 	char path[64], text[1024];
@@ -73,23 +53,19 @@ pid_t process_get_pid(int pidfd)
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	r = read_proc(path, text, sizeof(text));
-	return r < 0 ? r : (pid_t)find_number(text, "\nPid:");
+	return r < 0 ? r : proc_parse_pid(text, "Pid:");
 }
 
 int process_get_start_time(pid_t pid, uint64_t *ret)
 {
-	char path[64], text[1024], *p;
+	char path[64], text[1024];
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	r = read_proc(path, text, sizeof(text));
 	if (r < 0)
 		return r;
-	/* The name is in brackets and may hold anything, brackets too. */
-	p = strrchr(text, ')');
-	for (int field = STAT_FIRST - 1; p && field < STAT_STARTTIME; field++)
-		p = strchr(p + 1, ' ');
-	return p && sscanf(p, " %" SCNu64, ret) == 1 ? 0 : -EBADMSG;
+	return proc_parse_start_time(text, ret);
 }
 
 pid_t process_of_thread(pid_t tid)
@@ -99,5 +75,5 @@ pid_t process_of_thread(pid_t tid)
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
 	r = read_proc(path, text, sizeof(text));
-	return r < 0 ? r : (pid_t)find_number(text, "\nTgid:");
+	return r < 0 ? r : proc_parse_pid(text, "Tgid:");
 }

@@ -38,12 +38,10 @@ static bool is_name_option(const char *arg)
 /* The comma that ends the value at @value, or its end; doubled ones do not. */
 static const char *find_value_end(const char *value)
 {
-	for (;; value++) {
-		value = strchrnul(value, ',');
-		if (*value != ',' || value[1] != ',')
-			return value;
-		value++;
-	}
+	value = strchrnul(value, ',');
+	while (value[0] == ',' && value[1] == ',')
+		value = strchrnul(value + 2, ',');
+	return value;
 }
 
 /* Copies a value, its doubled commas made single. */
