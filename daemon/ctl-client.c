@@ -252,7 +252,8 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 	if (client->ctl->json)
 		ctl_json_print(reply->message);
 	if (client_reply_is_error(reply, CONTROL_ERROR_NO_SUCH_VM))
-		fprintf(stderr, "No VM \"%s\" is registered.\n", ctl_json_string(p, "vm"));
+		fprintf(stderr, "No VM \"%s\": \"eagersplitctl list\" shows those there are.\n",
+			ctl_json_string(p, "vm"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_NO_SUCH_PROCESS))
 		fprintf(stderr, "No process %lld.\n", (long long)ctl_json_int(p, "pid"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_NOT_A_VMM))

@@ -120,7 +120,9 @@ static void add_deadline(struct table *table, const struct ctl *ctl, const struc
 {
 	char span[FORMAT_SIZE];
 
-	if (!vm->has_deadline)
+	/* That of a migration that is over is of no interest. */
+	if (!vm->has_deadline ||
+	    (strcmp(vm->migration, "scheduled") != 0 && strcmp(vm->migration, "active") != 0))
 		table_add(table, "-");
 	else if (vm->deadline_usec <= ctl->now_usec)
 		table_add(table, "has passed");

@@ -77,8 +77,8 @@ static void print_time(const struct plan_demand *demand, const struct plan *plan
 		return;
 	}
 	if (demand->span_usec != UINT64_MAX)
-		printf("Rate needed:  %s TLBIs/s, for %s\n", format_count(n, plan->least_rate),
-		       format_span(span, demand->span_usec));
+		printf("Rate needed:  %s TLBIs/s, to be split in %s\n",
+		       format_count(n, plan->least_rate), format_span(span, demand->span_usec));
 	if (demand->rate)
 		printf("Time:         %s at %s TLBIs/s%s\n", format_span(span, plan->time_usec),
 		       format_count(n, demand->rate), plan->late ? ", past the deadline" : "");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctl-format.h"
+#include "ctl-text.h"
 #include "util.h"
 
 #define BAR_MIN 10
@@ -77,24 +78,27 @@ static void draw_bar(struct progress *p, const struct ctl_vm *vm)
 	/* Now: its width may have changed since. */
 	struct term term = term_stdout();
 	enum colour colour = vm->late ? COLOUR_YELLOW : COLOUR_GREEN;
+	int name = (int)min_u64((uint64_t)text_width(vm->name), (uint64_t)term.width / 3);
 	char counts[160];
 	int room, done;
 
 	format_counts(p, vm, counts, sizeof(counts));
 	/* One column stays free: a full line would make some terminals go to the next. */
-	room = term.width - 1 - (int)strlen(vm->name) - (int)strlen(counts) - 5;
+	room = term.width - 1 - name - (int)strlen(counts) - 5;
 	/* As wide as the longest line so far lets it be: it shall not twitch. */
 	if (room > p->bar_width)
 		room = p->bar_width;
 	p->bar_width = room;
-	printf("\r%s ", vm->name);
+	putchar('\r');
+	text_put(vm->name, name, &term, stdout);
+	putchar(' ');
 	if (room >= BAR_MIN) {
 		done = (int)((double)room * progress_fraction(p));
 		printf(" [%s%.*s%s%.*s]", term_on(&term, colour), done, full,
 		       term_off(&term, colour), room - done, none);
 	}
 	/* Clears what a longer line has left. */
-	printf(" %.*s\033[K", term.width - 2 - (int)strlen(vm->name), counts);
+	printf(" %.*s\033[K", term.width - 3 - name, counts);
 	fflush(stdout);
 	p->drawn = true;
 }

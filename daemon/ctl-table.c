@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "ctl-text.h"
+
 #define GAP 2 /* blanks between columns */
 
 struct cell {
@@ -88,32 +90,13 @@ void table_colour(struct table *table, enum colour colour)
 		table->cells[table->n_cells - 1].colour = colour;
 }
 
-/* The characters of UTF-8 text: all bytes but those that continue one. */
-static int count_chars(const char *text)
-{
-	int n = 0;
-
-	for (; *text; text++)
-		n += ((unsigned char)*text & 0xc0) != 0x80;
-	return n;
-}
-
-/* The text from its character n on. */
-static const char *skip_chars(const char *text, int n)
-{
-	for (; *text; text++)
-		if (((unsigned char)*text & 0xc0) != 0x80 && n-- == 0)
-			break;
-	return text;
-}
-
 /* How wide columns are; -1: left out. */
 static void natural_widths(const struct table *table, int *widths)
 {
 	for (size_t i = 0; i < table->n_columns; i++)
-		widths[i] = count_chars(table->columns[i].title);
+		widths[i] = text_width(table->columns[i].title);
 	for (size_t i = 0; i < table->n_cells; i++) {
-		int width = count_chars(table->cells[i].text);
+		int width = text_width(table->cells[i].text);
 		size_t column = i % table->n_columns;
 
 		if (width > widths[column])
@@ -196,21 +179,6 @@ static void put_blanks(int n, FILE *f)
 	fprintf(f, "%*s", n > 0 ? n : 0, "");
 }
 
-/* At most width characters: of a longer text, its two ends, which tell names apart. */
-static void put_text(const char *text, int width, const struct term *term, FILE *f)
-{
-	const char *dots = term->utf8 ? "\u2026" : "...";
-	int n = count_chars(text), keep = width - count_chars(dots), head;
-
-	if (n <= width || keep <= 0) {
-		fprintf(f, "%.*s", (int)(skip_chars(text, width) - text), text);
-		return;
-	}
-	head = (keep + 1) / 2;
-	fprintf(f, "%.*s%s%s", (int)(skip_chars(text, head) - text), text, dots,
-		skip_chars(text, n - (keep - head)));
-}
-
 /* Lines end where their text ends: nothing is padded that nothing follows. */
 static void print_row(const struct table *table, const int *widths, const struct cell *cells,
 		      const struct term *term, FILE *f)
@@ -220,7 +188,7 @@ static void print_row(const struct table *table, const int *widths, const struct
 	for (size_t i = 0; i < table->n_columns; i++) {
 		const char *text = cells ? cells[i].text : table->columns[i].title;
 		enum colour colour = cells ? cells[i].colour : COLOUR_BOLD;
-		int pad = widths[i] - count_chars(text);
+		int pad = widths[i] - text_width(text);
 
 		if (widths[i] < 0)
 			continue;
@@ -228,7 +196,7 @@ static void print_row(const struct table *table, const int *widths, const struct
 			pad = 0;
 		put_blanks(owed + (table->columns[i].right ? pad : 0), f);
 		fputs(term_on(term, colour), f);
-		put_text(text, widths[i], term, f);
+		text_put(text, widths[i], term, f);
 		fputs(term_off(term, colour), f);
 		owed = GAP + (table->columns[i].right ? 0 : pad);
 	}

@@ -115,7 +115,7 @@ static int print_memslots(const struct term *term, json_object *memslots)
 static void print_vm(const struct term *term, const struct ctl_vm *vm)
 {
 	enum colour colour = ctl_stage_colour(vm->stage);
-	char buf[FORMAT_SIZE];
+	char buf[FORMAT_SIZE], n[FORMAT_SIZE];
 
 	printf("VM:         %s\n", vm->name);
 	printf("Process:    %" PRId64 "\n", vm->pid);
@@ -124,10 +124,10 @@ static void print_vm(const struct term *term, const struct ctl_vm *vm)
 	if (*vm->error)
 		printf("Error:      %s\n", vm->error);
 	printf("Memory:     %s\n", format_bytes(buf, vm->bytes));
-	printf("In blocks:  %s (%" PRIu64 " blocks)\n", format_bytes(buf, vm->block_bytes),
-	       vm->blocks);
-	printf("Split:      %" PRIu64 " blocks, for %" PRIu64 " TLBIs\n", vm->blocks_split,
-	       vm->tlbis);
+	printf("In blocks:  %s (%s blocks)\n", format_bytes(buf, vm->block_bytes),
+	       format_count(n, vm->blocks));
+	printf("Split:      %s blocks, for %s TLBIs\n", format_count(buf, vm->blocks_split),
+	       format_count(n, vm->tlbis));
 	if (vm->has_eta)
 		printf("ETA:        %s\n", format_span(buf, vm->eta_usec));
 	if (vm->has_deadline)
