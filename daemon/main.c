@@ -14,9 +14,11 @@
 #include "conf.h"
 #include "control-socket.h"
 #include "control.h"
+#include "fd-store.h"
 #include "log.h"
 #include "manager.h"
 #include "util.h"
+#include "vm-store.h"
 
 #ifndef EAGERSPLITD_CONFIG
 #define EAGERSPLITD_CONFIG "/etc/eagersplitd/eagersplitd.conf"
@@ -172,26 +174,73 @@ static int daemon_add_signals(struct daemon *d)
 	return 0;
 }
 
-/* The socket that systemd gave us, or one of our own. */
-static int open_socket(const char *path)
-{
-	int fd, n;
+/**
+ * struct passed - what systemd gave us
+ * @socket: to listen on, -1: none
+ * @pidfds: of VMMs that a daemon before us knew
+ */
+struct passed {
+	int socket;
+	int *pidfds;
+	size_t n_pidfds;
+};
 
-	n = sd_listen_fds(true);
+static void passed_done(struct passed *passed)
+{
+	for (size_t i = 0; i < passed->n_pidfds; i++)
+		closep(&passed->pidfds[i]);
+	closep(&passed->socket);
+	free(passed->pidfds);
+}
+
+static int passed_add(struct passed *passed, int fd, const char *name)
+{
+	if (fd_store_claim(name)) {
+		passed->pidfds[passed->n_pidfds++] = fd;
+		return 0;
+	}
+	if (passed->socket >= 0) {
+		close(fd);
+		log_error("One socket is what is needed, systemd gave more");
+		return -EINVAL;
+	}
+	passed->socket = fd;
+	if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
+		return 0;
+	log_error("What systemd gave is no listening Unix stream socket");
+	return -EINVAL;
+}
+
+/* All of it is taken, also on error. */
+static int passed_get(struct passed *passed)
+{
+	char **names = NULL;
+	int n, r = 0;
+
+	n = sd_listen_fds_with_names(true, &names);
 	if (n < 0) {
 		log_error("Cannot take the socket from systemd: %s", strerror(-n));
 		return n;
 	}
-	if (n > 1) {
-		log_error("One socket is what is needed, systemd gave %d", n);
-		return -EINVAL;
+	passed->pidfds = calloc((size_t)n + 1, sizeof(*passed->pidfds));
+	if (!passed->pidfds)
+		r = -ENOMEM;
+	for (int i = 0; i < n; i++) {
+		if (r == 0)
+			r = passed_add(passed, SD_LISTEN_FDS_START + i, names[i]);
+		free(names[i]);
 	}
-	if (n == 1) {
-		if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) > 0)
-			return SD_LISTEN_FDS_START;
-		log_error("What systemd gave is no listening Unix stream socket");
-		return -EINVAL;
-	}
+	free(names);
+	return r;
+}
+
+/* The socket that systemd gave us, or one of our own. */
+static int open_socket(struct passed *passed, const char *path)
+{
+	int fd;
+
+	if (passed->socket >= 0)
+		return take_fd(&passed->socket);
 	fd = control_listen(path);
 	if (fd < 0)
 		log_error("Cannot listen on %s: %s", path, strerror(-fd));
@@ -262,6 +311,19 @@ static int check_config(const struct options *options)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Where there is no folder for it, nothing outlives the daemon. */
+static struct vm_store *open_store(const struct options *options)
+{
+	_cleanup_free_ char *folder = get_runtime_folder(options);
+	struct vm_store *store = NULL;
+	int r;
+
+	r = folder ? vm_store_new(&store, folder) : -ENOMEM;
+	if (r < 0)
+		log_warning("Nothing is kept for a restart: %s: %s", folder ?: "", strerror(-r));
+	return store;
+}
+
 static int open_manager(struct daemon *d, const struct options *options)
 {
 	_cleanup_(config_freep) struct config *config = NULL;
@@ -288,8 +350,12 @@ static int open_manager(struct daemon *d, const struct options *options)
 
 static int daemon_start(struct daemon *d, const struct options *options)
 {
+	_cleanup_(passed_done) struct passed passed = { .socket = -1 };
 	int fd, r;
 
+	r = passed_get(&passed);
+	if (r < 0)
+		return r;
 	r = sd_event_default(&d->event);
 	if (r < 0)
 		return r;
@@ -301,9 +367,10 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	r = open_manager(d, options);
 	if (r < 0)
 		return r;
-	fd = open_socket(options->socket);
+	fd = open_socket(&passed, options->socket);
 	if (fd < 0)
 		return fd;
+	manager_begin(d->manager, open_store(options), passed.pidfds, passed.n_pidfds);
 	r = control_new(&d->control, d->event, d->manager, fd);
 	if (r < 0) {
 		log_error("Cannot serve the control socket: %s", strerror(-r));

@@ -13,6 +13,7 @@
 
 #include "backend.h"
 #include "conf.h"
+#include "fd-store.h"
 #include "finder.h"
 #include "log.h"
 #include "machined.h"
@@ -21,6 +22,7 @@
 #include "qemu-name.h"
 #include "splitter.h"
 #include "status.h"
+#include "vm-store.h"
 #include "work.h"
 #include "worker.h"
 
@@ -30,6 +32,9 @@
 /* How often progress is worth a new line in systemctl status. */
 #define STATUS_INTERVAL_NSEC NSEC_PER_SEC
 
+/* How often it is worth being kept. */
+#define SAVE_INTERVAL_NSEC NSEC_PER_SEC
+
 TAILQ_HEAD(vm_list, vm);
 
 /**
@@ -38,6 +43,8 @@ TAILQ_HEAD(vm_list, vm);
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
  * @unwanted: unregistered, so not to be found again as long as they are there
+ * @store: for the next daemon, NULL: nowhere
+ * @store_failed: that could not be written the last time
  * @budget_timer: for the splitter
  * @status_nsec: when the service manager was told last
  * @started_usec: CLOCK_REALTIME
@@ -54,6 +61,8 @@ struct manager {
 	struct splitter *splitter;
 	struct finder *finder;
 	struct machined *machined;
+	struct vm_store *store;
+	bool store_failed;
 	sd_event_source *budget_timer;
 	sd_event_source *timeout;
 
@@ -76,7 +85,16 @@ struct manager {
 	sd_event_source *stop_source;
 };
 
+/* See manager_begin(). */
+struct resume {
+	struct manager *manager;
+	int *pidfds;
+	size_t n_pidfds;
+};
+
 static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);
+static void manager_arm_timeout(struct manager *m);
+static struct vm *manager_find_number(struct manager *m, pid_t pid, int number);
 static void manager_look_at_log(struct manager *m, struct vm *vm);
 static void manager_forget_vm(struct manager *m, struct vm *vm);
 static void manager_pass_name_on(struct manager *m, const char *name);
@@ -127,8 +145,40 @@ static void manager_log_late(struct vm *vm)
 			       (info.deadline_usec - now) / USEC_PER_SEC);
 }
 
+/*
+ * For the next daemon
+ */
+
+static void manager_save_vm(struct manager *m, struct vm *vm)
+{
+	struct vm_record record;
+	int r;
+
+	if (!m->store)
+		return;
+	vm->saved_nsec = now_nsec(CLOCK_MONOTONIC);
+	vm_record_from_vm(&record, vm);
+	record.start_time = vm->start_time;
+	r = vm_store_save(m->store, &record);
+	/* Once is enough: it will be the same for all. */
+	if (r < 0 && !m->store_failed)
+		log_warning("Nothing is kept for a restart: %s", strerror(-r));
+	m->store_failed = r < 0;
+}
+
+/* Counts alone are worth less: now and then. */
+static void manager_save_progress(struct manager *m, struct vm *vm)
+{
+	if (now_nsec(CLOCK_MONOTONIC) - vm->saved_nsec >= SAVE_INTERVAL_NSEC)
+		manager_save_vm(m, vm);
+}
+
 static void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 {
+	if (what == VM_CHANGE_STATE)
+		manager_save_vm(m, vm);
+	else
+		manager_save_progress(m, vm);
 	if (vm_note_late(vm))
 		manager_log_late(vm);
 	if (what == VM_CHANGE_STATE)
@@ -320,7 +370,6 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	r = manager_start(m);
 	if (r < 0)
 		return r;
-	finder_start(m->finder);
 	manager_notify_status(m);
 	*ret = TAKE_PTR(m);
 	return 0;
@@ -347,6 +396,7 @@ struct manager *manager_free(struct manager *m)
 	vm_list_free(&m->leaving);
 	vm_list_free(&m->unwanted);
 	finder_free(m->finder);
+	vm_store_free(m->store);
 	machined_free(m->machined);
 	splitter_free(m->splitter);
 	sd_event_source_disable_unref(m->budget_timer);
@@ -416,11 +466,29 @@ static void on_vmm_gone(struct vm *vm)
 	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
 }
 
+/* The service manager need keep the pidfd no longer, unless for another VM of the process. */
+static void manager_drop_pidfd(struct manager *m, const struct vm *vm)
+{
+	const struct vm *o;
+
+	TAILQ_FOREACH(o, &m->vms, link)
+	if (o->pid == vm->pid && o != vm)
+		return;
+	fd_store_remove(vm->pid);
+}
+
 /* Frees one that is in no list any more. */
 static void manager_forget_vm(struct manager *m, struct vm *vm)
 {
-	if (process_is_gone(vm->pidfd) && m->backend->ops->forget_vm)
+	bool gone = process_is_gone(vm->pidfd);
+
+	if (gone && m->backend->ops->forget_vm)
 		m->backend->ops->forget_vm(m->backend, vm->pid, vm->number);
+	/* Of a VM that was registered again meanwhile it is that one's. */
+	if (m->store && (gone || !m->stopped) && !manager_find_number(m, vm->pid, vm->number))
+		vm_store_remove(m->store, vm->pid, vm->number);
+	if (!m->stopped)
+		manager_drop_pidfd(m, vm);
 	vm_free(vm);
 }
 
@@ -436,6 +504,9 @@ static void manager_forgive(struct manager *m, struct vm *vm)
 
 static void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 {
+	/* Also as one that is not wanted, and on stopping as it is. */
+	if (!gone)
+		manager_save_vm(m, vm);
 	TAILQ_REMOVE(&m->vms, vm, link);
 	m->n_vms--;
 	if (m->observer)
@@ -511,6 +582,9 @@ static int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, s
 	r = vm_new(&vm, m->backend, pid, fd, number, m);
 	if (r < 0)
 		return r;
+	r = process_get_start_time(pid, &vm->start_time);
+	if (r < 0)
+		return r;
 	r = vm_watch(vm, m->event, on_vmm_gone);
 	if (r < 0)
 		return r;
@@ -520,6 +594,7 @@ static int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, s
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
 	m->vms_registered++;
+	fd_store_add(pid, vm->pidfd);
 	manager_notify_status(m);
 	*ret = TAKE_PTR(vm);
 	return 0;
@@ -622,6 +697,7 @@ static void manager_take_found(struct manager *m, pid_t pid, int pidfd, const in
 		}
 		manager_look_for_name(m, vm);
 		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)pid);
+		manager_save_vm(m, vm);
 	}
 }
 
@@ -746,6 +822,7 @@ int manager_register(struct manager *m, pid_t pid, const char *name, struct vm *
 	if (unwanted)
 		manager_forgive(m, unwanted);
 	vm->registered = true;
+	manager_save_vm(m, vm);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
 	/* One that was known before may be called otherwise now. */
 	if (vm->surveyed)
@@ -765,6 +842,111 @@ int manager_unregister(struct manager *m, const char *name)
 	vm->unwanted = true;
 	manager_remove_vm(m, vm, false);
 	return 0;
+}
+
+/*
+ * VMs that a daemon before us knew
+ */
+
+/* The process that @record is of, if it is still there. */
+static int manager_open_recorded(struct resume *resume, const struct vm_record *record)
+{
+	uint64_t start_time;
+	int pidfd, r;
+
+	pidfd = fd_store_take(resume->pidfds, resume->n_pidfds, record->pid);
+	if (pidfd < 0)
+		pidfd = process_open(record->pid);
+	if (pidfd < 0)
+		return pidfd;
+	r = process_get_start_time(record->pid, &start_time);
+	/* In this order: as long as it is not gone, the id is its own. */
+	if (r == 0 && (process_is_gone(pidfd) || start_time != record->start_time))
+		r = -ESRCH;
+	if (r == 0)
+		return pidfd;
+	close(pidfd);
+	return r;
+}
+
+static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_record *record)
+{
+	enum vm_goal goal = vm_state_get_goal(record->state);
+
+	vm->registered = record->registered;
+	vm->state = record->state;
+	vm->dirty_logging = record->dirty_logging;
+	vm->scheduled_usec = record->scheduled_usec;
+	vm->tlbi_rate = record->tlbi_rate;
+	vm->blocks_split = record->blocks_split;
+	vm->tlbis = record->tlbis;
+	vm_set_deadline(vm, record->deadline_usec);
+	work_update_ceiling(vm->work);
+	if (record->name[0])
+		(void)manager_name_vm(m, vm, record->name);
+	manager_look_for_name(m, vm);
+	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
+		    (int)vm->pid, vm_migration_to_string(vm_state_get_migration(vm->state)));
+	/* What had come to its end need not be done again. */
+	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)
+		work_resume(vm->work, goal);
+}
+
+/* One that is not wanted is none of the table's: all there is to know is that. */
+static int manager_resume_unwanted(struct manager *m, const struct vm_record *record, int pidfd)
+{
+	_cleanup_(vm_freep) struct vm *vm = NULL;
+	int r;
+
+	r = vm_new(&vm, m->backend, record->pid, pidfd, record->number, m);
+	if (r < 0)
+		return r;
+	vm->start_time = record->start_time;
+	vm->unwanted = true;
+	r = vm_watch(vm, m->event, on_vmm_gone);
+	if (r < 0)
+		return r;
+	TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
+	TAKE_PTR(vm);
+	return 0;
+}
+
+/* The record of one that cannot be taken over is removed; if there, it is found as any other. */
+static bool on_record(void *userdata, const struct vm_record *record)
+{
+	struct resume *resume = userdata;
+	struct manager *m = resume->manager;
+	_cleanup_close_ int pidfd = -1;
+	struct vm *vm;
+	int r;
+
+	pidfd = manager_open_recorded(resume, record);
+	if (pidfd < 0)
+		return false;
+	if (record->unwanted)
+		return manager_resume_unwanted(m, record, take_fd(&pidfd)) == 0;
+	r = manager_add_vm(m, record->pid, pidfd, record->number, &vm);
+	if (r < 0)
+		return false;
+	manager_resume_vm(m, vm, record);
+	return true;
+}
+
+void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds)
+{
+	struct resume resume = { .manager = m, .pidfds = pidfds, .n_pidfds = n_pidfds };
+	int r;
+
+	m->store = store;
+	/* On a host that cannot split, what there is to know stays for one that can. */
+	if (store && m->host.supported) {
+		r = vm_store_load(store, on_record, &resume);
+		if (r < 0)
+			log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
+	}
+	manager_arm_timeout(m);
+	finder_start(m->finder);
+	manager_notify_status(m);
 }
 
 /*

@@ -23,6 +23,7 @@
 struct backend;
 struct config;
 struct manager;
+struct vm_store;
 
 /* GetHost: all strings are borrowed, valid until the loop runs again. */
 struct host_info {
@@ -69,6 +70,14 @@ struct manager_observer {
  */
 int manager_new(struct manager **ret, sd_event *event, struct config *config,
 		struct backend *backend);
+
+/*
+ * Takes over what a daemon before us left in @store, which is taken and kept
+ * up to date from now on (NULL: there is none), and begins to find VMs.
+ * @pidfds: of processes, from the service manager; one that is used is
+ * replaced by -1, the others stay the caller's.
+ */
+void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds);
 
 /*
  * Frees everything at once: calls in flight are interrupted and waited for,
@@ -141,7 +150,7 @@ void manager_get_metrics(const struct manager *m, struct manager_metrics *metric
 
 /*
  * Stops all work: calls in flight are interrupted, holds released, pages left
- * as they are. @stopped is called once, from the loop, when that is done; no
+ * as they are; the store keeps what is known, for the next daemon to go on. @stopped is called once, from the loop, when that is done; no
  * VM is in the table from now on, and none can be registered.
  */
 void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *userdata);

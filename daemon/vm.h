@@ -112,6 +112,8 @@ void survey_done(struct survey *survey);
  * @pidfd: the VMM's process, owned
  * @backend: the host's
  * @number: tells it from other VMs of the process
+ * @start_time: of its process, see process_get_start_time()
+ * @saved_nsec: when its record was last written, CLOCK_MONOTONIC
  * @found_name: what others call it, NULL: not known
  * @registered: somebody has, and that may have given it its name
  * @unwanted: somebody has unregistered it
@@ -140,6 +142,8 @@ struct vm {
 	int pidfd;
 	struct backend *backend;
 	int number;
+	uint64_t start_time;
+	uint64_t saved_nsec;
 	char *found_name;
 	bool registered;
 	bool unwanted;

@@ -260,6 +260,13 @@ static void work_handle_survey(struct work *w)
 	char error[128];
 
 	w->retries = 0;
+	/* By a daemon before us, which has forgotten it. */
+	if (w->goal == VM_GOAL_NONE && vm->survey.held) {
+		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
+		w->hold = HOLD_SET;
+		w->goal = VM_GOAL_RELEASE;
+		return;
+	}
 	if (vm->stage == VM_STAGE_FAILED)
 		return;
 	if (w->goal == VM_GOAL_RECOVER && vm->stage == VM_STAGE_RECOVERING) {
@@ -486,6 +493,12 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 		work_finish_release(w);
 	work_step(w);
 	splitter_pump(w->splitter);
+}
+
+void work_resume(struct work *w, enum vm_goal goal)
+{
+	w->hold = HOLD_UNKNOWN;
+	work_set_goal(w, goal);
 }
 
 void work_repeat(struct work *w)

@@ -103,6 +103,12 @@ DEFINE_CLEANUP(struct work *, work_free);
 void work_set_goal(struct work *work, enum vm_goal goal);
 
 /*
+ * Takes up @goal where a daemon before us left off: what it has done to the VM
+ * is not known.
+ */
+void work_resume(struct work *work, enum vm_goal goal);
+
+/*
  * Begins the goal's walk anew, whether it has ended or not: memory that was
  * out of its reach may be within now.
  */

@@ -205,13 +205,14 @@ class Daemon:
         self._wrapper = wrapper
         self.start()
 
-    def start(self):
+    def start(self, prefix=(), environment=(), pass_fds=()):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "WATCHDOG_"))}
         env["NOTIFY_SOCKET"] = self.notify.path
-        command = [*self._wrapper, DAEMON, f"--config={self.config}", f"--socket={self.socket_path}",
+        command = [*prefix, *self._wrapper, DAEMON, f"--config={self.config}", f"--socket={self.socket_path}",
                    *self._arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self.log_file,
-                                        env=env | self._environment)
+                                        env=env | self._environment | dict(environment),
+                                        pass_fds=pass_fds)
         self.notify.tell_of_exit(self.process)
 
     def __enter__(self):
@@ -316,10 +317,15 @@ class Daemon:
         self.kill(number)
         return self.process.wait()
 
-    def restart(self, number=signal.SIGTERM):
-        """Ends it by that signal, and starts it anew."""
-        self.stop(number)
+    def start_again(self, *arguments):
+        """Starts it anew once it has ended."""
+        self.process.wait()
         while "EXITED" not in self.notify.receive():
             pass
-        self.start()
+        self.start(*arguments)
         self.notify.wait_for("READY", "1")
+
+    def restart(self, number=signal.SIGTERM):
+        """Ends it by that signal, and starts it anew."""
+        self.kill(number)
+        self.start_again()

@@ -445,8 +445,8 @@ static void test_leaving_what_was_never_held_is_immediate(void **state)
 	host_free(h);
 }
 
-/* A daemon before us forgot it. */
-static void test_leaving_releases_what_others_held(void **state)
+/* By a daemon before us, which forgot it; but not what is held for a migration. */
+static void test_forgotten_hold_is_released(void **state)
 {
 	struct fake_host *h = host_new(1000, 16, true);
 	struct vm *vm;
@@ -455,11 +455,41 @@ static void test_leaving_releases_what_others_held(void **state)
 	fakes[0].held = true;
 	vm = host_add_vm(h, &fakes[0], 1);
 	host_run(h);
-	assert_true(fakes[0].held);
-	work_leave(vm->work, false);
-	host_run(h);
 	assert_false(fakes[0].held);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 10);
 	host_free(h);
+}
+
+/* It may have done all, some or nothing of it. */
+static void test_resuming(void **state)
+{
+	static const struct {
+		enum vm_goal goal;
+		bool held;
+		uint64_t blocks;
+	} ends[] = {
+		{ VM_GOAL_NONE, false, 5 },
+		{ VM_GOAL_SPLIT, true, 0 },
+		{ VM_GOAL_RELEASE, false, 5 },
+		{ VM_GOAL_RECOVER, false, 10 },
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(ends); i++) {
+		struct fake_host *h = host_new(1000, 16, true);
+		struct vm *vm;
+
+		fake_vm_init(&fakes[0], h, 10);
+		memset(fakes[0].slots[0].block, false, 5);
+		fakes[0].held = i % 2;
+		vm = host_add_vm(h, &fakes[0], 1);
+		work_resume(vm->work, ends[i / 2].goal);
+		host_run(h);
+		assert_int_equal(fakes[0].held, ends[i / 2].held);
+		assert_int_equal(fake_count_blocks(&fakes[0]), ends[i / 2].blocks);
+		assert_true(fakes[0].closed);
+		host_free(h);
+	}
 }
 
 static void test_release_that_fails_does_not_keep_us(void **state)
@@ -864,7 +894,8 @@ int main(void)
 		cmocka_unit_test(test_vmm_exits_during_a_call),
 		cmocka_unit_test(test_leaving_releases_and_no_more),
 		cmocka_unit_test(test_leaving_what_was_never_held_is_immediate),
-		cmocka_unit_test(test_leaving_releases_what_others_held),
+		cmocka_unit_test(test_forgotten_hold_is_released),
+		cmocka_unit_test(test_resuming),
 		cmocka_unit_test(test_release_that_fails_does_not_keep_us),
 		cmocka_unit_test(test_registered_again_while_leaving),
 		cmocka_unit_test(test_completed_releases),

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vm-record.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "util.h"
+
+#define RECORD_VERSION 1
+
+/* Nested no deeper than an object of plain values. */
+#define DEPTH_MAX 3
+
+enum field_type {
+	FIELD_NUMBER, /* uint64_t; UINT64_MAX, which JSON has no room for, is left out */
+	FIELD_INT,
+	FIELD_BOOL,
+};
+
+static const struct field {
+	const char *key;
+	enum field_type type;
+	size_t offset;
+	uint64_t min;
+	uint64_t max;
+	bool required;
+} fields[] = {
+#define FIELD(k, t, f, ...)                                                                       \
+	{                                                                                         \
+		.key = k, .type = FIELD_##t, .offset = offsetof(struct vm_record, f), __VA_ARGS__ \
+	}
+	FIELD("pid", INT, pid, .min = 1, .max = INT_MAX, .required = true),
+	FIELD("number", INT, number, .max = INT_MAX, .required = true),
+	FIELD("startTime", NUMBER, start_time, .max = INT64_MAX, .required = true),
+	FIELD("registered", BOOL, registered),
+	FIELD("unwanted", BOOL, unwanted),
+	FIELD("dirtyLogging", BOOL, dirty_logging),
+	FIELD("scheduledUSec", NUMBER, scheduled_usec, .max = INT64_MAX),
+	FIELD("deadlineUSec", NUMBER, deadline_usec, .max = INT64_MAX),
+	FIELD("tlbiRate", NUMBER, tlbi_rate, .max = INT64_MAX),
+	FIELD("blocksSplit", NUMBER, blocks_split, .max = INT64_MAX),
+	FIELD("tlbis", NUMBER, tlbis, .max = INT64_MAX),
+#undef FIELD
+};
+
+void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
+{
+	*record = (struct vm_record){
+		.pid = vm->pid,
+		.number = vm->number,
+		.registered = vm->registered,
+		.unwanted = vm->unwanted,
+		.state = vm->state,
+		.stage = vm->stage,
+		.dirty_logging = vm->dirty_logging,
+		.scheduled_usec = vm->scheduled_usec,
+		.deadline_usec = vm->deadline_usec,
+		.tlbi_rate = vm->tlbi_rate,
+		.blocks_split = vm->blocks_split,
+		.tlbis = vm->tlbis,
+	};
+	if (vm->registered)
+		snprintf(record->name, sizeof(record->name), "%s", vm->name);
+}
+
+/*
+ * Writing
+ */
+
+static json_object *field_to_json(const struct vm_record *record, const struct field *field)
+{
+	const void *value = (const char *)record + field->offset;
+
+	switch (field->type) {
+	case FIELD_BOOL:
+		return json_object_new_boolean(*(const bool *)value);
+	case FIELD_INT:
+		return json_object_new_int64(*(const int *)value);
+	default:
+		return json_object_new_int64((int64_t)min_u64(*(const uint64_t *)value, INT64_MAX));
+	}
+}
+
+/* Takes @value. 0 or -ENOMEM. */
+static int add(json_object *object, const char *key, json_object *value)
+{
+	if (value && json_object_object_add(object, key, value) == 0)
+		return 0;
+	json_object_put(value);
+	return -ENOMEM;
+}
+
+static int record_to_json(const struct vm_record *record, json_object *object)
+{
+	const char *migration = vm_migration_to_string(vm_state_get_migration(record->state));
+	int r;
+
+	r = add(object, "version", json_object_new_int64(RECORD_VERSION));
+	for (size_t i = 0; i < ARRAY_SIZE(fields) && r == 0; i++)
+		if (fields[i].offset != offsetof(struct vm_record, deadline_usec) ||
+		    record->deadline_usec != UINT64_MAX)
+			r = add(object, fields[i].key, field_to_json(record, &fields[i]));
+	if (r == 0 && record->name[0])
+		r = add(object, "name", json_object_new_string(record->name));
+	if (r == 0)
+		r = add(object, "migration", json_object_new_string(migration));
+	if (r == 0)
+		r = add(object, "seen", json_object_new_boolean(vm_state_is_seen(record->state)));
+	if (r == 0)
+		r = add(object, "stage", json_object_new_string(vm_stage_to_string(record->stage)));
+	return r;
+}
+
+int vm_record_format(const struct vm_record *record, char *text)
+{
+	json_object *object = json_object_new_object();
+	const char *string;
+	int r;
+
+	if (!object)
+		return -ENOMEM;
+	r = record_to_json(record, object);
+	if (r == 0) {
+		string = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
+		/* It is far shorter than the limit: numbers, and a name of VM_NAME_MAX. */
+		r = string ? snprintf(text, VM_RECORD_MAX, "%s\n", string) : -ENOMEM;
+	}
+	json_object_put(object);
+	return r;
+}
+
+/*
+ * Reading
+ */
+
+static int field_from_json(struct vm_record *record, const struct field *field, json_object *value)
+{
+	void *to = (char *)record + field->offset;
+	int64_t number;
+
+	if (field->type == FIELD_BOOL) {
+		if (!json_object_is_type(value, json_type_boolean))
+			return -EBADMSG;
+		*(bool *)to = json_object_get_boolean(value);
+		return 0;
+	}
+	if (!json_object_is_type(value, json_type_int))
+		return -EBADMSG;
+	number = json_object_get_int64(value);
+	if (number < 0 || (uint64_t)number < field->min || (uint64_t)number > field->max)
+		return -EBADMSG;
+	if (field->type == FIELD_INT)
+		*(int *)to = (int)number;
+	else
+		*(uint64_t *)to = (uint64_t)number;
+	return 0;
+}
+
+/* The string of that key, which holds no NUL byte; NULL: there is none. */
+static const char *get_string(json_object *object, const char *key)
+{
+	json_object *value;
+	const char *s;
+
+	if (!json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return NULL;
+	s = json_object_get_string(value);
+	return strlen(s) == (size_t)json_object_get_string_len(value) ? s : NULL;
+}
+
+static int state_from_json(struct vm_record *record, json_object *object)
+{
+	const char *migration = get_string(object, "migration"), *stage;
+	json_object *seen;
+	bool is_seen;
+
+	if (!json_object_object_get_ex(object, "seen", &seen))
+		return -EBADMSG;
+	is_seen = json_object_get_boolean(seen);
+	for (int s = 0;; s++) {
+		if (s == VM_STATE_MAX_)
+			return -EBADMSG;
+		record->state = (enum vm_state)s;
+		if (vm_migration_from_string(migration) ==
+			    (int)vm_state_get_migration(record->state) &&
+		    vm_state_is_seen(record->state) == is_seen)
+			break;
+	}
+	stage = get_string(object, "stage");
+	for (int s = 0; stage && s < VM_STAGE_MAX_; s++) {
+		record->stage = (enum vm_stage)s;
+		if (strcmp(stage, vm_stage_to_string(record->stage)) == 0)
+			return 0;
+	}
+	return -EBADMSG;
+}
+
+static int name_from_json(struct vm_record *record, json_object *object)
+{
+	const char *name = get_string(object, "name");
+
+	if (!json_object_object_get_ex(object, "name", NULL))
+		return 0;
+	if (!name || !vm_name_is_valid(name))
+		return -EBADMSG;
+	snprintf(record->name, sizeof(record->name), "%s", name);
+	return 0;
+}
+
+static int record_from_json(struct vm_record *record, json_object *object)
+{
+	json_object *value;
+	int r;
+
+	if (!json_object_is_type(object, json_type_object) ||
+	    !json_object_object_get_ex(object, "version", &value) ||
+	    json_object_get_int64(value) != RECORD_VERSION)
+		return -EBADMSG;
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		if (json_object_object_get_ex(object, fields[i].key, &value))
+			r = field_from_json(record, &fields[i], value);
+		else
+			r = fields[i].required ? -EBADMSG : 0;
+		if (r < 0)
+			return r;
+	}
+	r = name_from_json(record, object);
+	return r < 0 ? r : state_from_json(record, object);
+}
+
+int vm_record_parse(const char *text, size_t size, struct vm_record *ret)
+{
+	struct vm_record record = { .deadline_usec = UINT64_MAX };
+	struct json_tokener *tokener;
+	json_object *object;
+	int r = -EBADMSG;
+
+	if (size == 0 || size > VM_RECORD_MAX)
+		return -EBADMSG;
+	tokener = json_tokener_new_ex(DEPTH_MAX);
+	if (!tokener)
+		return -ENOMEM;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	object = json_tokener_parse_ex(tokener, text, (int)size);
+	/* Whole, with nothing but the end of the line behind it. */
+	if (object && json_tokener_get_parse_end(tokener) + 1 >= size)
+		r = record_from_json(&record, object);
+	json_object_put(object);
+	json_tokener_free(tokener);
+	if (r == 0)
+		*ret = record;
+	return r;
+}

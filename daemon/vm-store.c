@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vm-store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+
+#define RECORD_NAME_MAX 64
+
+struct vm_store {
+	int dir;
+};
+
+static void format_name(char name[RECORD_NAME_MAX], pid_t pid, int number)
+{
+	snprintf(name, RECORD_NAME_MAX, "%d.%d", (int)pid, number);
+}
+
+int vm_store_new(struct vm_store **ret, const char *folder)
+{
+	_cleanup_free_ char *path = NULL;
+	struct vm_store *s;
+	int fd;
+
+	if (asprintf(&path, "%s/vms", folder) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	s = malloc(sizeof(*s));
+	if (!s) {
+		close(fd);
+		return -ENOMEM;
+	}
+	s->dir = fd;
+	*ret = s;
+	return 0;
+}
+
+struct vm_store *vm_store_free(struct vm_store *s)
+{
+	if (!s)
+		return NULL;
+	close(s->dir);
+	free(s);
+	return NULL;
+}
+
+static int write_file(int dir, const char *name, const char *text, size_t size)
+{
+	_cleanup_close_ int fd = -1;
+	ssize_t n;
+
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, size);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == size ? 0 : -ENOSPC;
+}
+
+int vm_store_save(struct vm_store *s, const struct vm_record *record)
+{
+	char name[RECORD_NAME_MAX], temporary[RECORD_NAME_MAX + 8], text[VM_RECORD_MAX];
+	int n, r;
+
+	n = vm_record_format(record, text);
+	if (n < 0)
+		return n;
+	format_name(name, record->pid, record->number);
+	snprintf(temporary, sizeof(temporary), ".%s.new", name);
+	/*
+	 * Not synced: the folder lives in memory, and is to outlive the daemon,
+	 * not the host.
+	 */
+	r = write_file(s->dir, temporary, text, (size_t)n);
+	if (r == 0 && renameat(s->dir, temporary, s->dir, name) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(s->dir, temporary, 0);
+	return r;
+}
+
+void vm_store_remove(struct vm_store *s, pid_t pid, int number)
+{
+	char name[RECORD_NAME_MAX];
+
+	format_name(name, pid, number);
+	(void)unlinkat(s->dir, name, 0);
+}
+
+static int read_record(int dir, const char *name, struct vm_record *ret)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	char text[VM_RECORD_MAX + 1], expected[RECORD_NAME_MAX];
+	ssize_t n;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text));
+	if (n < 0)
+		return -errno;
+	r = vm_record_parse(text, (size_t)n, ret);
+	if (r < 0)
+		return r;
+	format_name(expected, ret->pid, ret->number);
+	return strcmp(name, expected) == 0 ? 0 : -EBADMSG;
+}
+
+static void load_one(struct vm_store *s, const char *name,
+		     bool (*found)(void *userdata, const struct vm_record *record), void *userdata)
+{
+	struct vm_record record;
+	int r;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return;
+	/* What was being written when the daemon ended. */
+	r = name[0] == '.' ? 0 : read_record(s->dir, name, &record);
+	if (r < 0)
+		log_warning("The record of VM %s cannot be used: %s", name, strerror(-r));
+	else if (name[0] != '.' && found(userdata, &record))
+		return;
+	(void)unlinkat(s->dir, name, 0);
+}
+
+int vm_store_load(struct vm_store *s, bool (*found)(void *userdata, const struct vm_record *record),
+		  void *userdata)
+{
+	struct dirent **entries;
+	int n;
+
+	n = scandirat(s->dir, ".", &entries, NULL, versionsort);
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		load_one(s, entries[i]->d_name, found, userdata);
+		free(entries[i]);
+	}
+	free(entries);
+	return 0;
+}

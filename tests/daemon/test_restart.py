@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A daemon that ends, however and whenever: the next one goes on where the work was."""
+
+import os
+import signal
+import time
+
+from harness import FAST, STUCK, Daemon, Qemu, SimVm, Vmm
+from tap import equal, main, test, true
+
+# So slow that each of the moments below is in the middle of something.
+SLOW = {"TlbiRate": 2000, "TlbiBurst": 4, "Memory": "1G", "TlbiUSec": 10}
+
+
+def get(daemon, name):
+    return daemon.call("GetVm", vm=name)["vm"]
+
+
+@test
+def what_is_kept():
+    """Name, state, deadline, rate and counts survive a restart, a crash and a hang"""
+    deadline = int((time.time() + 3600) * 1e6)
+    for number in signal.SIGTERM, signal.SIGKILL, signal.SIGABRT:
+        with Daemon(**FAST) as daemon, Vmm() as vmm:
+            vm = daemon.create_vm(vmm)
+            daemon.wait_for_vm(vm.id)
+            daemon.register(vmm, "guest")
+            daemon.migrate("guest", "scheduled", deadlineUSec=deadline, tlbiRate=7777)
+            before = daemon.wait_for_stage("guest", "split")
+            daemon.restart(number)
+            after = daemon.wait_for_stage("guest", "split")
+            for key in "vm", "pid", "migration", "deadlineUSec", "blocksSplit", "tlbis":
+                equal(after[key], before[key], key)
+            true(vm.held, "held")
+            equal(vm.blocks, 0)
+
+
+@test
+def held_until_it_stops():
+    """Stopping releases the hold and leaves the pages; the next daemon holds again"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        true(vm.held, "held")
+        equal(daemon.stop(), 0)
+        equal((vm.held, vm.blocks), (False, 0), "stopped")
+        daemon.start_again()
+        daemon.wait_for_stage(vm.id, "split")
+        true(vm.held, "held again")
+
+
+def kill_and_go_on(daemon, vm, reached):
+    """Kills the daemon where a watch has seen what is to be seen, and starts the next one."""
+    daemon.wait_for(vm.id, reached)
+    daemon.restart(signal.SIGKILL)
+
+
+@test
+def killed_while_splitting():
+    """SIGKILL after so many blocks were split, 20 times: the next daemon splits the rest"""
+    for n in range(0, 500, 25):
+        with Daemon(**SLOW) as daemon, Vmm() as vmm:
+            vm = daemon.create_vm(vmm)
+            daemon.wait_for_vm(vm.id)
+            daemon.migrate(vm.id, "scheduled")
+            kill_and_go_on(daemon, vm, lambda vm, n=n: vm["blocks"] <= 512 - n)
+            equal(get(daemon, vm.id)["migration"], "scheduled")
+            daemon.wait_for_stage(vm.id, "split")
+            equal((vm.held, vm.blocks), (True, 0))
+            equal(vmm.process.poll(), None, "the VMM's exit status")
+
+
+@test
+def killed_while_recovering():
+    """SIGKILL after so many blocks were recovered: the next daemon recovers the rest"""
+    for n in range(0, 500, 50):
+        with Daemon(**SLOW) as daemon, Vmm() as vmm:
+            vm = daemon.create_vm(vmm)
+            daemon.wait_for_vm(vm.id)
+            daemon.migrate(vm.id, "scheduled")
+            daemon.wait_for_stage(vm.id, "split")
+            daemon.migrate(vm.id, "failed")
+            while vm.blocks < n:
+                time.sleep(0.001)
+            daemon.restart(signal.SIGKILL)
+            equal(daemon.wait_for_stage(vm.id, "whole")["migration"], "failed")
+            equal((vm.held, vm.blocks), (False, 512))
+
+
+@test
+def killed_after_each_word():
+    """SIGKILL right behind the answer to each word of a migration: what was said holds"""
+    lives = {
+        ("scheduled",): (True, 0),
+        ("active",): (True, 0),
+        ("scheduled", "active"): (True, 0),
+        ("scheduled", "active", "completed"): (False, None),
+        ("scheduled", "cancelled"): (False, 512),
+        ("scheduled", "active", "failed"): (False, 512),
+        ("scheduled", "cancelled", "scheduled"): (True, 0),
+    }
+    for settings in SLOW, STUCK:
+        for words, (held, blocks) in lives.items():
+            with Daemon(**settings) as daemon, Vmm() as vmm:
+                vm = daemon.create_vm(vmm)
+                daemon.wait_for_vm(vm.id)
+                for word in words:
+                    daemon.migrate(vm.id, word)
+                    daemon.restart(signal.SIGKILL)
+                    equal(get(daemon, vm.id)["migration"], word)
+                if settings == STUCK and held:
+                    continue
+                daemon.wait_for(vm.id, lambda vm, held=held: vm["stage"] == "split" if held
+                                else vm["stage"] == "whole")
+                equal(vm.held, held, words)
+                if blocks is not None:
+                    equal(vm.blocks, blocks, words)
+
+
+@test
+def killed_again_and_again():
+    """SIGKILL as soon as there is progress, until all is split, and until all is recovered"""
+    with Daemon(**SLOW) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        for state, stage, blocks in ("scheduled", "split", 0), ("cancelled", "whole", 512):
+            daemon.migrate(vm.id, state)
+            for _ in range(10):
+                daemon.restart(signal.SIGKILL)
+                before = vm.blocks
+                daemon.wait_for(vm.id, lambda _: vm.blocks != before or vm.blocks == blocks)
+            daemon.wait_for(vm.id, lambda vm, stage=stage: vm["stage"] == stage)
+            equal((vm.held, vm.blocks), (blocks == 0, blocks))
+
+
+@test
+def held_by_nobody():
+    """A VM held by a daemon of which nothing is known is released, and its pages are left"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        os.unlink(daemon.path(f"vms/{vm.id}"))
+        daemon.start_again()
+        while vm.held:
+            time.sleep(0.001)
+        equal(get(daemon, vm.id)["migration"], "none")
+        equal(vm.blocks, 0)
+
+
+@test
+def gone_meanwhile():
+    """VMMs that exit while there is no daemon are forgotten, also if the id is another's by then"""
+    with Daemon(**FAST) as daemon, Vmm() as other:
+        vmm = Vmm()
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        vmm.kill()
+        # What is known of the one that is gone, under the id of one that lives.
+        with open(daemon.path(f"vms/{vm.id}"), encoding="utf-8") as f:
+            record = f.read()
+        forged = SimVm(daemon.path("sim"), other)
+        with open(daemon.path(f"vms/{forged.id}"), "w", encoding="utf-8") as f:
+            f.write(record.replace(f'"pid":{vmm.pid}', f'"pid":{other.pid}')
+                    .replace('"startTime":', '"startTime":1'))
+        daemon.start_again()
+        equal([vm["vm"] for vm in daemon.call("ListVms")["vms"]], [forged.id])
+        equal(daemon.wait_for_vm(forged.id)["migration"], "none")
+        equal(os.listdir(daemon.path("vms")), [forged.id])
+
+
+@test
+def bad_records():
+    """Records that make no sense are passed over and said so, and the others are used"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "active")
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        for name, text in ("1.0", "{"), ("2.0", ""), ("x", "x"), ("3.0", "[" * 3000), (".4.0.new", "{"):
+            with open(daemon.path(f"vms/{name}"), "w", encoding="utf-8") as f:
+                f.write(text)
+        daemon.start_again()
+        equal(get(daemon, vm.id)["migration"], "active")
+        equal(os.listdir(daemon.path("vms")), [vm.id])
+        true("The record of VM 1.0 cannot be used" in daemon.log(), daemon.log())
+
+
+@test
+def seen_before():
+    """What was only seen is still that after a crash, and is corrected by what is said then"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        vm.log_dirty_pages(True)
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.restart(signal.SIGKILL)
+        equal(daemon.wait_for_stage(vm.id, "split")["migration"], "active")
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        vm.log_dirty_pages(False)
+        daemon.start_again()
+        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
+        daemon.restart(signal.SIGKILL)
+        equal(daemon.migrate(vm.id, "completed")["migration"], "completed")
+
+
+@test
+def unregistered_stays_so():
+    """A VM that was unregistered is left alone by the next daemon too"""
+    with Daemon(**FAST) as daemon, Qemu("guest=web") as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm("web")
+        daemon.call("Unregister", vm="web")
+        daemon.restart(signal.SIGKILL)
+        equal(daemon.call("ListVms")["vms"], [])
+        vm.log_dirty_pages(True)
+        equal(daemon.register(vmm, "again")["vm"], "again")
+        daemon.wait_for_stage("again", "split")
+        daemon.restart(signal.SIGKILL)
+        equal(get(daemon, "again")["migration"], "active")
+
+
+@test
+def schedule_goes_on():
+    """The time of a schedule that nobody follows up goes on while there is no daemon"""
+    with Daemon(ScheduledTimeoutSec=2, **FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.restart(signal.SIGKILL)
+        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
+        equal((vm.held, vm.blocks), (False, 512))
+
+
+@test
+def pidfds_are_kept():
+    """The service manager is given each VMM's pidfd, gives it back, and drops it in the end"""
+    with Daemon(**FAST) as daemon:
+        vmm = Vmm()
+        name = f"vmm-{vmm.pid}"
+        vm = daemon.create_vm(vmm)
+        equal(daemon.notify.wait_for("FDSTORE", "1")["FDNAME"], name)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "active")
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+
+        # As the service manager does it: descriptor 3, by that name.
+        pidfd = os.pidfd_open(vmm.pid)
+        try:
+            daemon.start_again(["sh", "-c", 'exec 3<&"$0"; LISTEN_PID=$$ exec "$@"', str(pidfd)],
+                               {"LISTEN_FDS": "1", "LISTEN_FDNAMES": name}, [pidfd])
+            equal(get(daemon, vm.id)["migration"], "active")
+            # And one whose process is gone by then.
+            daemon.kill(signal.SIGKILL)
+            daemon.process.wait()
+            vmm.kill()
+            daemon.start_again(["sh", "-c", 'exec 3<&"$0"; LISTEN_PID=$$ exec "$@"', str(pidfd)],
+                               {"LISTEN_FDS": "1", "LISTEN_FDNAMES": name}, [pidfd])
+            equal(daemon.call("ListVms")["vms"], [])
+        finally:
+            os.close(pidfd)
+
+
+if __name__ == "__main__":
+    main()
