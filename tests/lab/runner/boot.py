@@ -10,6 +10,9 @@ from pathlib import Path
 # A boot that says nothing for so long hangs. No scenario is ever judged by its time.
 SILENCE_SECONDS = 600
 OUT_BYTES = 256 << 20
+# Thousands of memslots are added one by one, and each waits for an expedited grace period: let that spin for
+# as long as it takes, and not sleep for a tick.
+PATIENCE = "srcutree.srcu_max_nodelay_phase=100000 srcutree.srcu_max_nodelay=100000"
 SECTOR = 512
 
 # What a kernel says when it, or its lock checker, or its address sanitizer, finds something wrong.
@@ -55,7 +58,7 @@ class Emulator:
             "-no-reboot", "-serial", "stdio" if visible else f"file:{self.console}",
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} panic=-1 "
-                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {parameters}",
+                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {PATIENCE} {parameters}",
             *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
         self._visible = visible
@@ -128,7 +131,7 @@ class Boot:
 
     def __init__(self, emulator, label, tap):
         self._emulator = emulator
-        self._label = label
+        self.label = label
         self._tap = tap
         self._phases = {}
         self._expected = []
@@ -144,7 +147,7 @@ class Boot:
         finally:
             self._emulator.stop()
         if not self.finished:
-            self._tap.test(False, f"{self._label}: boots and comes to its end", self._last_words())
+            self._tap.test(False, f"{self.label}: boots and comes to its end", self._last_words())
         self._check_counts()
         self._check_kernel_log()
         return self._tap.failed == before
@@ -160,12 +163,12 @@ class Boot:
             if not running:
                 return
             if time.monotonic() - last > SILENCE_SECONDS:
-                self._tap.note(f"{self._label}: silent for {SILENCE_SECONDS} s, stopped")
+                self._tap.note(f"{self.label}: silent for {SILENCE_SECONDS} s, stopped")
                 return
             time.sleep(0.05)
 
     def _name(self, record):
-        return f"{self._label} {record['scenario']}: {record.get('name', '')}"
+        return f"{self.label} {record['scenario']}: {record.get('name', '')}"
 
     def _take(self, record):
         kind = record["type"]
@@ -199,7 +202,7 @@ class Boot:
             return
         counts = self._emulator.read_counts()
         if counts is None:
-            self._tap.test(False, f"{self._label}: the TLBI counter reports",
+            self._tap.test(False, f"{self.label}: the TLBI counter reports",
                            self._emulator.messages.read_text(errors="replace"))
             return
         for number, phase in self._phases.items():
@@ -213,7 +216,7 @@ class Boot:
 
     def _check_kernel_log(self):
         reports = self._emulator.kernel_reports()
-        self._tap.test(not reports, f"{self._label}: nothing wrong in the kernel's log",
+        self._tap.test(not reports, f"{self.label}: nothing wrong in the kernel's log",
                        "\n".join(reports))
 
     def _last_words(self):

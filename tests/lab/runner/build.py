@@ -34,10 +34,10 @@ def kernel(series, config):
                     f"CONFIG={config}").splitlines()[-1])
 
 
-def kernels_of_each_patch():
+def kernels_of_each_patch(series):
     """Of the series with one patch more each time: the paths of the images, in order."""
-    run("make", "-s", "-C", "kernel", "each")
-    paths = run("make", "-s", "-C", "kernel", "print-each").splitlines()
+    run("make", "-s", "-C", "kernel", "each", f"SERIES={series}")
+    paths = run("make", "-s", "-C", "kernel", "print-each", f"SERIES={series}").splitlines()
     return [Path(path) for path in paths]
 
 

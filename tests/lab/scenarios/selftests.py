@@ -11,14 +11,15 @@ SYSTEMD = False
 DEBUG = True
 PARTS = ("selftests",)
 
+HUGE = "anonymous_hugetlb_2mb"
 # Guest mode 5 (40-bit addresses, 4 KiB pages) is one that all three CPUs have.
 TESTS = (
-    ("dirty_log_perf_test", "-m", "5", "-v", "2", "-b", "32M", "-s", "anonymous_hugetlb_2mb"),
-    ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", "anonymous_hugetlb_2mb"),
+    ("dirty_log_perf_test", "-m", "5", "-v", "2", "-b", "32M", "-s", HUGE),
+    ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", HUGE),
     ("memslot_perf_test", "-l", "1", "-s", "64"),
     ("set_memory_region_test",),
-    ("dirty_log_test", "-m", "5", "-i", "3", "-I", "10", "-M", "dirty-log"),
-    ("dirty_log_test", "-m", "5", "-i", "3", "-I", "10", "-M", "clear-log"),
+    ("dirty_log_test", "-m", "5", "-i", "5", "-I", "10", "-s", HUGE, "-M", "dirty-log"),
+    ("dirty_log_test", "-m", "5", "-i", "5", "-I", "10", "-s", HUGE, "-M", "clear-log"),
     ("eager_split_test",),
 )
 
@@ -32,7 +33,7 @@ def run(lab):
     for name, *arguments in TESTS:
         # Enough for the largest of them, and what one leaves mapped is none of the next one's.
         lab.huge_pages(0)
-        lab.huge_pages(192)
+        lab.huge_pages(1100)
         start = time.monotonic()
         result = lab.run(f"/lab/selftests/{name}", *arguments, preexec_fn=no_alarm)
         # A selftest that skips itself has tested nothing: it has to pass.
