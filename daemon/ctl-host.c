@@ -16,7 +16,7 @@
 static void print_support(json_object *host)
 {
 	if (!ctl_json_bool(host, "supported"))
-		printf("no, the kernel lacks the eager-split ioctls\n");
+		printf("not possible; \"eagersplitctl doctor\" says why\n");
 	else if (ctl_json_int(host, "bbmLevel") >= 2)
 		printf("without break-before-make (FEAT_BBM level 2)\n");
 	else

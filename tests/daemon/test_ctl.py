@@ -204,6 +204,24 @@ def refusals():
 
 
 @test
+def unsupported():
+    """Where the kernel lacks the ioctls it says so, and what to do"""
+    with Daemon(Backend="kvm") as daemon, Vmm() as vmm:
+        host = daemon.call("GetHost")["host"]
+        equal(host["backend"], "kvm")
+        if host["supported"]:
+            raise Skip("this kernel has the ioctls")
+        status, out, err = daemon.ctl("register", str(vmm.pid))
+        equal((status, out), (1, ""))
+        for text in "Refused: ", "make -C kernel debs", "Backend=sim", "eagersplitctl doctor":
+            true(text in err, err)
+        for command in [], ["host"]:
+            status, out, err = daemon.ctl(*command)
+            equal((status, err), (0, ""))
+            true("not possible; \"eagersplitctl doctor\" says why" in out, out)
+
+
+@test
 def as_json():
     """--json prints what the daemon answers, a line for each"""
     with Daemon(**FAST) as daemon, Vmm() as vmm:
