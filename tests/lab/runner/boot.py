@@ -10,9 +10,6 @@ from pathlib import Path
 # A boot that says nothing for so long hangs. No scenario is ever judged by its time.
 SILENCE_SECONDS = 600
 OUT_BYTES = 256 << 20
-# Thousands of memslots are added one by one, and each waits for an expedited grace period: let that spin for
-# as long as it takes, and not sleep for a tick.
-PATIENCE = "srcutree.srcu_max_nodelay_phase=100000 srcutree.srcu_max_nodelay=100000"
 SECTOR = 512
 
 # What a kernel says when it, or its lock checker, or its address sanitizer, finds something wrong.
@@ -58,7 +55,7 @@ class Emulator:
             "-no-reboot", "-serial", "stdio" if visible else f"file:{self.console}",
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} panic=-1 "
-                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {PATIENCE} {parameters}",
+                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {parameters}",
             *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
         self._visible = visible
