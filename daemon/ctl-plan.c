@@ -60,7 +60,8 @@ static void print_cost(const struct plan_demand *demand, const struct plan *plan
 	if (demand->bbm)
 		printf("TLBIs:        none a block (FEAT_BBM level 2); one of the whole VMID each call\n");
 	else
-		printf("TLBIs:        %s, one a block (break-before-make)\n",
+		printf("TLBIs:        %s, one a block (break-before-make)\n"
+		       "              none on CPUs with FEAT_BBM level 2 (--bbm)\n",
 		       format_count(n, plan->tlbis));
 	printf("Page tables:  %s", format_bytes(size, plan->table_bytes));
 	printf(" in %s tables of %s\n", format_count(n, plan->tables),

@@ -443,7 +443,7 @@ def plan():
     """plan reckons rate, time and page tables without a daemon"""
     status, out, err = run("plan", "--memory=512G", "--block-size=2M", "--deadline=60s")
     equal((status, err), (0, ""))
-    for text in "262,144 blocks", "4,370 TLBIs/s", "1.0 GiB in 262,144 tables of 4.0 KiB":
+    for text in "262,144 blocks", "FEAT_BBM level 2", "4,370 TLBIs/s", "1.0 GiB in 262,144 tables of 4.0 KiB":
         true(text in out, (text, out))
     status, out, err = run("plan", "--memory=64G", "--rate=1000")
     equal((status, err), (0, ""))
