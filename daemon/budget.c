@@ -380,7 +380,7 @@ static bool client_shares(const struct budget_client *c, const struct budget_cli
 	return c == self || c->want || c->granted;
 }
 
-static double client_ceiling(const struct budget_client *c)
+double budget_client_get_ceiling(const struct budget_client *c)
 {
 	return c->ceiling.rate ? (double)c->ceiling.rate : INFINITY;
 }
@@ -392,7 +392,7 @@ double budget_client_get_share(const struct budget_client *c)
 	double fill = 0, next;
 
 	if (!b->host.rate)
-		return client_ceiling(c);
+		return budget_client_get_ceiling(c);
 
 	/*
 	 * @fill is the rate for each unit of weight when those with a ceiling
@@ -406,8 +406,8 @@ double budget_client_get_share(const struct budget_client *c)
 		{
 			if (!client_shares(o, c))
 				continue;
-			if (client_ceiling(o) <= fill * o->weight)
-				rate -= client_ceiling(o);
+			if (budget_client_get_ceiling(o) <= fill * o->weight)
+				rate -= budget_client_get_ceiling(o);
 			else
 				weights += o->weight;
 		}
@@ -418,7 +418,7 @@ double budget_client_get_share(const struct budget_client *c)
 			break;
 		fill = next;
 	}
-	return fmin(fill * c->weight, client_ceiling(c));
+	return fmin(fill * c->weight, budget_client_get_ceiling(c));
 }
 
 void budget_get_load(const struct budget *b, struct budget_load *load)

@@ -74,6 +74,9 @@ void budget_client_set_weight(struct budget_client *c, uint32_t weight);
 /* TLBIs a second, with the host's burst; 0: no ceiling. */
 void budget_client_set_ceiling(struct budget_client *c, uint64_t rate, uint64_t now);
 
+/* As set; INFINITY: none. */
+double budget_client_get_ceiling(const struct budget_client *c);
+
 /* How many TLBIs @c could use; 0: it takes no part in the sharing. */
 void budget_client_set_want(struct budget_client *c, uint64_t want);
 

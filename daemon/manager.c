@@ -123,11 +123,10 @@ static void manager_notify_status(struct manager *m)
 		   status_format(text, &status, m->host.supported ? NULL : m->host.reason));
 }
 
-/* The same on progress: it is of no use to be told of each block. */
-static void manager_notify_progress(struct manager *m)
+/* Whether progress is: it is of no use to tell systemd of each block. */
+static bool manager_is_news(const struct manager *m)
 {
-	if (now_nsec(CLOCK_MONOTONIC) - m->status_nsec >= STATUS_INTERVAL_NSEC)
-		manager_notify_status(m);
+	return now_nsec(CLOCK_MONOTONIC) - m->status_nsec >= STATUS_INTERVAL_NSEC;
 }
 
 static void manager_log_late(struct vm *vm)
@@ -173,6 +172,21 @@ static void manager_save_progress(struct manager *m, struct vm *vm)
 		manager_save_vm(m, vm);
 }
 
+/* Who has become late, by what another VM gets, or by time alone. */
+static void manager_tell_late(struct manager *m)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		if (!vm_note_late(vm))
+			continue;
+		manager_log_late(vm);
+		if (m->observer)
+			m->observer->vm_changed(m->observer_userdata, vm, VM_CHANGE_STATE);
+	}
+}
+
 static void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 {
 	if (what == VM_CHANGE_STATE)
@@ -181,12 +195,12 @@ static void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 		manager_save_progress(m, vm);
 	if (vm_note_late(vm))
 		manager_log_late(vm);
-	if (what == VM_CHANGE_STATE)
-		manager_notify_status(m);
-	else
-		manager_notify_progress(m);
 	if (m->observer)
 		m->observer->vm_changed(m->observer_userdata, vm, what);
+	if (what == VM_CHANGE_PROGRESS && !manager_is_news(m))
+		return;
+	manager_notify_status(m);
+	manager_tell_late(m);
 }
 
 /*

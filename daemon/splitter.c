@@ -5,10 +5,70 @@
 #include <errno.h>
 
 #include "backend.h"
+#include "deadline.h"
+
+/* How often shares follow the time that is left. */
+#define DIVIDE_INTERVAL_NSEC (100 * NSEC_PER_MSEC)
 
 uint64_t splitter_now(const struct splitter *s)
 {
 	return s->ops->now(s->userdata);
+}
+
+static struct deadline_demand work_to_demand(struct work *w, uint64_t now_usec)
+{
+	uint64_t deadline = w->vm->deadline_usec, left = DEADLINE_NONE;
+
+	if (deadline != UINT64_MAX)
+		left = deadline > now_usec ? deadline - now_usec : 0;
+	return (struct deadline_demand){
+		.tokens = vm_count_blocks(w->vm),
+		.usec_left = left,
+		.ceiling = work_get_limit(w),
+		.userdata = w,
+	};
+}
+
+/* Divides the budget among all that are being split, by their deadlines. */
+static void splitter_divide(struct splitter *s)
+{
+	uint64_t now_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	_cleanup_free_ struct deadline_demand *demands = NULL;
+	size_t n = 0;
+	struct work *w;
+
+	TAILQ_FOREACH(w, &s->works, link)
+	n++;
+	/* Without the memory it stays divided as it is. */
+	demands = calloc(n + 1, sizeof(*demands));
+	if (!demands)
+		return;
+	n = 0;
+	TAILQ_FOREACH(w, &s->works, link)
+	{
+		w->ahead = 0;
+		budget_client_set_weight(w->client, BUDGET_WEIGHT_DEFAULT);
+		if (w->goal == VM_GOAL_SPLIT && w->vm->stage == VM_STAGE_SPLITTING)
+			demands[n++] = work_to_demand(w, now_usec);
+	}
+	deadline_divide(demands, n, (double)s->limits.rate);
+	for (size_t i = 0; i < n; i++) {
+		w = demands[i].userdata;
+		w->ahead = demands[i].ahead;
+		budget_client_set_weight(w->client, demands[i].weight);
+	}
+}
+
+/* When there is something new, or enough time has gone by for shares to be others. */
+static void splitter_check_division(struct splitter *s, uint64_t now)
+{
+	if (!s->limits.throttled || !s->limits.rate)
+		return;
+	if (!s->undivided && now - s->divided < DIVIDE_INTERVAL_NSEC)
+		return;
+	s->undivided = false;
+	s->divided = now;
+	splitter_divide(s);
 }
 
 void splitter_pump(struct splitter *s)
@@ -17,6 +77,7 @@ void splitter_pump(struct splitter *s)
 	struct budget_client *client;
 	struct work *w;
 
+	splitter_check_division(s, now);
 	while ((client = budget_grant(s->budget, now, &tlbis)))
 		work_granted(budget_client_get_userdata(client), tlbis);
 

@@ -90,6 +90,8 @@ struct splitter_load {
 
 /**
  * struct splitter - the works, and what they share
+ * @undivided: the budget is to be divided anew among them
+ * @divided: when it last was
  */
 struct splitter {
 	const struct splitter_ops *ops;
@@ -97,6 +99,8 @@ struct splitter {
 	struct budget *budget;
 	struct splitter_limits limits;
 	struct splitter_stats stats;
+	bool undivided;
+	uint64_t divided;
 	TAILQ_HEAD(work_list, work) works;
 };
 

@@ -260,6 +260,7 @@ static void work_handle_survey(struct work *w)
 	char error[128];
 
 	w->retries = 0;
+	w->splitter->undivided = true;
 	/* By a daemon before us, which has forgotten it. */
 	if (w->goal == VM_GOAL_NONE && vm->survey.held) {
 		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
@@ -473,6 +474,7 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 {
 	struct vm *vm = w->vm;
 
+	w->splitter->undivided = true;
 	if (w->goal == goal && work_is_in_progress(w))
 		return;
 	if (w->goal != goal)
@@ -519,6 +521,7 @@ void work_update_ceiling(struct work *w)
 {
 	uint64_t rate = w->splitter->limits.vm_rate;
 
+	w->splitter->undivided = true;
 	if (w->vm->tlbi_rate)
 		rate = rate ? min_u64(rate, w->vm->tlbi_rate) : w->vm->tlbi_rate;
 	budget_client_set_ceiling(w->client, min_u64(rate, BUDGET_RATE_MAX),
@@ -555,6 +558,7 @@ void work_leave(struct work *w, bool gone)
 {
 	struct splitter *s = w->splitter;
 
+	w->splitter->undivided = true;
 	/* Held by a daemon before us: it has forgotten, so it is ours to end. */
 	if (gone)
 		w->hold = HOLD_NONE;
@@ -575,6 +579,27 @@ void work_leave(struct work *w, bool gone)
 	splitter_pump(s);
 }
 
+double work_get_limit(const struct work *w)
+{
+	double limit = budget_client_get_ceiling(w->client);
+
+	return w->speed > 0 ? fmin(limit, w->speed) : limit;
+}
+
+/*
+ * With a deadline, its share grows as those before it are done: in how many
+ * microseconds it is, if all are served one after the other.
+ */
+static double work_get_eta_in_turn(const struct work *w)
+{
+	double rate = (double)w->splitter->limits.rate, blocks = (double)vm_count_blocks(w->vm);
+
+	if (w->vm->deadline_usec == UINT64_MAX || !w->splitter->limits.throttled || rate <= 0)
+		return INFINITY;
+	return fmax(((double)w->ahead + blocks) / rate, blocks / work_get_limit(w)) *
+	       (double)USEC_PER_SEC;
+}
+
 bool work_get_eta(const struct work *w, uint64_t *ret_usec)
 {
 	const struct vm *vm = w->vm;
@@ -589,6 +614,7 @@ bool work_get_eta(const struct work *w, uint64_t *ret_usec)
 	if (isinf(share))
 		return false;
 	usec = (double)vm_count_blocks(vm) / share * (double)USEC_PER_SEC;
+	usec = fmin(usec, work_get_eta_in_turn(w));
 	*ret_usec = usec < (double)INT64_MAX ? (uint64_t)usec : INT64_MAX;
 	return true;
 }

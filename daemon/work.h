@@ -57,6 +57,7 @@ enum hold {
  * @retries: failures in a row
  * @not_before: no call before that time, 0: at any
  * @speed: blocks split a second while calls run, 0: not known
+ * @ahead: TLBIs of works with earlier deadlines, as of the last division
  * @leaving: work_leave() was called
  */
 struct work {
@@ -81,6 +82,7 @@ struct work {
 	unsigned int retries;
 	uint64_t not_before;
 	double speed;
+	uint64_t ahead;
 	bool leaving;
 	TAILQ_ENTRY(work) link;
 };
@@ -133,6 +135,9 @@ void work_leave(struct work *work, bool gone);
 
 /* Whether it can be told when the VM will be split, and in how long. */
 bool work_get_eta(const struct work *work, uint64_t *ret_usec);
+
+/* The most TLBIs a second that it can use, whatever the budget; INFINITY: any number. */
+double work_get_limit(const struct work *work);
 
 /* Does the next step, if there is one, or asks the budget for it. */
 void work_step(struct work *work);

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Deadlines: who gets more of the budget, and who is told in time that it will not do."""
+
+import time
+
+from harness import Daemon, Vmm
+from tap import equal, main, test, true
+
+
+def in_seconds(seconds):
+    return int((time.time() + seconds) * 1e6)
+
+
+@test
+def late_at_once():
+    """What the budget cannot do is said with the first survey, in Watch, GetVm, ctl and the journal"""
+    with Daemon(TlbiRate=10, TlbiBurst=1, Memory="2G", TlbiUSec=0) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        # 1024 blocks, 10 a second: 102 seconds.
+        daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(3600))
+        true(not daemon.call("GetVm", vm="guest")["vm"]["late"], "an hour is enough")
+        daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(60))
+        vm = daemon.wait_for("guest", lambda vm: vm["late"])
+        true(vm["blocksSplit"] < 512, f"said after {vm['blocksSplit']} of 1024 blocks")
+        status, out, _ = daemon.ctl("status", "guest")
+        equal(status, 0)
+        true("will be missed" in out, out)
+        true("Late: " in daemon.log(), daemon.log())
+
+
+@test
+def eta_before_the_first_block():
+    """The ETA is there from the first survey on"""
+    with Daemon(TlbiRate=10, TlbiBurst=1, Memory="2G", TlbiUSec=0) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        vm = daemon.migrate("guest", "scheduled")
+        equal(vm["blocksSplit"], 0)
+        true(100e6 < vm["etaUSec"] <= 103e6, vm)
+
+
+@test
+def the_earlier_first():
+    """Of VMs that need more than there is, the one with the earlier deadline gets most"""
+    with Daemon(TlbiRate=20, TlbiBurst=1, Memory="2G", TlbiUSec=0) as daemon, Vmm() as a, Vmm() as b, \
+            Vmm() as c:
+        for vmm, name in (a, "none"), (b, "later"), (c, "sooner"):
+            daemon.register(vmm, name)
+        # 51 seconds each.
+        daemon.migrate("sooner", "scheduled", deadlineUSec=in_seconds(40))
+        daemon.migrate("later", "scheduled", deadlineUSec=in_seconds(50))
+        daemon.migrate("none", "scheduled")
+        daemon.wait_for("sooner", lambda vm: vm["blocksSplit"] >= 50)
+        for name in "later", "none":
+            vm = daemon.call("GetVm", vm=name)["vm"]
+            true(vm["blocksSplit"] < 20, f"{name}: {vm['blocksSplit']} blocks")
+
+
+@test
+def made_late_by_another():
+    """A VM that would have been in time is told when another one takes its place"""
+    with Daemon(TlbiRate=20, TlbiBurst=1, Memory="2G", TlbiUSec=0) as daemon, Vmm() as a, Vmm() as b, \
+            daemon.client() as client:
+        daemon.register(a, "first")
+        daemon.register(b, "second")
+        # 51 seconds each: one of them is in time, both are not.
+        daemon.migrate("first", "scheduled", deadlineUSec=in_seconds(90))
+        watch = client.watch("first")
+        true(not next(watch)["late"], "in time")
+        daemon.migrate("second", "scheduled", deadlineUSec=in_seconds(80))
+        while not next(watch)["late"]:
+            pass
+        true(not daemon.call("GetVm", vm="second")["vm"]["late"], "the second is in time")
+
+
+if __name__ == "__main__":
+    main()
