@@ -153,7 +153,7 @@ void splitter_get_load(const struct splitter *s, struct splitter_load *load)
 	*load = (struct splitter_load){};
 	budget_get_load(s->budget, &load->budget);
 	TAILQ_FOREACH(w, &s->works, link)
-	load->retrying += work_get_retry(w) != 0;
+	load->retrying += w->step == STEP_NONE && w->not_before != 0;
 }
 
 void splitter_count_call(struct splitter *s, enum step step, uint64_t nsec, int r)

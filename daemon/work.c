@@ -21,6 +21,13 @@
 /* Walks in a row that split nothing, though the survey saw blocks: give up. */
 #define IDLE_PASSES_MAX 3
 
+/*
+ * A VM is found when its VMM has created it, and gets its memory a little
+ * later: so many times, and in ever longer intervals, is it surveyed again.
+ */
+#define LOOKS_MAX     10
+#define LOOK_MIN_NSEC (500 * NSEC_PER_MSEC)
+
 /* How much of the measured speed is what the last call showed. */
 #define SPEED_GAIN 0.25
 
@@ -125,6 +132,10 @@ static enum step work_next(struct work *w)
 	if (w->goal != VM_GOAL_RELEASE && w->not_before > splitter_now(w->splitter))
 		return STEP_WAIT;
 	w->not_before = 0;
+	if (w->look_at && w->look_at <= splitter_now(w->splitter)) {
+		w->look_at = 0;
+		w->want_survey = true;
+	}
 
 	/* What has failed stays so until someone sets a goal; one may look, though. */
 	if (w->goal != VM_GOAL_RELEASE && w->vm->stage == VM_STAGE_FAILED)
@@ -254,6 +265,17 @@ static void work_handle_error(struct work *w, enum step step, int r)
 		w->want_survey = true;
 }
 
+static void work_plan_look(struct work *w)
+{
+	w->look_at = 0;
+	if (w->vm->survey.n_slots) {
+		w->looks = 0;
+	} else if (w->looks < LOOKS_MAX) {
+		w->look_at = splitter_now(w->splitter) + (LOOK_MIN_NSEC << w->looks);
+		w->looks++;
+	}
+}
+
 static void work_handle_survey(struct work *w)
 {
 	struct vm *vm = w->vm;
@@ -261,6 +283,7 @@ static void work_handle_survey(struct work *w)
 
 	w->retries = 0;
 	w->splitter->undivided = true;
+	work_plan_look(w);
 	/* By a daemon before us, which has forgotten it. */
 	if (w->goal == VM_GOAL_NONE && vm->survey.held) {
 		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
@@ -568,6 +591,7 @@ void work_leave(struct work *w, bool gone)
 	w->goal = VM_GOAL_RELEASE;
 	w->want_survey = false;
 	w->not_before = 0;
+	w->look_at = 0;
 	budget_client_set_want(w->client, 0);
 
 	if (w->step != STEP_NONE)
@@ -667,5 +691,7 @@ void work_granted(struct work *w, uint64_t tlbis)
 
 uint64_t work_get_retry(const struct work *w)
 {
-	return w->step == STEP_NONE ? w->not_before : 0;
+	if (w->step != STEP_NONE)
+		return 0;
+	return w->not_before ?: w->look_at;
 }

@@ -53,6 +53,8 @@ enum hold {
  * @survey: its result, if it is a survey
  * @hold: whether the VM is held
  * @want_survey: survey next
+ * @look_at: survey at that time, 0: not until there is a reason
+ * @looks: surveys in a row that saw no memory
  * @walk: since the goal was set
  * @retries: failures in a row
  * @not_before: no call before that time, 0: at any
@@ -78,6 +80,8 @@ struct work {
 
 	enum hold hold;
 	bool want_survey;
+	uint64_t look_at;
+	unsigned int looks;
 	struct walk walk;
 	unsigned int retries;
 	uint64_t not_before;
@@ -148,7 +152,7 @@ void work_granted(struct work *work, uint64_t tlbis);
 /* The name of what is neither STEP_NONE nor STEP_WAIT, as the control interface has it. */
 const char *step_to_string(enum step step);
 
-/* When it is to go on after a failure, 0: it does not wait for that. */
+/* When it is to go on after a failure, or to look again, 0: it does not wait for that. */
 uint64_t work_get_retry(const struct work *work);
 
 #endif /* EAGERSPLITD_WORK_H */

@@ -86,6 +86,32 @@ static void test_splitting(void **state)
 	host_free(h);
 }
 
+/* Memslots come after the VM; and a VM that never gets any is left alone in the end. */
+static void test_memory_that_comes_later(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 100);
+	fakes[0].n_slots = 0;
+	vm = host_add_vm(h, &fakes[0], 1);
+	host_run_until(h, h->now + NSEC_PER_SEC / 4);
+	assert_true(info_of(vm).surveyed);
+	assert_int_equal(info_of(vm).bytes, 0);
+	assert_true(fakes[0].closed);
+	fakes[0].n_slots = 1;
+	host_run(h);
+	assert_int_equal(info_of(vm).bytes, 100 * BLOCK);
+	assert_int_equal(h->n_calls, 2);
+
+	fakes[0].n_slots = 0;
+	work_look(vm->work);
+	host_run(h);
+	assert_in_range(h->n_calls, 10, 20);
+	assert_true(h->timer == UINT64_MAX);
+	host_free(h);
+}
+
 /* The host's handle keeps the guest's memory alive: it is open while there is work, no longer. */
 static void test_vm_is_open_while_there_is_work(void **state)
 {
@@ -878,6 +904,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registering_surveys),
 		cmocka_unit_test(test_splitting),
+		cmocka_unit_test(test_memory_that_comes_later),
 		cmocka_unit_test(test_vm_is_open_while_there_is_work),
 		cmocka_unit_test(test_hold_and_survey_do_not_wait_for_budget),
 		cmocka_unit_test(test_eta_and_deadline),
