@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import socket
 
 from host.lab import Failed
@@ -27,9 +28,14 @@ class Daemon:
     def __init__(self, lab):
         self._lab = lab
         if not os.path.exists("/usr/bin/eagersplitd"):
-            lab.must("cp", "-a", "/lab/daemon/.", "/")
-            lab.must("systemd-sysusers")
-            lab.must("systemctl", "daemon-reload")
+            self._install()
+
+    def _install(self):
+        """What dpkg would do with the package: /lib is a link here, and what it has goes behind it."""
+        shutil.copytree("/lab/daemon", "/", symlinks=True, dirs_exist_ok=True)
+        self._lab.must("systemd-sysusers", "eagersplitd.conf")
+        self._lab.must("systemctl", "daemon-reload")
+        self._lab.must("systemctl", "enable", "--quiet", "eagersplitd.service", "eagersplitd.socket")
 
     def configure(self, rate, burst, bbm="auto"):
         os.makedirs(os.path.dirname(CONFIG), exist_ok=True)

@@ -80,15 +80,12 @@ def programs():
 
 
 def daemon():
-    """The folder where the daemon is installed to, built for arm64."""
-    build, tree = BUILD / "arm64", BUILD / "daemon"
-    if not (TOP / "configure").exists():
-        run("./autogen.sh")
-    if not (build / "Makefile").exists():
-        run(LAB / "cross-configure", run(LAB / "sysroot"), build)
-    run("make", "-s", f"-j{os.cpu_count()}", "-C", build)
+    """The folder that the daemon's arm64 package is unpacked to."""
+    folder = Path(run("build-aux/packages", "build", "arm64").splitlines()[-1])
+    package, = folder.glob("eagersplitd_*_arm64.deb")
+    tree = BUILD / "daemon"
     shutil.rmtree(tree, ignore_errors=True)
-    run("make", "-s", "-C", build, "install", f"DESTDIR={tree}")
+    run("dpkg-deb", "-x", package, tree)
     return tree
 
 
