@@ -26,6 +26,7 @@ EXPECTED = EXECUTABLE + [
     "man/man1/eagersplitctl.1",
     "man/man5/eagersplitd.conf.5",
     "man/man7/org.eagersplit.Manager.7",
+    "man/man7/org.eagersplit.Metrics.7",
     "man/man8/eagersplitd.8",
     "bash-completion/completions/eagersplitctl",
     "eagersplitd/grafana/eagersplitd.json",
