@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "machined.h"
+#include "process.h"
+#include "qemu-name.h"
+#include "work.h"
+
+/*
+ * Names
+ */
+
+int manager_name_vm(struct manager *m, struct vm *vm, const char *name)
+{
+	struct vm *other;
+	char *copy;
+
+	if (!vm_name_is_valid(name))
+		return -EINVAL;
+	other = manager_find_vm(m, name);
+	if (other)
+		return other == vm ? 0 : -EEXIST;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(vm->name);
+	vm->name = copy;
+	return 0;
+}
+
+/* What its VMM or systemd-machined calls @vm: its name, unless somebody gave it one. */
+static void manager_found_name(struct manager *m, struct vm *vm, const char *name)
+{
+	char *copy = strdup(name);
+	int r;
+
+	if (!copy)
+		return;
+	free(vm->found_name);
+	vm->found_name = copy;
+	if (vm->registered)
+		return;
+	r = manager_name_vm(m, vm, name);
+	if (r == -EEXIST)
+		log_vm_info(vm, NULL, "Its name, %s, is another VM's", name);
+	else if (r < 0)
+		log_vm_info(vm, NULL, "Its name is none that can be used");
+}
+
+void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
+{
+	struct manager *m = userdata;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (vm->pid == pid && !vm->found_name && !process_is_gone(vm->pidfd))
+		manager_found_name(m, vm, name);
+}
+
+void manager_pass_name_on(struct manager *m, const char *name)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		if (vm->registered || !vm->found_name || strcmp(vm->found_name, name) != 0)
+			continue;
+		if (manager_name_vm(m, vm, name) == 0)
+			return;
+	}
+}
+
+void manager_look_for_name(struct manager *m, struct vm *vm)
+{
+	char name[VM_NAME_MAX + 1];
+
+	if (qemu_name_of_process(vm->pid, name, sizeof(name)) == 0)
+		manager_found_name(m, vm, name);
+	else
+		machined_ask(m->machined, vm->pid);
+}
+
+/*
+ * VMs that are found
+ */
+
+static void manager_take_found(struct manager *m, pid_t pid, int pidfd, const int *numbers, int n)
+{
+	struct vm *vm;
+	int r;
+
+	for (int i = 0; i < n; i++) {
+		if (manager_find_number(m, pid, numbers[i]) ||
+		    manager_find_unwanted(m, pid, numbers[i]))
+			continue;
+		r = manager_add_vm(m, pid, pidfd, numbers[i], &vm);
+		if (r < 0) {
+			log_warning("Cannot look after VM %d.%d: %s", (int)pid, numbers[i],
+				    strerror(-r));
+			continue;
+		}
+		manager_look_for_name(m, vm);
+		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)pid);
+		manager_save_vm(m, vm);
+	}
+}
+
+static bool is_among(int number, const int *numbers, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* VMs of the process that it has closed, while it lives on. */
+static void manager_drop_closed(struct manager *m, pid_t pid, const int *numbers, int n)
+{
+	struct vm *vm = TAILQ_FIRST(&m->vms), *next;
+
+	for (; vm; vm = next) {
+		next = TAILQ_NEXT(vm, link);
+		if (vm->pid != pid || is_among(vm->number, numbers, n))
+			continue;
+		log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
+		(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
+	}
+}
+
+/* finder_ops.look() */
+static int on_look(void *userdata, pid_t pid)
+{
+	struct manager *m = userdata;
+	int numbers[BACKEND_VMS_MAX], n;
+	_cleanup_close_ int pidfd = -1;
+
+	if (m->stopped || manager_check_host(m) < 0)
+		return 0;
+	pidfd = process_open(pid);
+	if (pidfd < 0)
+		return pidfd;
+	/* Of one that is known the pidfd of its VM tells. */
+	if (process_is_gone(pidfd))
+		return -ESRCH;
+	n = m->backend->ops->list_vms(m->backend, pidfd, pid, numbers);
+	if (n < 0 && n != -ENOTTY)
+		return n;
+	manager_drop_closed(m, pid, numbers, n > 0 ? n : 0);
+	if (n > 0)
+		manager_take_found(m, pid, pidfd, numbers, n);
+	return n < 0 ? n : 0;
+}
+
+/* finder_ops.dirty_log() */
+static void on_dirty_log(void *userdata, pid_t pid)
+{
+	struct manager *m = userdata;
+	bool known = false;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		if (pid && vm->pid != pid)
+			continue;
+		known = true;
+		work_look(vm->work);
+	}
+	if (pid && !known)
+		(void)on_look(m, pid);
+}
+
+const struct finder_ops manager_finder_ops = {
+	.look = on_look,
+	.dirty_log = on_dirty_log,
+};

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager-private.h"
+
+#include <errno.h>
+
+#include "conf.h"
+
+void manager_arm_timeout(struct manager *m)
+{
+	uint64_t timeout_usec = m->config->scheduled_timeout_sec * USEC_PER_SEC;
+	uint64_t next = UINT64_MAX;
+	const struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	next = min_u64(next, migration_get_timeout(vm, timeout_usec));
+	/* The calls below fail in a forked child only. */
+	(void)sd_event_source_set_time(m->timeout, next);
+	(void)sd_event_source_set_enabled(m->timeout,
+					  next == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
+		   const struct migration_terms *terms)
+{
+	switch (migration_handle(vm, event, terms)) {
+	case VM_STEP_REFUSE:
+		return -EPROTO;
+	case VM_STEP_KEEP:
+		return 0;
+	case VM_STEP_END:
+		manager_remove_vm(m, vm, true);
+		return 0;
+	default:
+		manager_arm_timeout(m);
+		manager_tell(m, vm, VM_CHANGE_STATE);
+		return 0;
+	}
+}
+
+int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct manager *m = userdata;
+	uint64_t timeout_usec = m->config->scheduled_timeout_sec * USEC_PER_SEC;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (migration_get_timeout(vm, timeout_usec) <= usec)
+		(void)manager_handle(m, vm, VM_EVENT_TIMEOUT, NULL);
+	manager_arm_timeout(m);
+	return 0;
+}
+
+void manager_look_at_log(struct manager *m, struct vm *vm)
+{
+	bool split = m->config->on_dirty_log == CONFIG_ON_DIRTY_LOG_SPLIT;
+	bool on = vm_logs_dirty_pages(vm);
+
+	if (!vm->surveyed || on == vm->dirty_logging)
+		return;
+	vm->dirty_logging = on;
+	if (!on)
+		(void)manager_handle(m, vm, VM_EVENT_LOG_OFF, NULL);
+	else
+		(void)manager_handle(m, vm, split ? VM_EVENT_LOG_ON : VM_EVENT_LOG_ON_IGNORED,
+				     NULL);
+}
+
+int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to,
+			  const uint64_t *deadline_usec, const uint64_t *tlbi_rate)
+{
+	const struct migration_terms terms = {
+		.deadline_usec = deadline_usec,
+		.tlbi_rate = tlbi_rate,
+	};
+
+	return manager_handle(m, vm, (enum vm_event)(VM_EVENT_TOLD + to), &terms);
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fd-store.h"
+#include "log.h"
+#include "process.h"
+#include "vm-store.h"
+#include "work.h"
+
+/* See manager_begin(). */
+struct resume {
+	struct manager *manager;
+	int *pidfds;
+	size_t n_pidfds;
+};
+
+/* The process that @record is of, if it is still there. */
+static int manager_open_recorded(struct resume *resume, const struct vm_record *record)
+{
+	uint64_t start_time;
+	int pidfd, r;
+
+	pidfd = fd_store_take(resume->pidfds, resume->n_pidfds, record->pid);
+	if (pidfd < 0)
+		pidfd = process_open(record->pid);
+	if (pidfd < 0)
+		return pidfd;
+	r = process_get_start_time(record->pid, &start_time);
+	/* In this order: as long as it is not gone, the id is its own. */
+	if (r == 0 && (process_is_gone(pidfd) || start_time != record->start_time))
+		r = -ESRCH;
+	if (r == 0)
+		return pidfd;
+	close(pidfd);
+	return r;
+}
+
+static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_record *record)
+{
+	enum vm_goal goal = vm_state_get_goal(record->state);
+
+	vm->registered = record->registered;
+	vm->state = record->state;
+	vm->dirty_logging = record->dirty_logging;
+	vm->scheduled_usec = record->scheduled_usec;
+	vm->tlbi_rate = record->tlbi_rate;
+	vm->blocks_split = record->blocks_split;
+	vm->tlbis = record->tlbis;
+	vm_set_deadline(vm, record->deadline_usec);
+	work_update_ceiling(vm->work);
+	if (record->name[0])
+		(void)manager_name_vm(m, vm, record->name);
+	manager_look_for_name(m, vm);
+	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
+		    (int)vm->pid, vm_migration_to_string(vm_state_get_migration(vm->state)));
+	/* What had come to its end need not be done again. */
+	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)
+		work_resume(vm->work, goal);
+}
+
+/* One that is not wanted is none of the table's: all there is to know is that. */
+static int manager_resume_unwanted(struct manager *m, const struct vm_record *record, int pidfd)
+{
+	_cleanup_(vm_freep) struct vm *vm = NULL;
+	int r;
+
+	r = vm_new(&vm, m->backend, record->pid, pidfd, record->number, m);
+	if (r < 0)
+		return r;
+	vm->start_time = record->start_time;
+	r = manager_add_unwanted(m, vm);
+	if (r == 0)
+		TAKE_PTR(vm);
+	return r;
+}
+
+/* The record of one that cannot be taken over is removed; if there, it is found as any other. */
+static bool on_record(void *userdata, const struct vm_record *record)
+{
+	struct resume *resume = userdata;
+	struct manager *m = resume->manager;
+	_cleanup_close_ int pidfd = -1;
+	struct vm *vm;
+	int r;
+
+	pidfd = manager_open_recorded(resume, record);
+	if (pidfd < 0)
+		return false;
+	if (record->unwanted)
+		return manager_resume_unwanted(m, record, take_fd(&pidfd)) == 0;
+	r = manager_add_vm(m, record->pid, pidfd, record->number, &vm);
+	if (r < 0)
+		return false;
+	manager_resume_vm(m, vm, record);
+	return true;
+}
+
+void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds)
+{
+	struct resume resume = { .manager = m, .pidfds = pidfds, .n_pidfds = n_pidfds };
+	int r;
+
+	m->store = store;
+	/* On a host that cannot split, what there is to know stays for one that can. */
+	if (store && m->host.supported) {
+		r = vm_store_load(store, on_record, &resume);
+		if (r < 0)
+			log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
+	}
+	manager_arm_timeout(m);
+	finder_start(m->finder);
+	manager_notify_status(m);
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "fd-store.h"
+#include "log.h"
+#include "process.h"
+#include "vm-store.h"
+#include "work.h"
+
+struct vm *manager_find_vm(struct manager *m, const char *name)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (strcmp(vm->name, name) == 0)
+		return vm;
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (strcmp(vm->id, name) == 0)
+		return vm;
+	return NULL;
+}
+
+struct vm *manager_next_vm(struct manager *m, struct vm *prev)
+{
+	return prev ? TAILQ_NEXT(prev, link) : TAILQ_FIRST(&m->vms);
+}
+
+static void on_vmm_gone(struct vm *vm)
+{
+	struct manager *m = vm->owner;
+
+	/* Letting go of one that is leaving goes on by itself. */
+	if (vm->leaving)
+		return;
+	if (!vm->work) {
+		TAILQ_REMOVE(&m->unwanted, vm, link);
+		manager_forget_vm(m, vm);
+		return;
+	}
+	log_vm_info(vm, MESSAGE_VM_GONE, "The VMM, process %d, is gone", (int)vm->pid);
+	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
+}
+
+/* The service manager need keep the pidfd no longer, unless for another VM of the process. */
+static void manager_drop_pidfd(struct manager *m, const struct vm *vm)
+{
+	const struct vm *o;
+
+	TAILQ_FOREACH(o, &m->vms, link)
+	if (o->pid == vm->pid && o != vm)
+		return;
+	fd_store_remove(vm->pid);
+}
+
+void manager_forget_vm(struct manager *m, struct vm *vm)
+{
+	bool gone = process_is_gone(vm->pidfd);
+
+	if (gone && m->backend->ops->forget_vm)
+		m->backend->ops->forget_vm(m->backend, vm->pid, vm->number);
+	/* Of a VM that was registered again meanwhile it is that one's. */
+	if (m->store && (gone || !m->stopped) && !manager_find_number(m, vm->pid, vm->number))
+		vm_store_remove(m->store, vm->pid, vm->number);
+	if (!m->stopped)
+		manager_drop_pidfd(m, vm);
+	vm_free(vm);
+}
+
+/* @vm, which was not wanted, is again, as another one. */
+static void manager_forgive(struct manager *m, struct vm *vm)
+{
+	vm->unwanted = false;
+	if (vm->leaving)
+		return;
+	TAILQ_REMOVE(&m->unwanted, vm, link);
+	vm_free(vm);
+}
+
+void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
+{
+	/* Also as one that is not wanted, and on stopping as it is. */
+	if (!gone)
+		manager_save_vm(m, vm);
+	TAILQ_REMOVE(&m->vms, vm, link);
+	m->n_vms--;
+	if (m->observer)
+		m->observer->vm_removed(m->observer_userdata, vm);
+	vm->leaving = true;
+	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
+	manager_pass_name_on(m, vm->name);
+	manager_notify_status(m);
+	work_leave(vm->work, gone);
+}
+
+int manager_check_host(struct manager *m)
+{
+	if (!m->host.supported)
+		m->backend->ops->probe(m->backend, &m->host);
+	return m->host.supported ? 0 : -EOPNOTSUPP;
+}
+
+/* What can be told without looking at the process. */
+static int manager_check_registration(struct manager *m, pid_t pid, const char *name)
+{
+	const struct vm *vm;
+	int r;
+
+	if (name && !vm_name_is_valid(name))
+		return -EINVAL;
+	if (m->stopped)
+		return -ESHUTDOWN;
+	r = manager_check_host(m);
+	if (r < 0)
+		return r;
+	/* It may be called that already, for a reason of its own. */
+	vm = name ? manager_find_vm(m, name) : NULL;
+	return vm && (vm->pid != pid || vm->registered) ? -EEXIST : 0;
+}
+
+struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+		return vm;
+	return NULL;
+}
+
+int manager_add_unwanted(struct manager *m, struct vm *vm)
+{
+	int r;
+
+	vm->unwanted = true;
+	r = vm_watch(vm, m->event, on_vmm_gone);
+	if (r < 0)
+		return r;
+	TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
+	return 0;
+}
+
+struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->unwanted, link)
+	if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+		return vm;
+	TAILQ_FOREACH(vm, &m->leaving, link)
+	if (vm->pid == pid && vm->number == number && vm->unwanted)
+		return vm;
+	return NULL;
+}
+
+int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
+{
+	_cleanup_(vm_freep) struct vm *vm = NULL;
+	int fd, r;
+
+	if (m->n_vms >= MANAGER_VMS_MAX)
+		return -EUSERS;
+	fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = vm_new(&vm, m->backend, pid, fd, number, m);
+	if (r < 0)
+		return r;
+	r = process_get_start_time(pid, &vm->start_time);
+	if (r < 0)
+		return r;
+	r = vm_watch(vm, m->event, on_vmm_gone);
+	if (r < 0)
+		return r;
+	r = work_new(&vm->work, m->splitter, vm);
+	if (r < 0)
+		return r;
+	TAILQ_INSERT_TAIL(&m->vms, vm, link);
+	m->n_vms++;
+	m->vms_registered++;
+	fd_store_add(pid, vm->pidfd);
+	manager_notify_status(m);
+	*ret = TAKE_PTR(vm);
+	return 0;
+}
+
+/*
+ * VMs that are registered
+ */
+
+/* The first VM of the process that nobody has registered yet; it is added if need be. */
+static int manager_get_unregistered(struct manager *m, pid_t pid, struct vm **ret)
+{
+	int numbers[BACKEND_VMS_MAX], n;
+	_cleanup_close_ int pidfd = -1;
+	struct vm *vm;
+
+	pidfd = process_open(pid);
+	if (pidfd < 0)
+		return pidfd;
+	if (process_is_gone(pidfd))
+		return -ESRCH;
+	n = m->backend->ops->adopt ? m->backend->ops->adopt(m->backend, pid) : 0;
+	if (n < 0)
+		return n;
+	n = m->backend->ops->list_vms(m->backend, pidfd, pid, numbers);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		vm = manager_find_number(m, pid, numbers[i]);
+		if (!vm)
+			return manager_add_vm(m, pid, pidfd, numbers[i], ret);
+		if (!vm->registered) {
+			*ret = vm;
+			return 0;
+		}
+	}
+	return -EEXIST;
+}
+
+int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret)
+{
+	struct vm *vm, *unwanted;
+	int r;
+
+	r = manager_check_registration(m, pid, name);
+	if (r < 0)
+		return r;
+	r = manager_get_unregistered(m, pid, &vm);
+	if (r < 0)
+		return r;
+	r = name ? manager_name_vm(m, vm, name) : 0;
+	if (r < 0)
+		return r;
+	unwanted = manager_find_unwanted(m, vm->pid, vm->number);
+	if (unwanted)
+		manager_forgive(m, unwanted);
+	vm->registered = true;
+	manager_save_vm(m, vm);
+	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
+	/* One that was known before may be called otherwise now. */
+	if (vm->surveyed)
+		manager_tell(m, vm, VM_CHANGE_STATE);
+	*ret = vm;
+	return 0;
+}
+
+int manager_unregister(struct manager *m, const char *name)
+{
+	struct vm *vm;
+
+	vm = manager_find_vm(m, name);
+	if (!vm)
+		return -ENOENT;
+	log_vm_info(vm, MESSAGE_VM_GONE, "Unregistered");
+	vm->unwanted = true;
+	manager_remove_vm(m, vm, false);
+	return 0;
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager-private.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "log.h"
+#include "status.h"
+#include "vm-store.h"
+
+/* How often progress is worth a new line in systemctl status. */
+#define STATUS_INTERVAL_NSEC NSEC_PER_SEC
+
+/* How often it is worth being kept. */
+#define SAVE_INTERVAL_NSEC NSEC_PER_SEC
+
+void manager_notify_status(struct manager *m)
+{
+	char text[STATUS_SIZE];
+	struct status status = {};
+	const struct vm *vm;
+
+	m->status_nsec = now_nsec(CLOCK_MONOTONIC);
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		struct vm_info info;
+
+		vm_get_info(vm, &info);
+		status_add(&status, &info);
+	}
+	sd_notifyf(0, "STATUS=%s",
+		   status_format(text, &status, m->host.supported ? NULL : m->host.reason));
+}
+
+/* Whether progress is: it is of no use to tell systemd of each block. */
+static bool manager_is_news(const struct manager *m)
+{
+	return now_nsec(CLOCK_MONOTONIC) - m->status_nsec >= STATUS_INTERVAL_NSEC;
+}
+
+static void manager_log_late(struct vm *vm)
+{
+	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	struct vm_info info;
+
+	vm_get_info(vm, &info);
+	if (info.deadline_usec <= now || !info.has_eta)
+		log_vm_warning(vm, MESSAGE_VM_LATE, "Late: not split, and its deadline has passed");
+	else
+		log_vm_warning(vm, MESSAGE_VM_LATE,
+			       "Late: split in %" PRIu64 " s, and its deadline is in %" PRIu64 " s",
+			       info.eta_usec / USEC_PER_SEC,
+			       (info.deadline_usec - now) / USEC_PER_SEC);
+}
+
+/*
+ * For the next daemon
+ */
+
+void manager_save_vm(struct manager *m, struct vm *vm)
+{
+	struct vm_record record;
+	int r;
+
+	if (!m->store)
+		return;
+	vm->saved_nsec = now_nsec(CLOCK_MONOTONIC);
+	vm_record_from_vm(&record, vm);
+	record.start_time = vm->start_time;
+	r = vm_store_save(m->store, &record);
+	/* Once is enough: it will be the same for all. */
+	if (r < 0 && !m->store_failed)
+		log_warning("Nothing is kept for a restart: %s", strerror(-r));
+	m->store_failed = r < 0;
+}
+
+/* Counts alone are worth less: now and then. */
+static void manager_save_progress(struct manager *m, struct vm *vm)
+{
+	if (now_nsec(CLOCK_MONOTONIC) - vm->saved_nsec >= SAVE_INTERVAL_NSEC)
+		manager_save_vm(m, vm);
+}
+
+/* Who has become late, by what another VM gets, or by time alone. */
+static void manager_tell_late(struct manager *m)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		if (!vm_note_late(vm))
+			continue;
+		manager_log_late(vm);
+		if (m->observer)
+			m->observer->vm_changed(m->observer_userdata, vm, VM_CHANGE_STATE);
+	}
+}
+
+void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
+{
+	if (what == VM_CHANGE_STATE)
+		manager_save_vm(m, vm);
+	else
+		manager_save_progress(m, vm);
+	if (vm_note_late(vm))
+		manager_log_late(vm);
+	if (m->observer)
+		m->observer->vm_changed(m->observer_userdata, vm, what);
+	if (what == VM_CHANGE_PROGRESS && !manager_is_news(m))
+		return;
+	manager_notify_status(m);
+	manager_tell_late(m);
+}
