@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What KVM sends, what others send, and what nobody should. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/kvm.h>
 #include <linux/netlink.h>
 
 #include <cmocka.h>
@@ -126,47 +130,140 @@ static void test_cut_and_changed(void **state)
 	}
 }
 
+/* What a socket has told. */
+struct heard {
+	struct uevent_socket *socket;
+	sd_event *event;
+	struct uevent uevents[8];
+	size_t n;
+	unsigned int lost;
+};
+
 static void on_received(void *userdata, const struct uevent *uevent)
 {
-	++*(unsigned int *)userdata;
+	struct heard *heard = userdata;
+
+	/* Others may be creating VMs at this moment. */
+	if (uevent->tid == (pid_t)syscall(SYS_gettid) && heard->n < ARRAY_SIZE(heard->uevents))
+		heard->uevents[heard->n++] = *uevent;
 }
 
 static void on_lost(void *userdata)
 {
-	fail_msg("nothing can have been lost");
+	((struct heard *)userdata)->lost++;
+}
+
+static const struct uevent_socket_ops heard_ops = { on_received, on_lost };
+
+static void listen_or_skip(struct heard *heard)
+{
+	int r;
+
+	*heard = (struct heard){};
+	assert_int_equal(sd_event_new(&heard->event), 0);
+	r = uevent_socket_new(&heard->socket, heard->event, &heard_ops, heard);
+	if (r < 0) {
+		sd_event_unref(heard->event);
+		print_message("# no uevents can be received here: %s\n", strerror(-r));
+		skip();
+	}
+}
+
+static void stop_listening(struct heard *heard)
+{
+	uevent_socket_free(heard->socket);
+	sd_event_unref(heard->event);
 }
 
 /* Whoever may send to the socket is not the kernel for that. */
 static void test_sent_by_others(void **state)
 {
-	static const char forged[] = KVM "EVENT=create\0PID=1\0";
-	static const struct uevent_socket_ops ops = { on_received, on_lost };
+	static const char forged[] = KVM "EVENT=create\0PID=";
 	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
-	struct uevent_socket *socket_under_test;
-	unsigned int received = 0;
-	sd_event *event;
-	int fd, r;
+	char message[256];
+	struct heard heard;
+	ssize_t sent;
+	size_t n;
+	int fd;
 
-	assert_int_equal(sd_event_new(&event), 0);
-	r = uevent_socket_new(&socket_under_test, event, &ops, &received);
-	if (r < 0) {
-		sd_event_unref(event);
-		print_message("# no uevents can be received here: %s\n", strerror(-r));
-		skip();
-	}
-	to.nl_pid = uevent_socket_get_port(socket_under_test);
+	listen_or_skip(&heard);
+	memcpy(message, forged, sizeof(forged));
+	n = sizeof(forged) +
+	    (size_t)sprintf(message + sizeof(forged) - 1, "%d", (int)syscall(SYS_gettid));
+	to.nl_pid = uevent_socket_get_port(heard.socket);
 	fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
 	assert_true(fd >= 0);
-	if (sendto(fd, forged, sizeof(forged) - 1, 0, (const struct sockaddr *)&to, sizeof(to)) <
-	    0) {
+	sent = sendto(fd, message, n, 0, (const struct sockaddr *)&to, sizeof(to));
+	close(fd);
+	if (sent < 0) {
+		stop_listening(&heard);
 		print_message("# nothing can be sent as a uevent here: %s\n", strerror(errno));
 		skip();
 	}
-	assert_true(sd_event_run(event, UINT64_MAX) > 0);
-	assert_int_equal(received, 0);
+	assert_int_equal(sent, n);
+	assert_true(sd_event_run(heard.event, UINT64_MAX) > 0);
+	assert_int_equal(heard.n, 0);
+	stop_listening(&heard);
+}
+
+/* The kernel's own. */
+static void test_kvm_itself(void **state)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm;
+	struct heard heard;
+
+	listen_or_skip(&heard);
+	vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0UL);
+	if (vm < 0) {
+		stop_listening(&heard);
+		print_message("# no VM can be created here (/dev/kvm)\n");
+		skip();
+	}
+	while (!heard.n && sd_event_run(heard.event, 5 * USEC_PER_SEC) > 0)
+		;
+	if (!heard.n) {
+		close(vm);
+		close(kvm);
+		stop_listening(&heard);
+		print_message("# the kernel sends this network namespace no uevents\n");
+		skip();
+	}
+	assert_int_equal(heard.uevents[0].type, UEVENT_VM_CREATED);
+	close(vm);
+	while (heard.n < 2)
+		assert_true(sd_event_run(heard.event, UINT64_MAX) > 0);
+	assert_int_equal(heard.uevents[1].type, UEVENT_VM_DESTROYED);
+	assert_int_equal(heard.lost, 0);
+	close(kvm);
+	stop_listening(&heard);
+}
+
+/* More than fit into the socket: that is told, and receiving goes on. */
+static void test_overrun(void **state)
+{
+	int fd = open("/sys/class/mem/null/uevent", O_WRONLY | O_CLOEXEC);
+	struct heard heard;
+
+	listen_or_skip(&heard);
+	if (fd < 0 || write(fd, "change", strlen("change")) < 0) {
+		stop_listening(&heard);
+		print_message("# no uevents can be caused here: %s\n", strerror(errno));
+		skip();
+	}
+	if (sd_event_run(heard.event, 5 * USEC_PER_SEC) <= 0) {
+		stop_listening(&heard);
+		print_message("# the kernel sends this network namespace no uevents\n");
+		skip();
+	}
+	/* With what the kernel needs beside it each takes 768 bytes at least, of 2 MiB at most. */
+	for (int i = 0; i < 4000; i++)
+		assert_true(write(fd, "change", strlen("change")) > 0);
+	while (!heard.lost)
+		assert_true(sd_event_run(heard.event, UINT64_MAX) > 0);
+	assert_true(write(fd, "change", strlen("change")) > 0);
+	assert_true(sd_event_run(heard.event, UINT64_MAX) > 0);
 	close(fd);
-	uevent_socket_free(socket_under_test);
-	sd_event_unref(event);
+	stop_listening(&heard);
 }
 
 int main(void)
@@ -178,6 +275,8 @@ int main(void)
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_cut_and_changed),
 		cmocka_unit_test(test_sent_by_others),
+		cmocka_unit_test(test_kvm_itself),
+		cmocka_unit_test(test_overrun),
 	};
 
 	return cmocka_run_group_tests_name("uevent", tests, NULL, NULL);
