@@ -49,6 +49,8 @@ class Daemon:
 
     def start(self, rate=1000, burst=16, bbm="auto"):
         self.configure(rate, burst, bbm)
+        # One that a scenario left behind when it failed has another configuration.
+        self.stop()
         result = self._lab.run("systemctl", "start", "eagersplitd")
         if result.returncode:
             raise Failed(result.stdout + self.journal())

@@ -34,7 +34,6 @@ class Boot:
     cpu: str
     scenarios: list = field(default_factory=list)
     systemd: bool = False
-    daemon: bool = False
     bbm: str = ""
 
     @property
@@ -52,7 +51,8 @@ class Boot:
         kernel = {"none": "stock", "eager-split": ""}.get(self.series, self.series)
         config = "debug" if self.config == "debug" else ""
         bbm = f"bbm={self.bbm}" if self.bbm else ""
-        return " ".join(word for word in (self.cpu, kernel, config, bbm) if word)
+        systemd = "systemd" if self.systemd else ""
+        return " ".join(word for word in (self.cpu, kernel, config, bbm, systemd) if word)
 
 
 def names():
@@ -103,12 +103,11 @@ def boots(scenarios, config="lab", cpu=None, series=None, bbm=""):
         for one_cpu, one_bbm in _variants(cpu, one_series, bbm):
             if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
                 continue
-            boot = Boot(one_series, config, one_cpu, bbm=one_bbm)
-            for name in scenarios:
-                module = _module(name)
-                if name not in (EACH, REMOVED) and _wanted(module, boot, cpu, series):
-                    boot.scenarios.append(name)
-                    boot.systemd = boot.systemd or module.SYSTEMD
-            if boot.scenarios:
-                planned.append(boot)
-    return planned
+            for systemd in (False, True):
+                boot = Boot(one_series, config, one_cpu, bbm=one_bbm, systemd=systemd)
+                boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED) and
+                                  _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series)]
+                if boot.scenarios:
+                    planned.append(boot)
+    # The longest first, so that none is left to run alone at the end.
+    return sorted(planned, key=lambda boot: "selftests" not in boot.scenarios)

@@ -18,8 +18,8 @@ TESTS = (
     ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", HUGE),
     ("memslot_perf_test", "-l", "1", "-s", "64"),
     ("set_memory_region_test",),
-    ("dirty_log_test", "-m", "5", "-i", "5", "-I", "10", "-s", HUGE, "-M", "dirty-log"),
-    ("dirty_log_test", "-m", "5", "-i", "5", "-I", "10", "-s", HUGE, "-M", "clear-log"),
+    ("dirty_log_test", "-m", "5", "-i", "20", "-I", "10", "-s", HUGE, "-M", "dirty-log"),
+    ("dirty_log_test", "-m", "5", "-i", "20", "-I", "10", "-s", HUGE, "-M", "clear-log"),
     ("eager_split_test",),
 )
 
@@ -39,4 +39,5 @@ def run(lab):
         # A selftest that skips itself has tested nothing: it has to pass.
         lab.ok(result.returncode == 0, " ".join((name, *arguments)),
                f"status {result.returncode}\n{result.stdout[-3000:]}")
-        lab.note(f"{name}: {time.monotonic() - start:.0f} s")
+        last = (result.stdout.splitlines() or [""])[-1].strip()
+        lab.note(f"{name}: {time.monotonic() - start:.0f} s: {last}")

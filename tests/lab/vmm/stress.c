@@ -15,6 +15,7 @@
  * @copied: of each page the generation that a migration has sent: what the page
  *	held at some time after the log that told of it was cleared
  * @splitting: the thread below runs
+ * @steps: the calls that it has made, and one more when it ends
  */
 struct run {
 	struct vm *vm;
@@ -24,6 +25,7 @@ struct run {
 	uint64_t *copied;
 	pthread_t splitter;
 	bool splitting;
+	atomic_uint_fast64_t steps;
 	int split_err;
 };
 
@@ -55,7 +57,9 @@ static void *split_all(void *data)
 		run->result->calls++;
 		run->result->blocks += split.blocks;
 		run->result->tlbis += split.tlbis;
+		atomic_fetch_add(&run->steps, 1);
 	} while (split.size);
+	atomic_fetch_add(&run->steps, 1);
 	return NULL;
 }
 
@@ -68,6 +72,13 @@ static int start_splitting(struct run *run)
 	err = -pthread_create(&run->splitter, NULL, split_all, run);
 	run->splitting = !err;
 	return err;
+}
+
+/* So that some of it is done before the vCPUs' faults would do it. */
+static void wait_for_first_split(struct run *run)
+{
+	while (run->splitting && !atomic_load(&run->steps))
+		sched_yield();
 }
 
 static int join_splitting(struct run *run)
@@ -193,8 +204,11 @@ static int one_cycle(struct run *run, uint64_t number)
 
 	vm_slot_view(run->vm, run->number, &view);
 	err = start_vcpus(run);
-	if (!err && !split_at)
+	if (!err && !split_at) {
+		atomic_store(&run->steps, 0);
 		err = start_splitting(run);
+		wait_for_first_split(run);
+	}
 	if (!err)
 		err = vm_slot_log(run->vm, run->number, true);
 	/* All is sent once, in the beginning. */
