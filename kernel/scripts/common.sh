@@ -28,7 +28,8 @@ export LC_ALL=C
 # ccache, where installed, is found under the compiler's own name, so that the
 # commands, which kbuild compares, stay the same with and without it.
 [ ! -x "/usr/lib/ccache/${CROSS_COMPILE}gcc" ] || export PATH="/usr/lib/ccache:$PATH"
-export CCACHE_BASEDIR=$cache_dir CCACHE_NOHASHDIR=1
+# By the dependencies that the compiler writes anyway, it saves a preprocessing.
+export CCACHE_BASEDIR=$cache_dir CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 
 say()
 {
