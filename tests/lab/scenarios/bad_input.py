@@ -166,17 +166,17 @@ def short_of_memory(lab, daemon):
 
 
 def stop_daemon(lab, daemon):
-    """SIGTERM at some moments: every guest runs on, every page stays as it is, no hold is left."""
+    """SIGTERM at some moments: guests run on, pages stay as they are, no hold is left; the next daemon goes on."""
     vmm = make(lab)
     vmm.call("start", 1, write=64, step=64)
     # Slow enough that something is left to be split whenever it is stopped.
-    daemon.configure(40, 1)
-    daemon.call("Reload")
+    daemon.reconfigure(40, 1)
+    before = vmm.stats()["eager_split_blocks"]
+    total = 0
+    daemon.register(vmm.pid, "running")
+    daemon.migration("running", "scheduled")
     for blocks in STOP_AFTER:
-        before = vmm.stats()["eager_split_blocks"]
-        daemon.register(vmm.pid, "running")
-        daemon.migration("running", "scheduled")
-        daemon.wait_split("running", blocks)
+        daemon.wait_split("running", total + blocks)
         lab.must("systemctl", "stop", "eagersplitd.service")
         lab.eq(daemon.show("Result"), "success", f"stopped after {blocks} blocks: ends well")
         survey = lab.survey(vmm.pid)
@@ -187,9 +187,14 @@ def stop_daemon(lab, daemon):
         lab.ok(split >= blocks, f"stopped after {blocks} blocks: the guest runs on", split)
         back = lab.split(vmm.pid, "recover")
         lab.ok(back["blocks"] == split, f"stopped after {blocks} blocks: those can be recovered", back)
+        before += split
+        total += split
         lab.must("systemctl", "start", "eagersplitd.service")
+    vm = daemon.wait_stage("running", "split")
+    lab.eq((vm["migration"], vmm.leaves()[1]), ("scheduled", 0), "started again: it goes on with what was begun")
     vmm.work("stop")
     vmm.intact("the daemon was stopped: memory is intact", step=64)
+    daemon.call("Unregister", vm="running")
     vmm.quit()
 
 
