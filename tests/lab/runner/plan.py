@@ -13,7 +13,7 @@ CPUS = ("neoverse-n1", "max", "cortex-a72")
 BBM = ("auto", "on", "off")
 # In a scenario's CPUS: max with kvm-arm.bbm=on, which the series bbm knows.
 MAX_BBM = "max-bbm"
-DEBUG_VARIANTS = (("neoverse-n1", "on"), ("max", "on"))
+DEBUG_VARIANTS = (("neoverse-n1", "on"), ("max", "on"), ("cortex-a72", ""))
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"
 # The one that has to fail, on a kernel that was broken on purpose.
@@ -76,7 +76,12 @@ def _wanted(module, boot, cpu, series):
             not (boot.series == series == "bbm" and "eager-split" in module.SERIES):
         return False
     if boot.config == "debug":
-        return module.DEBUG and (boot.variant == MAX_BBM) <= (MAX_BBM in module.CPUS)
+        if boot.variant == "neoverse-n1":
+            return bool(module.DEBUG)
+        wanted = module.DEBUG if boot.variant == MAX_BBM else module.DEBUG == "only"
+        return bool(wanted) and boot.variant in module.CPUS
+    if module.DEBUG == "only":
+        return False
     return boot.variant in module.CPUS or boot.cpu == cpu
 
 

@@ -2,7 +2,6 @@
 """FEAT_BBM level 2: what the kernel and the daemon say and do with it, without it, and when it is off."""
 
 from host.daemon import Daemon
-from host.lab import read, write
 from host.trace import Trace, worst_excess
 from host.vmm import BLOCK, MIB, Vmm, since
 
@@ -21,7 +20,6 @@ IOCTLS, NO_BREAK = 1, 2
 STEP = 64
 # One TLBI a second: what takes a TLBI a block can be seen to wait for it.
 RATE, BURST = 1, 1
-FAULT_INJECTION = "/sys/kernel/debug/fail_function"
 
 
 def make(lab, mib=SIZE):
@@ -138,30 +136,6 @@ def changed_midway(lab, daemon):
     vmm.quit()
 
 
-def conflicts(lab):
-    """TLB conflict aborts, injected: KVM invalidates the VMID, and the guest goes on."""
-    vmm = make(lab)
-    inject = {"inject": "kvm_is_tlb_conflict", "probability": 50, "times": 200, "verbose": 0, "interval": 1}
-    for name, value in inject.items():
-        write(f"{FAULT_INJECTION}/{name}", value)
-    vmm.call("log", 1, on=1)
-    phase = lab.phase("conflict aborts")
-    before = vmm.stats()
-    vmm.work("pass", 1, write=STEP, step=STEP)
-    took = since(before, vmm.stats())
-    lab.phase_end()
-    left = int(read(f"{FAULT_INJECTION}/times"))
-    write(f"{FAULT_INJECTION}/inject", "\n")
-    injected = 200 - left
-    lab.note(f"conflict aborts: {injected} injected")
-    lab.ok(injected > 0, "conflict aborts: some were injected", left)
-    lab.ok(took["remote_tlb_flush_requests"] >= injected, "conflict aborts: the VMID is invalidated for each", took)
-    lab.expect(phase, "conflict aborts: TLBIs counted by the emulator", vmalls12e1is=injected)
-    vmm.work("pass", 1, write=STEP, step=STEP)
-    vmm.intact("conflict aborts: the guest goes on, its memory is intact", step=STEP)
-    vmm.quit()
-
-
 def run(lab):
     lab.huge_pages(512)
     capability(lab)
@@ -177,5 +151,3 @@ def run(lab):
     else:
         throttled(lab, daemon, "nothing changes")
     daemon.stop()
-    if lab.debug:
-        conflicts(lab)

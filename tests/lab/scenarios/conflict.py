@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""TLB conflict aborts, injected: KVM invalidates the whole VMID, and the guest goes on.
+
+No emulator raises them. A debug kernel calls other stage-2 aborts that (CONFIG_FAIL_FUNCTION); the guest
+takes each again, until the kernel has called enough of them so.
+"""
+
+from host.lab import read, write
+from host.vmm import Vmm, since
+
+ORDER = 22
+SERIES = ("bbm",)
+CPUS = ("neoverse-n1", "max-bbm", "cortex-a72")
+SYSTEMD = False
+DEBUG = "only"
+
+INJECTION = "/sys/kernel/debug/fail_function"
+TIMES = 200
+PAGES = 4096
+EVERY = 16
+
+
+def inject():
+    write(f"{INJECTION}/inject", "kvm_is_tlb_conflict")
+    # Half of the aborts, as long as there are some left to be injected; nothing about each in the log.
+    for name, value in (("interval", 1), ("verbose", 0), ("times", TIMES), ("probability", 50)):
+        write(f"{INJECTION}/{name}", value)
+
+
+def run(lab):
+    lab.huge_pages(16)
+    vmm = Vmm(lab)
+    vmm.add(mib=16)
+    vmm.work("populate", 1)
+    vmm.call("log", 1, on=1)
+    before = vmm.stats()
+    phase = lab.phase("conflict aborts")
+    inject()
+    # Under dirty logging each written page takes an abort of its own.
+    vmm.work("pass", 1, write=EVERY)
+    write(f"{INJECTION}/probability", 0)
+    lab.phase_end()
+    took = since(before, vmm.stats())
+    injected = TIMES - int(read(f"{INJECTION}/times"))
+    write(f"{INJECTION}/inject", "\n")
+    lab.note(f"{injected} conflict aborts injected, {took['remote_tlb_flush_requests']} flushes of the VMID")
+    lab.ok(injected > 0, "some were injected", injected)
+    lab.ok(took["remote_tlb_flush_requests"] == injected, "the VMID is invalidated for each", (took, injected))
+    lab.expect(phase, "each takes an invalidation, as the emulator counts", vmalls12e1is=injected)
+    log = vmm.call("dirty", 1)
+    lab.eq((log["pages"], log["missing"]), (PAGES // EVERY, 0), "each page that was written is in the dirty log")
+    vmm.work("pass", 1, write=1)
+    vmm.intact("the guest goes on, its memory is intact")
+    vmm.quit()
