@@ -71,18 +71,19 @@ def parts(name):
 
 
 def _wanted(module, boot, cpu, series):
-    # What runs on eager-split runs on what lies on top of it, too, for whoever asks for that.
-    if boot.series not in module.SERIES and \
-            not (boot.series == series == "bbm" and "eager-split" in module.SERIES):
+    # What runs on one patched kernel runs on the others, for whoever asks for that.
+    asked_for = boot.series == series != "none" and module.SERIES != ("none",)
+    if boot.series not in module.SERIES and not asked_for:
         return False
+    cpus = module.CPUS.get(boot.series, ()) if isinstance(module.CPUS, dict) else module.CPUS
     if boot.config == "debug":
         if boot.variant == "neoverse-n1":
             return bool(module.DEBUG)
         wanted = module.DEBUG if boot.variant == MAX_BBM else module.DEBUG == "only"
-        return bool(wanted) and boot.variant in module.CPUS
+        return bool(wanted) and boot.variant in cpus
     if module.DEBUG == "only":
         return False
-    return boot.variant in module.CPUS or boot.cpu == cpu
+    return boot.variant in cpus or boot.cpu == cpu
 
 
 def _variants(cpu, series, bbm):

@@ -9,7 +9,7 @@ from host.lab import read, write
 from host.vmm import BLOCK, MEMORY, MIB, Vmm
 
 ORDER = 70
-SERIES = ("eager-split",)
+SERIES = ("bbm",)
 CPUS = ("neoverse-n1",)
 SYSTEMD = True
 DEBUG = True

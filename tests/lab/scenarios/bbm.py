@@ -7,7 +7,7 @@ from host.vmm import BLOCK, MIB, Vmm, since
 
 ORDER = 35
 SERIES = ("bbm",)
-CPUS = ("neoverse-n1", "max", "max-bbm")
+CPUS = ("neoverse-n1", "max-bbm")
 SYSTEMD = True
 DEBUG = True
 PARTS = ("daemon",)

@@ -6,7 +6,7 @@ from host.trace import Trace, now_usec, worst_excess
 from host.vmm import Vmm
 
 ORDER = 50
-SERIES = ("eager-split",)
+SERIES = ("bbm",)
 CPUS = ("neoverse-n1",)
 SYSTEMD = True
 DEBUG = True

@@ -10,13 +10,13 @@ from host.vmm import Vmm
 
 ORDER = 25
 SERIES = ("none", "eager-split", "bbm")
-CPUS = ("neoverse-n1", "max-bbm")
+CPUS = {"none": ("neoverse-n1",), "eager-split": ("max",), "bbm": ("neoverse-n1", "max-bbm")}
 SYSTEMD = False
 DEBUG = True
 
 MIB = 4
-ROUNDS = 800
-DEBUG_ROUNDS = 80
+ROUNDS = 500
+DEBUG_ROUNDS = 50
 # Rounds from enabling dirty logging to disabling it
 CYCLE = 4
 WRITE_EVERY = 8

@@ -10,7 +10,7 @@ from host.qemu import RAM, Guest
 from host.trace import Trace, now_usec
 
 ORDER = 40
-SERIES = ("eager-split", "bbm")
+SERIES = ("bbm",)
 CPUS = ("neoverse-n1", "max-bbm")
 SYSTEMD = True
 DEBUG = True
