@@ -50,12 +50,14 @@ class Emulator:
         init = "systemd.unit=lab.target systemd.show_status=false systemd.default_timeout_start_sec=3600" \
             if systemd else "init=/sbin/lab-init"
         level = "quiet loglevel=3" if visible else "ignore_loglevel"
+        # Seconds, the most there are: an emulator that gets no CPU looks like one that hangs.
+        stall = "rcupdate.rcu_cpu_stall_timeout=300"
         self._argv = [
             "qemu-system-aarch64", "-M", "virt,virtualization=on,gic-version=3", "-cpu", model,
             "-smp", "2", "-m", "4G", "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none",
             "-no-reboot", "-serial", "stdio" if visible else f"file:{self.console}",
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
-            "-append", f"root=/dev/vda rw console=ttyAMA0 {level} panic=-1 "
+            "-append", f"root=/dev/vda rw console=ttyAMA0 {level} {stall} panic=-1 "
                        f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {parameters}",
             *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
