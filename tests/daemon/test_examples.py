@@ -38,7 +38,9 @@ class Migration:
         self._process = subprocess.Popen(
             [os.path.join(EXAMPLES, "virsh-migrate-split"), "guest", "qemu+ssh://there/system",
              "--p2p"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True)
+            # A shell cannot trap what was ignored when it began, as it is in a background job.
+            stderr=subprocess.STDOUT, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def _write(self, name, text):
         with open(self.daemon.path(name), "w", encoding="utf-8") as f:
