@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs the scenarios of this boot, as the runner's plan says; started by lab.service."""
 
-import faulthandler
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -18,13 +18,20 @@ def module_of(name):
     return "host.demo" if name == "demo" else "scenarios." + name.replace("-", "_")
 
 
+def where_it_is():
+    """
+    Tells the console once a minute, for whoever looks at why a boot hangs. By a signal: faulthandler's
+    thread looks at frames that are in use, and has crashed a slow run.
+    """
+    signal.signal(signal.SIGALRM, lambda _, frame: traceback.print_stack(frame))
+    signal.setitimer(signal.ITIMER_REAL, 60, 60)
+
+
 def run_scenario(lab, name):
     lab.begin(name)
     if name != "demo":
         progress(f"lab: {name}")
     start = time.monotonic()
-    # On the console, for whoever looks at why a boot hangs.
-    faulthandler.dump_traceback_later(60, repeat=True)
     try:
         importlib.import_module(module_of(name)).run(lab)
     except Failed as error:
@@ -56,6 +63,7 @@ def main():
     with open("/lab/plan.json", encoding="utf-8") as file:
         plan = json.load(file)
     lab = Lab(plan)
+    where_it_is()
     for name in plan["scenarios"]:
         run_scenario(lab, name)
     leaks(lab)
