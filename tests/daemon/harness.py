@@ -49,9 +49,9 @@ def configuration(**settings):
 class Vmm:
     """A process that does nothing until it is told to end: what sim takes for a VMM."""
 
-    def __init__(self, command=("cat",), program=None):
+    def __init__(self, command=("cat",), program=None, stdout=subprocess.DEVNULL):
         self.process = subprocess.Popen(command, executable=program, stdin=subprocess.PIPE,
-                                        stdout=subprocess.DEVNULL)
+                                        stdout=stdout)
         self.pid = self.process.pid
 
     def __enter__(self):
@@ -71,11 +71,17 @@ class Vmm:
 
 
 class Qemu(Vmm):
-    """One whose command line is that of a QEMU with -name."""
+    """
+    One whose command line is that of a QEMU with -name. As a QEMU that has created a VM it is
+    past execve(), in the middle of which, when Popen() returns, there is no command line yet:
+    so it says that it runs, and that is waited for.
+    """
 
     def __init__(self, name):
-        super().__init__(["qemu-system-aarch64", "-c", "import sys; sys.stdin.read()",
-                          "-name", name], sys.executable)
+        super().__init__(["qemu-system-aarch64", "-c", "import sys; print(flush=True); sys.stdin.read()",
+                          "-name", name], sys.executable, subprocess.PIPE)
+        with self.process.stdout as stdout:
+            stdout.readline()
 
 
 class SimVm:
