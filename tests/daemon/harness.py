@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import varlink
 
@@ -122,10 +123,10 @@ class SimVm:
             f.write(struct.pack("=I", on))
         os.utime(self.path)
 
-    def set_held(self, held):
-        with open(self.path, "r+b") as f:
-            f.seek(self.HEAD.size - 8)
-            f.write(struct.pack("=I", held))
+    def wait_until_released(self):
+        """Returns once it is held no more, of which nothing tells when the daemon does not look after it."""
+        while self.held:
+            time.sleep(0.001)
 
     def destroy(self):
         os.unlink(self.path)

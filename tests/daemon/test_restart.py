@@ -153,8 +153,7 @@ def held_by_nobody():
         daemon.process.wait()
         os.unlink(daemon.path(f"vms/{vm.id}"))
         daemon.start_again()
-        while vm.held:
-            time.sleep(0.001)
+        vm.wait_until_released()
         equal(get(daemon, vm.id)["migration"], "none")
         equal(vm.blocks, 0)
 

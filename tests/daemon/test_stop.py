@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stopping the daemon at any moment: it exits with success, and the VMMs live on."""
 
+import os
 import signal
 
 from harness import FAST, STUCK, Daemon, Vmm
@@ -83,14 +84,24 @@ def during_register():
 
 @test
 def twice():
-    """A second signal while it stops changes nothing"""
-    with Daemon(**BUSY) as daemon, Vmm() as vmm:
-        daemon.register(vmm, "guest")
-        daemon.migrate("guest", "scheduled")
+    """Whoever asks twice does not have to wait until the VMs are let go of; the next daemon goes on"""
+    with Daemon(TlbiRate=0, TlbiUSec="1s") as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        # A call of minutes.
+        daemon.migrate(vm.id, "scheduled")
+        # Both are there when it goes on: the second cannot come when all is over.
+        daemon.kill(signal.SIGSTOP)
+        os.waitid(os.P_PID, daemon.process.pid, os.WSTOPPED | os.WNOWAIT)
         daemon.kill(signal.SIGTERM)
-        if daemon.process.poll() is None:
-            daemon.kill(signal.SIGTERM)
-        equal(daemon.process.wait(), 0)
+        daemon.kill(signal.SIGINT)
+        daemon.kill(signal.SIGCONT)
+        equal(daemon.process.wait(), 1, "exit status")
+        true("Stopping at once" in daemon.log(), daemon.log())
+        true(vmm.process.poll() is None, "the VMM lives")
+        daemon.configure(**FAST)
+        daemon.start_again()
+        equal(daemon.wait_for_stage(vm.id, "split")["migration"], "scheduled")
 
 
 @test
