@@ -4,30 +4,35 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "backend.h"
 #include "log.h"
 #include "worker.h"
 
 /*
- * KVM tells of a VM before the VMM has its descriptor: so many times, and so
- * long after each other, is it looked for. A VMM that tries out what KVM can
- * do has closed it by then.
+ * KVM tells of a VM before the VMM has its descriptor, which comes as soon as
+ * the VMM's thread goes on, and on a host without a free CPU that may be a while.
+ * So it is looked for after the first time, then after twice as long each time,
+ * up to the last; in all for half a minute. A VMM that tries out what KVM can do
+ * closes the VM, which KVM tells of, too.
  */
-#define TRIES_MAX	  6
-#define TRY_USEC	  (20 * UINT64_C(1000))
+#define TRIES_MAX	  18
+#define TRY_FIRST_USEC	  (20 * UINT64_C(1000))
+#define TRY_LAST_USEC	  (20 * UINT64_C(1000) << 7)
 #define CANDIDATES_MAX	  128
 #define PROCESSES_AT_ONCE 64
 
-/* A process that is to have a VM, as its host says. */
+/* A process that is to have a VM more than is known, as its host says. @due: on CLOCK_MONOTONIC */
 struct candidate {
 	pid_t pid;
 	unsigned int tries;
+	uint64_t due;
 };
 
 /**
  * struct finder - what there is to look for
- * @candidates: looked at again when @timer fires
+ * @candidates: looked at again when they are due, the first by @timer
  * @scan: the job that looks through all processes
  * @pids: those that had a VM then
  * @scanning: it is under way
@@ -111,41 +116,86 @@ static void finder_begin_scan(struct finder *f)
  * Looking at one
  */
 
+static uint64_t finder_now(const struct finder *f)
+{
+	uint64_t usec = 0;
+
+	/* Cannot fail but in a forked child, as what follows. */
+	(void)sd_event_now(f->event, CLOCK_MONOTONIC, &usec);
+	return usec;
+}
+
 static void finder_arm(struct finder *f)
 {
-	/* Cannot fail but in a forked child. */
-	(void)sd_event_source_set_time_relative(f->timer, TRY_USEC);
+	uint64_t due = UINT64_MAX;
+
+	for (size_t i = 0; i < f->n_candidates; i++)
+		due = MIN(due, f->candidates[i].due);
+	(void)sd_event_source_set_time(f->timer, due);
 	(void)sd_event_source_set_enabled(f->timer, SD_EVENT_ONESHOT);
+}
+
+/* How long to wait before the next try. */
+static uint64_t finder_wait(unsigned int tries)
+{
+	return MIN(TRY_FIRST_USEC << MIN(tries, 16U), TRY_LAST_USEC);
+}
+
+static struct candidate *finder_find(struct finder *f, pid_t pid)
+{
+	for (size_t i = 0; i < f->n_candidates; i++)
+		if (f->candidates[i].pid == pid)
+			return &f->candidates[i];
+	return NULL;
 }
 
 static void finder_add(struct finder *f, pid_t pid)
 {
-	for (size_t i = 0; i < f->n_candidates; i++) {
-		if (f->candidates[i].pid == pid) {
-			f->candidates[i].tries = 0;
+	struct candidate *c = finder_find(f, pid);
+
+	if (!c) {
+		/* So many at once: go through all of them instead. */
+		if (f->n_candidates == CANDIDATES_MAX) {
+			finder_begin_scan(f);
 			return;
 		}
+		c = &f->candidates[f->n_candidates++];
 	}
-	/* So many at once: go through all of them instead. */
-	if (f->n_candidates == CANDIDATES_MAX) {
-		finder_begin_scan(f);
-		return;
-	}
-	f->candidates[f->n_candidates++] = (struct candidate){ .pid = pid };
-	if (f->n_candidates == 1)
-		finder_arm(f);
+	*c = (struct candidate){ .pid = pid, .due = finder_now(f) + finder_wait(0) };
+	finder_arm(f);
+}
+
+static void finder_remove(struct finder *f, pid_t pid)
+{
+	struct candidate *c = finder_find(f, pid);
+
+	if (c)
+		*c = f->candidates[--f->n_candidates];
+}
+
+/* Whether the VM that the host told of is yet to be seen. */
+static bool finder_look(struct finder *f, pid_t pid)
+{
+	int r = f->ops->look(f->userdata, pid);
+
+	return r == -ENOTTY || r == 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
+	uint64_t now = finder_now(userdata);
 	struct finder *f = userdata;
 	size_t n = 0;
 
 	for (size_t i = 0; i < f->n_candidates; i++) {
 		struct candidate c = f->candidates[i];
 
-		if (f->ops->look(f->userdata, c.pid) == -ENOTTY && ++c.tries < TRIES_MAX)
-			f->candidates[n++] = c;
+		if (c.due <= now) {
+			if (!finder_look(f, c.pid) || ++c.tries == TRIES_MAX)
+				continue;
+			c.due = now + finder_wait(c.tries);
+		}
+		f->candidates[n++] = c;
 	}
 	f->n_candidates = n;
 	if (n)
@@ -161,13 +211,13 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 	case HOST_VM_CREATED:
 		if (!pid)
 			finder_begin_scan(f);
-		else if (f->ops->look(f->userdata, pid) == -ENOTTY)
+		else if (finder_look(f, pid))
 			finder_add(f, pid);
 		break;
 	case HOST_VM_DESTROYED:
 		/* Of a process that cannot be told: whoever calls the VM next will see. */
-		if (pid)
-			(void)f->ops->look(f->userdata, pid);
+		if (pid && f->ops->look(f->userdata, pid) == -ENOTTY)
+			finder_remove(f, pid);
 		break;
 	case HOST_DIRTY_LOG:
 		f->ops->dirty_log(f->userdata, pid);

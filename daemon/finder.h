@@ -19,8 +19,9 @@ struct worker_pool;
 /**
  * struct finder_ops - whom it tells
  * @look: that the VMs of that process may be others than were known. Returns
- *	  -ENOTTY where it has none: right after a VM was created, it is asked
- *	  to look once more a little later
+ *	  how many are new, or a negative errno, -ENOTTY where it has none.
+ *	  Where a VM was created and none is new, it is asked to look once more
+ *	  a little later
  * @dirty_log: that dirty logging was started or stopped on a VM of that
  *	       process; 0: of any
  */

@@ -88,15 +88,17 @@ void manager_look_for_name(struct manager *m, struct vm *vm)
  * VMs that are found
  */
 
-static void manager_take_found(struct manager *m, pid_t pid, int pidfd, const int *numbers, int n)
+/* Returns how many of them were not known. */
+static int manager_take_found(struct manager *m, pid_t pid, int pidfd, const int *numbers, int n)
 {
 	struct vm *vm;
-	int r;
+	int r, found = 0;
 
 	for (int i = 0; i < n; i++) {
 		if (manager_find_number(m, pid, numbers[i]) ||
 		    manager_find_unwanted(m, pid, numbers[i]))
 			continue;
+		found++;
 		r = manager_add_vm(m, pid, pidfd, numbers[i], &vm);
 		if (r < 0) {
 			log_warning("Cannot look after VM %d.%d: %s", (int)pid, numbers[i],
@@ -107,6 +109,7 @@ static void manager_take_found(struct manager *m, pid_t pid, int pidfd, const in
 		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)pid);
 		manager_save_vm(m, vm);
 	}
+	return found;
 }
 
 static bool is_among(int number, const int *numbers, int n)
@@ -150,9 +153,7 @@ static int on_look(void *userdata, pid_t pid)
 	if (n < 0 && n != -ENOTTY)
 		return n;
 	manager_drop_closed(m, pid, numbers, n > 0 ? n : 0);
-	if (n > 0)
-		manager_take_found(m, pid, pidfd, numbers, n);
-	return n < 0 ? n : 0;
+	return n < 0 ? n : manager_take_found(m, pid, pidfd, numbers, n);
 }
 
 /* finder_ops.dirty_log() */
