@@ -78,21 +78,25 @@ configure_root()
 	chmod 600 "$dir/etc/shadow"
 	echo lab >"$dir/etc/hostname"
 	echo 5af0c2b8e8f54c6f9f3ad8b04b1f52d1 >"$dir/etc/machine-id"
-	echo '/dev/vdb /lab ext4 ro 0 0' >"$dir/etc/fstab"
 	mkdir -p "$dir/lab" "$dir/dev/hugepages"
 	cp "$here/lab.target" "$here/lab.service" "$dir/etc/systemd/system/"
 	install "$here/lab-init" "$dir/sbin/lab-init"
 	rm -rf "$dir"/usr/share/{doc,man,locale,info,lintian,perl,perl5,bash-completion,zsh,iso-codes,xml} \
 		"$dir"/usr/lib/aarch64-linux-gnu/{gconv,perl,perl-base} "$dir"/var/cache/apt "$dir"/var/lib/apt
 
-	# Not looked at by any scenario, and each costs seconds of an emulator's time.
+	# Not looked at by any scenario, and each costs seconds of an emulator's time, a minute on a
+	# debug kernel. Devices are in devtmpfs without udev, users are made by the scenarios.
 	for unit in dbus.service dbus.socket systemd-logind.service systemd-timesyncd.service \
 		systemd-update-utmp.service systemd-random-seed.service systemd-journal-flush.service \
 		systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-network-generator.service \
 		e2scrub_reap.service kmod-static-nodes.service ldconfig.service modprobe@.service \
 		systemd-binfmt.service systemd-udev-settle.service sys-kernel-config.mount \
 		sys-fs-fuse-connections.mount dev-mqueue.mount systemd-ask-password-wall.path \
-		systemd-ask-password-console.path systemd-boot-update.service; do
+		systemd-ask-password-console.path systemd-boot-update.service systemd-udevd.service \
+		systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-udev-trigger.service \
+		systemd-sysusers.service systemd-sysctl.service systemd-modules-load.service \
+		systemd-remount-fs.service systemd-tmpfiles-setup-dev.service systemd-repart.service \
+		systemd-firstboot.service first-boot-complete.target; do
 		ln -sf /dev/null "$dir/etc/systemd/system/$unit"
 	done
 }

@@ -46,8 +46,9 @@ class Emulator:
             file.truncate(OUT_BYTES)
         # QEMU's own pointer authentication takes most of an emulated CPU's time.
         model = cpu + (",pauth-impdef=on" if cpu == "max" else "")
-        # A disk may take its time to appear on a loaded machine, and the emergency shell is nobody's.
-        init = "systemd.unit=lab.target systemd.show_status=false systemd.default_timeout_start_sec=3600" \
+        # What systemd has to say belongs into the console's log; on a loaded machine it may take its time.
+        init = "systemd.unit=lab.target systemd.show_status=false systemd.log_target=kmsg " \
+               "systemd.default_timeout_start_sec=3600" \
             if systemd else "init=/sbin/lab-init"
         level = "quiet loglevel=3" if visible else "ignore_loglevel"
         # Seconds, the most there are: an emulator that gets no CPU looks like one that hangs.

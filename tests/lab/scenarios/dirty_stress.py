@@ -9,8 +9,8 @@ split in the vCPUs' faults, with it in a thread of its own.
 from host.vmm import Vmm
 
 ORDER = 25
-SERIES = ("none", "eager-split", "bbm")
-CPUS = {"none": ("neoverse-n1",), "eager-split": ("max",), "bbm": ("neoverse-n1", "max-bbm")}
+SERIES = ("none", "bbm")
+CPUS = {"none": ("neoverse-n1", "max"), "bbm": ("neoverse-n1", "max-bbm")}
 SYSTEMD = False
 DEBUG = True
 
