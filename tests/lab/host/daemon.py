@@ -117,6 +117,12 @@ class Daemon:
     def vm(self, name):
         return self.call("GetVm", vm=name)["vm"]
 
+    def find(self, pid):
+        """The VM of a process, once the daemon has found it: the kernel's uevents reach it in its sandbox."""
+        def check():
+            return next((vm for vm in self.call("ListVms")["vms"] if vm["pid"] == pid), None)
+        return self._lab.wait_for("the daemon to find a VM", check)
+
     def vms(self):
         return [vm["vm"] for vm in self.call("ListVms")["vms"]]
 

@@ -5,6 +5,7 @@ import os
 import re
 
 from host.lab import Failed, read
+from host.qmp import Qmp
 
 ROUND = re.compile(r"lab: round=(\d+) reads=(\d+) writes=(\d+) errors=(\d+) static=([0-9a-f]+)\r?\n")
 # Where QEMU's virt machine has its memory.
@@ -15,19 +16,37 @@ MACHINE = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-accel", "kvm", "
 
 
 class Guest:
-    """A QEMU guest of so many MiB in 2 MiB huge pages, most of which it works on."""
+    """
+    A QEMU guest of so many MiB in 2 MiB huge pages, most of which it works on.
+
+    write: one page in so many is written each round. origin: the Guest that is going to migrate here;
+    this one goes on with its console then.
+    """
 
     count = 0
 
-    def __init__(self, lab, mib, prefix=()):
+    def __init__(self, lab, mib, prefix=(), write=2, origin=None):
         Guest.count += 1
         self._lab = lab
+        self._qmp = None
         self.mib = mib
-        self.console = f"/run/guest-{Guest.count}.log"
+        self.write = write
+        self.name = f"lab-{Guest.count}"
+        self.console = origin.console if origin else f"/run/{self.name}.log"
+        self.socket = f"/run/{self.name}.qmp"
+        # Waits to be let go when it has arrived, as with libvirt.
+        incoming = ("-S", "-incoming", "defer") if origin else ()
         self.process = lab.spawn(
-            *prefix, *MACHINE, "-m", mib, "-mem-path", "/dev/hugepages", "-serial", f"file:{self.console}",
-            "-append", f"console=ttyAMA0 quiet panic=-1 lab.mib={mib * 3 // 4}")
+            *prefix, *MACHINE, "-name", self.name, "-m", mib, "-mem-path", "/dev/hugepages",
+            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
+            "-qmp", f"unix:{self.socket},server=on,wait=off", *incoming,
+            "-append", f"console=ttyAMA0 quiet panic=-1 lab.mib={mib * 3 // 4} lab.write={write}")
         self.pid = self.process.pid
+
+    @property
+    def qmp(self):
+        self._qmp = self._qmp or Qmp(self._lab, self.socket)
+        return self._qmp
 
     def log(self):
         return read(self.console) if os.path.exists(self.console) else ""
@@ -59,3 +78,13 @@ class Guest:
         good = {e == 0 for _, _, _, e, _ in rounds} == {True}
         same = len({s for _, _, _, _, s in rounds}) == 1
         self._lab.ok(good and same and rounds[-1][2] > rounds[0][2], name, rounds[-3:])
+
+    def threads(self):
+        """Its vCPUs' threads."""
+        return [cpu["thread-id"] for cpu in self.qmp.call("query-cpus-fast")]
+
+    def quit(self):
+        """Ends QEMU in an orderly way."""
+        self.qmp.call("quit")
+        if self.process.wait():
+            raise Failed(f"QEMU ended with status {self.process.returncode}")

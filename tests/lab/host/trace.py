@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's trace of split ranges, and whether a budget was kept in it."""
 
+import glob
 import re
 import time
 from collections import namedtuple
@@ -62,6 +63,38 @@ class Trace:
         found = [Fault(_usec(s, us), int(ipa, 16), int(hsr, 16) & STATUS_MASK == TRANSLATION)
                  for s, us, ipa, hsr in FAULT.findall(self._text())]
         return sorted(found, key=lambda f: f.usec)
+
+
+class FaultCount:
+    """Stage-2 faults of some threads on a guest's memory while in a with block; nothing is kept of them."""
+
+    def __init__(self, threads, ram):
+        pids = " || ".join(f"common_pid == {thread}" for thread in threads)
+        self._filter = f"({pids}) && ipa >= {ram:#x}"
+        self._event = f"{TRACING}/events/kvm/kvm_guest_fault"
+        self.count = None
+
+    def __enter__(self):
+        write(f"{TRACING}/trace", "")
+        write(f"{self._event}/filter", self._filter)
+        write(f"{self._event}/enable", 1)
+        write(f"{TRACING}/tracing_on", 1)
+        return self
+
+    def __exit__(self, *_):
+        write(f"{self._event}/enable", 0)
+        write(f"{self._event}/filter", "0")
+        stats = [parse_stats(read(path)) for path in glob.glob(f"{TRACING}/per_cpu/cpu*/stats")]
+        if any(cpu["commit overrun"] or cpu["dropped events"] for cpu in stats):
+            raise Failed(f"trace events were lost: {stats}")
+        # What was written over counts as well.
+        self.count = sum(cpu["entries"] + cpu["overrun"] for cpu in stats)
+
+
+def parse_stats(text):
+    """The lines "KEY: NUMBER" of a CPU's trace buffer."""
+    pairs = (line.split(": ") for line in text.splitlines())
+    return {key: int(value) for key, value in pairs if value.isdigit()}
 
 
 def now_usec():

@@ -2,15 +2,16 @@
 /*
  * The whole userland of the QEMU guests, as /init of their initramfs: fills most
  * of the guest's memory, then reads, writes and checks it for ever, a process's
- * thread a vCPU. Half of the pages are never written again, and their checksum
- * is reported each round; the other half are rewritten each round, and every word
- * of them is checked in the course of some rounds. A line on the console tells
+ * thread a vCPU. They begin each round together. Some of the pages are rewritten each round, and every word of
+ * them is checked in the course of some rounds; the others are never written
+ * again, and their checksum is reported each round. A line on the console tells
  * each round:
  *
  *   lab: populated mib=N
  *   lab: round=N reads=N writes=N errors=N static=CHECKSUM
  *
- * lab.mib=N on the kernel's command line says how much.
+ * On the kernel's command line lab.mib=N says how much, and lab.write=N that one
+ * page in N is written (2).
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -32,7 +33,8 @@
 #define FULL_SHARE 8
 
 /*
- * @words, @n_pages, @first_page: a thread's pages; the odd ones are written
+ * @words, @n_pages, @first_page: a thread's pages
+ * @share: the last of so many is written
  * @generations: of each of them
  * @checksum: of the pages that are never written, as of the last round
  */
@@ -41,17 +43,25 @@ struct worker {
 	volatile uint64_t *words;
 	uint64_t n_pages;
 	uint64_t first_page;
+	uint64_t share;
 	uint32_t *generations;
-	atomic_uint_fast64_t rounds;
 	atomic_uint_fast64_t reads;
 	atomic_uint_fast64_t writes;
 	atomic_uint_fast64_t errors;
 	atomic_uint_fast64_t checksum;
 };
 
+static struct worker workers[N_THREADS];
+static pthread_barrier_t round_done;
+
 static volatile uint64_t *page_of(const struct worker *worker, uint64_t index)
 {
 	return worker->words + index * WORKLOAD_WORDS;
+}
+
+static bool is_written(const struct worker *worker, uint64_t index)
+{
+	return index % worker->share == worker->share - 1;
 }
 
 static void visit(struct worker *worker, uint64_t index, uint32_t round)
@@ -62,7 +72,7 @@ static void visit(struct worker *worker, uint64_t index, uint32_t round)
 	if (!workload_check(words, page, worker->generations[index],
 			    (index + round) % WORKLOAD_WORDS))
 		atomic_fetch_add(&worker->errors, 1);
-	if (index % 2) {
+	if (is_written(worker, index)) {
 		workload_write(words, page, ++worker->generations[index]);
 		atomic_fetch_add(&worker->writes, 1);
 	}
@@ -74,23 +84,41 @@ static uint64_t static_checksum(const struct worker *worker)
 {
 	uint64_t index, sum = 0;
 
-	for (index = 0; index < worker->n_pages; index += 2)
-		sum += workload_checksum(page_of(worker, index));
+	for (index = 0; index < worker->n_pages; index++) {
+		if (!is_written(worker, index))
+			sum += workload_checksum(page_of(worker, index));
+	}
 	return sum;
 }
 
 /* The written ones, every word of them. */
 static void check_written(struct worker *worker, uint32_t round)
 {
-	uint64_t index, page;
+	uint64_t share = worker->share, index, page;
 
-	for (index = 1 + 2 * (round % FULL_SHARE); index < worker->n_pages;
-	     index += 2 * FULL_SHARE) {
+	for (index = share - 1 + share * (round % FULL_SHARE); index < worker->n_pages;
+	     index += share * FULL_SHARE) {
 		page = worker->first_page + index;
 		if (workload_checksum(page_of(worker, index)) !=
 		    workload_expected_checksum(page, worker->generations[index]))
 			atomic_fetch_add(&worker->errors, 1);
 	}
+}
+
+static void report(uint32_t round)
+{
+	uint64_t reads = 0, writes = 0, errors = 0, sum = 0;
+	int i;
+
+	for (i = 0; i < N_THREADS; i++) {
+		reads += atomic_load(&workers[i].reads);
+		writes += atomic_load(&workers[i].writes);
+		errors += atomic_load(&workers[i].errors);
+		sum += atomic_load(&workers[i].checksum);
+	}
+	printf("lab: round=%" PRIu32 " reads=%" PRIu64 " writes=%" PRIu64 " errors=%" PRIu64
+	       " static=%016" PRIx64 "\n",
+	       round, reads, writes, errors, sum);
 }
 
 static void *work(void *data)
@@ -104,7 +132,8 @@ static void *work(void *data)
 			visit(worker, index, round);
 		check_written(worker, round);
 		atomic_store(&worker->checksum, static_checksum(worker));
-		atomic_store(&worker->rounds, round);
+		if (pthread_barrier_wait(&round_done) == PTHREAD_BARRIER_SERIAL_THREAD)
+			report(round);
 	}
 	return NULL;
 }
@@ -127,24 +156,33 @@ static void die(const char *what)
 	exit(1);
 }
 
-static uint64_t wanted_mib(void)
+static void read_command_line(char *line, size_t size)
 {
-	char line[1024] = "";
-	const char *option;
+	ssize_t length;
 	int fd;
 
 	mkdir("/proc", 0755);
 	if (mount("proc", "/proc", "proc", 0, NULL))
 		die("mount");
 	fd = open("/proc/cmdline", O_RDONLY);
-	if (fd < 0 || read(fd, line, sizeof(line) - 1) < 0)
+	length = fd < 0 ? -1 : read(fd, line, size - 1);
+	if (length < 0)
 		die("cmdline");
+	line[length] = '\0';
 	close(fd);
-	option = strstr(line, "lab.mib=");
-	return option ? strtoull(option + strlen("lab.mib="), NULL, 10) : 64;
 }
 
-static void run_all(struct worker *workers, void *(*function)(void *))
+static uint64_t option(const char *line, const char *key, uint64_t otherwise)
+{
+	const char *found = strstr(line, key);
+	uint64_t value = found ? strtoull(found + strlen(key), NULL, 10) : otherwise;
+
+	if (!value)
+		die(key);
+	return value;
+}
+
+static void run_all(void *(*function)(void *))
 {
 	int i;
 
@@ -152,34 +190,22 @@ static void run_all(struct worker *workers, void *(*function)(void *))
 		if (pthread_create(&workers[i].thread, NULL, function, &workers[i]))
 			die("thread");
 	}
-}
-
-static void report(struct worker *workers, uint64_t round)
-{
-	uint64_t reads = 0, writes = 0, errors = 0, sum = 0;
-	int i;
-
-	for (i = 0; i < N_THREADS; i++) {
-		while (atomic_load(&workers[i].rounds) < round)
-			usleep(10000);
-		reads += atomic_load(&workers[i].reads);
-		writes += atomic_load(&workers[i].writes);
-		errors += atomic_load(&workers[i].errors);
-		sum += atomic_load(&workers[i].checksum);
-	}
-	printf("lab: round=%" PRIu64 " reads=%" PRIu64 " writes=%" PRIu64 " errors=%" PRIu64
-	       " static=%016" PRIx64 "\n",
-	       round, reads, writes, errors, sum);
+	for (i = 0; i < N_THREADS; i++)
+		pthread_join(workers[i].thread, NULL);
 }
 
 int main(void)
 {
-	static struct worker workers[N_THREADS];
-	uint64_t mib = wanted_mib(), pages = mib * 256 / N_THREADS, round;
+	uint64_t mib, share, pages;
 	uint64_t *memory;
+	char line[1024];
 	int i;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	read_command_line(line, sizeof(line));
+	mib = option(line, "lab.mib=", 64);
+	share = option(line, "lab.write=", 2);
+	pages = mib * 256 / N_THREADS;
 	memory = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		die("mmap");
@@ -187,15 +213,15 @@ int main(void)
 		workers[i].words = memory + i * pages * WORKLOAD_WORDS;
 		workers[i].n_pages = pages;
 		workers[i].first_page = i * pages;
+		workers[i].share = share;
 		workers[i].generations = calloc(pages, sizeof(*workers[i].generations));
 		if (!workers[i].generations)
 			die("calloc");
 	}
-	run_all(workers, populate);
-	for (i = 0; i < N_THREADS; i++)
-		pthread_join(workers[i].thread, NULL);
+	if (pthread_barrier_init(&round_done, NULL, N_THREADS))
+		die("barrier");
+	run_all(populate);
 	printf("lab: populated mib=%" PRIu64 "\n", mib);
-	run_all(workers, work);
-	for (round = 1;; round++)
-		report(workers, round);
+	run_all(work);
+	die("threads");
 }

@@ -188,10 +188,11 @@ class Boot:
         elif kind == "end":
             self.finished = True
 
-    def rows(self):
-        """After run(): [(a row's columns, {kind: count})] of the table of results."""
+    def rows(self, scenario):
+        """After run(): [(a row's columns, {kind: count})] of the scenario's table of results."""
         counts = self._emulator.read_counts() or {}
-        return [(row["columns"], counts.get(row["phase"], {})) for row in self._rows]
+        return [(row["columns"], counts.get(row["phase"], {})) for row in self._rows
+                if row["scenario"] == scenario]
 
     def tlbis(self):
         """After run(): [(phase's name, {kind: count})]."""

@@ -25,13 +25,6 @@ def blocks(lab, guest):
     return sum(s[f"leaves{level}"] for s in lab.survey(guest.pid)["slot"] for level in (0, 1, 2))
 
 
-def found(lab, daemon, guest):
-    """The VM as the daemon found it: the kernel's uevents reach it in its sandbox."""
-    def check():
-        return next((vm for vm in daemon.call("ListVms")["vms"] if vm["pid"] == guest.pid), None)
-    return lab.wait_for("the daemon to find the guest", check)
-
-
 def check_tlbis(lab, daemon, phase, vm):
     """What the daemon reports, and the emulator has counted."""
     host = daemon.host()
@@ -102,7 +95,7 @@ def run(lab):
     with Trace("kvm_guest_fault", kib=16384) as trace:
         guest = Guest(lab, MIB)
         guest.wait_populated()
-        lab.eq(found(lab, daemon, guest)["migration"], "none", "the daemon has found the guest by itself")
+        lab.eq(daemon.find(guest.pid)["migration"], "none", "the daemon has found the guest by itself")
         vm = prepare(lab, daemon, guest, trace)
     guest.intact("prepared: the guest runs on, reads and writes, its memory is intact")
     cancel(lab, daemon, guest, vm)
