@@ -177,6 +177,7 @@ static void memslot_from_kvm(struct memslot *slot, const struct kvm_arm_survey_s
 		.slot = from->slot,
 		.gpa = from->guest_phys_addr,
 		.bytes = from->memory_size,
+		.read_only = from->flags & KVM_MEM_READONLY,
 		.dirty_logging = from->flags & KVM_MEM_LOG_DIRTY_PAGES,
 	};
 	for (unsigned int level = 0; level < BLOCK_LEVELS; level++) {

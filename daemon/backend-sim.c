@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A simulated host. Any live process stands for a VMM with one VM, which has
- * one memslot, all of it mapped by blocks to begin with. A broadcast TLBI
- * takes the time it is configured to take, and that is spent asleep.
+ * one memslot, all of it mapped by blocks to begin with, and maybe another for
+ * a framebuffer. A broadcast TLBI takes the time it is configured to take, and
+ * that is spent asleep.
  *
  * The VMs are files of a folder (sim-image.h). One that is moved there is
  * found as a VM that was created, one that is deleted as one destroyed.
@@ -21,9 +22,10 @@
 #include "conf.h"
 #include "sim-image.h"
 
-/* Where arm64 VMMs put the memory of their VMs. */
-#define SIM_GPA	      (UINT64_C(1) << 30)
-#define SIM_PAGE_SIZE UINT64_C(4096)
+/* Where arm64 VMMs put the memory of their VMs, and below it their devices. */
+#define SIM_GPA		    (UINT64_C(1) << 30)
+#define SIM_FRAMEBUFFER_GPA (UINT64_C(1) << 28)
+#define SIM_PAGE_SIZE	    UINT64_C(4096)
 
 /**
  * struct sim - the host
@@ -264,19 +266,28 @@ static uint64_t sim_count_blocks(const struct sim_image *image)
 static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 {
 	const struct sim_image *image = ((struct sim_vm *)backend_vm)->image;
-	struct memslot *slot;
+	uint64_t blocks = sim_count_blocks(image);
+	struct memslot *slots;
+	size_t n = 0;
 
-	slot = malloc(sizeof(*slot));
-	if (!slot)
+	slots = calloc(2, sizeof(*slots));
+	if (!slots)
 		return -ENOMEM;
-	*slot = (struct memslot){
+	if (image->framebuffer)
+		slots[n++] = (struct memslot){
+			.slot = 1,
+			.gpa = SIM_FRAMEBUFFER_GPA,
+			.bytes = image->framebuffer,
+			.dirty_logging = image->dirty_logging & SIM_LOG_FRAMEBUFFER,
+		};
+	slots[n++] = (struct memslot){
 		.gpa = SIM_GPA,
 		.bytes = image->memory,
-		.blocks = sim_count_blocks(image),
-		.dirty_logging = image->dirty_logging,
+		.blocks = blocks,
+		.block_bytes = blocks * image->block_size,
+		.dirty_logging = image->dirty_logging & SIM_LOG_MEMORY,
 	};
-	slot->block_bytes = slot->blocks * image->block_size;
-	*ret = (struct survey){ .held = image->held, .n_slots = 1, .slots = slot };
+	*ret = (struct survey){ .held = image->held, .n_slots = n, .slots = slots };
 	return 0;
 }
 
@@ -393,7 +404,7 @@ static int sim_split(struct backend_vm *backend_vm, struct split_call *call)
 	if (!call->size)
 		call->size = SIM_GPA + image->memory - min_u64(call->gpa, SIM_GPA + image->memory);
 	/* Memory that is logged stays pages: it is passed over. */
-	if (!walk.from && image->dirty_logging) {
+	if (!walk.from && image->dirty_logging & SIM_LOG_MEMORY) {
 		call->gpa += call->size;
 		call->size = 0;
 		return 0;

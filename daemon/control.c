@@ -367,7 +367,7 @@ static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)
 		pending_calls_vm_surveyed(c->pending, vm);
 	if (what == VM_CHANGE_STATE)
 		watches_vm_state(c->watches, vm);
-	else
+	else if (what == VM_CHANGE_PROGRESS)
 		watches_vm_progress(c->watches, vm);
 }
 

@@ -53,7 +53,7 @@ int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 void manager_look_at_log(struct manager *m, struct vm *vm)
 {
 	bool split = m->config->on_dirty_log == CONFIG_ON_DIRTY_LOG_SPLIT;
-	bool on = vm_logs_dirty_pages(vm);
+	bool on = dirty_log_get(&vm->survey) == DIRTY_LOG_MEMORY;
 
 	if (!vm->surveyed || on == vm->dirty_logging)
 		return;

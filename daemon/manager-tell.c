@@ -102,13 +102,13 @@ void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 {
 	if (what == VM_CHANGE_STATE)
 		manager_save_vm(m, vm);
-	else
+	else if (what == VM_CHANGE_PROGRESS)
 		manager_save_progress(m, vm);
 	if (vm_note_late(vm))
 		manager_log_late(vm);
 	if (m->observer)
 		m->observer->vm_changed(m->observer_userdata, vm, what);
-	if (what == VM_CHANGE_PROGRESS && !manager_is_news(m))
+	if (what != VM_CHANGE_STATE && !manager_is_news(m))
 		return;
 	manager_notify_status(m);
 	manager_tell_late(m);

@@ -9,7 +9,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SIM_IMAGE_MAGIC UINT64_C(0x314d495350534745) /* "EGSPSIM1" */
+#define SIM_IMAGE_MAGIC UINT64_C(0x324d495350534745) /* "EGSPSIM2" */
+
+/* What is logged of a VM. */
+enum {
+	SIM_LOG_MEMORY = 1 << 0,
+	SIM_LOG_FRAMEBUFFER = 1 << 1,
+};
 
 /**
  * struct sim_image - the file
@@ -17,8 +23,9 @@
  * @start_time: of the process, see process_get_start_time()
  * @memory: bytes, a multiple of @block_size
  * @block_size: bytes, not 0
+ * @framebuffer: bytes of a second memslot, which pages map; 0: there is none
  * @held: 1 while faults map pages
- * @dirty_logging: 1 while dirty logging is on
+ * @dirty_logging: SIM_LOG_*
  * @whole: by block: 1 if it is one
  */
 struct sim_image {
@@ -26,6 +33,7 @@ struct sim_image {
 	uint64_t start_time;
 	uint64_t memory;
 	uint64_t block_size;
+	uint64_t framebuffer;
 	uint32_t held;
 	uint32_t dirty_logging;
 	uint8_t whole[];

@@ -135,20 +135,32 @@ uint64_t vm_count_blocks(const struct vm *vm)
 	return n;
 }
 
-bool vm_logs_dirty_pages(const struct vm *vm)
+static bool memslot_is_same(const struct memslot *a, const struct memslot *b)
 {
-	for (size_t i = 0; i < vm->survey.n_slots; i++)
-		if (vm->survey.slots[i].dirty_logging)
-			return true;
-	return false;
+	return a->slot == b->slot && a->gpa == b->gpa && a->bytes == b->bytes &&
+	       a->blocks == b->blocks && a->block_bytes == b->block_bytes &&
+	       a->read_only == b->read_only && a->dirty_logging == b->dirty_logging;
 }
 
-void vm_take_survey(struct vm *vm, struct survey *survey)
+static bool survey_is_same(const struct survey *a, const struct survey *b)
 {
+	if (a->held != b->held || a->n_slots != b->n_slots)
+		return false;
+	for (size_t i = 0; i < a->n_slots; i++)
+		if (!memslot_is_same(&a->slots[i], &b->slots[i]))
+			return false;
+	return true;
+}
+
+bool vm_take_survey(struct vm *vm, struct survey *survey)
+{
+	bool is_news = !vm->surveyed || !survey_is_same(&vm->survey, survey);
+
 	survey_done(&vm->survey);
 	vm->survey = *survey;
 	*survey = (struct survey){};
 	vm->surveyed = true;
+	return is_news;
 }
 
 void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks)

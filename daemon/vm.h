@@ -14,6 +14,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "dirty-log.h"
 #include "util.h"
 #include "vm-state.h"
 
@@ -31,6 +32,7 @@ enum vm_stage {
 enum vm_change {
 	VM_CHANGE_STATE, /* the migration or the stage */
 	VM_CHANGE_PROGRESS, /* a call has ended: counts, ETA, memslots */
+	VM_CHANGE_NONE, /* a survey has ended, and saw what was known */
 };
 
 /* The longest name that a VM may be given, in bytes, without the NUL. */
@@ -47,6 +49,7 @@ struct work;
  * @bytes: size
  * @blocks: blocks that still map it
  * @block_bytes: guest memory that those cover
+ * @read_only: KVM_MEM_READONLY is set
  * @dirty_logging: KVM_MEM_LOG_DIRTY_PAGES is set
  */
 struct memslot {
@@ -55,6 +58,7 @@ struct memslot {
 	uint64_t bytes;
 	uint64_t blocks;
 	uint64_t block_bytes;
+	bool read_only;
 	bool dirty_logging;
 };
 
@@ -124,7 +128,7 @@ void survey_done(struct survey *survey);
  * @work: what the splitter does about it, owned by the splitter
  * @state: of its migration
  * @scheduled_usec: when that was last scheduled, CLOCK_BOOTTIME
- * @dirty_logging: of any memslot, as its migration was last told
+ * @dirty_logging: of its memory, as its migration was last told
  * @survey: the last one, less what was split since
  * @surveyed: there has been one
  * @deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
@@ -196,11 +200,8 @@ void vm_close(struct vm *vm);
 /* Blocks left to split, as far as known. */
 uint64_t vm_count_blocks(const struct vm *vm);
 
-/* Whether dirty logging is on for any memslot, as far as known. */
-bool vm_logs_dirty_pages(const struct vm *vm);
-
-/* Takes what is in @survey, and empties that. */
-void vm_take_survey(struct vm *vm, struct survey *survey);
+/* Takes what is in @survey, and empties that. Whether it is not what was known. */
+bool vm_take_survey(struct vm *vm, struct survey *survey);
 
 /* Takes note that @blocks were split in the memslot at index @slot. */
 void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks);

@@ -28,6 +28,17 @@
 #define LOOKS_MAX     10
 #define LOOK_MIN_NSEC (500 * NSEC_PER_MSEC)
 
+/*
+ * KVM tells when the first memslot of a VM is logged, and when the last no longer
+ * is. Between the two it may begin and end to be migrated without being told of: it
+ * is surveyed again in ever longer intervals, up to this one, or one as long as it
+ * takes for all these VMs of the host together not to be surveyed more often than
+ * that.
+ */
+#define LOG_LOOK_MIN_NSEC (100 * NSEC_PER_MSEC)
+#define LOG_LOOK_MAX_NSEC (5 * NSEC_PER_SEC)
+#define LOG_LOOKS_PER_SEC 20
+
 /* How much of the measured speed is what the last call showed. */
 #define SPEED_GAIN 0.25
 
@@ -265,15 +276,39 @@ static void work_handle_error(struct work *w, enum step step, int r)
 		w->want_survey = true;
 }
 
+/* Until a VM of which memory is logged is to be surveyed again. */
+static uint64_t work_get_log_pause(const struct work *w)
+{
+	uint64_t pause = LOG_LOOK_MAX_NSEC, n = 0;
+	const struct work *o;
+
+	if (w->looks < LOOKS_MAX)
+		pause = min_u64(LOG_LOOK_MIN_NSEC << w->looks, LOG_LOOK_MAX_NSEC);
+	TAILQ_FOREACH(o, &w->splitter->works, link)
+	n += o->log != DIRTY_LOG_NONE;
+	return max_u64(pause, n * NSEC_PER_SEC / LOG_LOOKS_PER_SEC);
+}
+
 static void work_plan_look(struct work *w)
 {
-	w->look_at = 0;
-	if (w->vm->survey.n_slots) {
+	enum dirty_log log = dirty_log_get(&w->vm->survey);
+	uint64_t pause = 0;
+
+	if (log != w->log)
 		w->looks = 0;
-	} else if (w->looks < LOOKS_MAX) {
-		w->look_at = splitter_now(w->splitter) + (LOOK_MIN_NSEC << w->looks);
+	w->log = log;
+	/* What is being recovered would begin anew; at its end there is a survey anyhow. */
+	if (w->goal == VM_GOAL_RECOVER && w->walk.active)
+		pause = 0;
+	else if (log != DIRTY_LOG_NONE)
+		pause = work_get_log_pause(w);
+	else if (w->vm->survey.n_slots)
+		w->looks = 0;
+	else if (w->looks < LOOKS_MAX)
+		pause = LOOK_MIN_NSEC << w->looks;
+	w->look_at = pause ? splitter_now(w->splitter) + pause : 0;
+	if (pause && w->looks < LOOKS_MAX)
 		w->looks++;
-	}
 }
 
 static void work_handle_survey(struct work *w)
@@ -283,7 +318,6 @@ static void work_handle_survey(struct work *w)
 
 	w->retries = 0;
 	w->splitter->undivided = true;
-	work_plan_look(w);
 	/* By a daemon before us, which has forgotten it. */
 	if (w->goal == VM_GOAL_NONE && vm->survey.held) {
 		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
@@ -368,6 +402,8 @@ static void work_handle_result(struct work *w, enum step step, int r)
 		work_handle_error(w, step, r);
 	else if (step == STEP_SURVEY)
 		work_handle_survey(w);
+	if (step == STEP_SURVEY && r >= 0)
+		work_plan_look(w);
 }
 
 /* To let go is all that is wanted: whatever keeps us from it, it is done now. */
@@ -407,6 +443,24 @@ static void work_after_release(struct work *w, int r)
 		w->hold = HOLD_NONE;
 }
 
+/* What @step has changed, before anything follows from it. Whether that is news. */
+static bool work_take_result(struct work *w, enum step step, int r)
+{
+	bool is_news = true;
+
+	splitter_count_call(w->splitter, step, w->took, r);
+	if (step == STEP_SPLIT || step == STEP_RECOVER)
+		work_account(w, step);
+	if (step == STEP_SURVEY && r >= 0)
+		is_news = vm_take_survey(w->vm, &w->survey);
+	survey_done(&w->survey);
+	if (step == STEP_HOLD && r >= 0)
+		w->hold = HOLD_SET;
+	if (step == STEP_RELEASE && r >= 0)
+		w->hold = HOLD_NONE;
+	return is_news;
+}
+
 static void work_done(struct job *job, int r)
 {
 	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
@@ -414,19 +468,10 @@ static void work_done(struct job *job, int r)
 	enum vm_stage stage = w->vm->stage;
 	enum step step = w->step;
 	struct vm *vm = w->vm;
+	bool is_news;
 
 	w->step = STEP_NONE;
-	splitter_count_call(s, step, w->took, r);
-	if (step == STEP_SPLIT || step == STEP_RECOVER)
-		work_account(w, step);
-	if (step == STEP_SURVEY && r >= 0)
-		vm_take_survey(vm, &w->survey);
-	survey_done(&w->survey);
-	if (step == STEP_HOLD && r >= 0)
-		w->hold = HOLD_SET;
-	if (step == STEP_RELEASE && r >= 0)
-		w->hold = HOLD_NONE;
-
+	is_news = work_take_result(w, step, r);
 	if (error_means_gone(r) && !w->leaving) {
 		s->ops->gone(s->userdata, vm);
 		splitter_pump(s);
@@ -449,7 +494,9 @@ static void work_done(struct job *job, int r)
 	splitter_pump(s);
 	if (!w->leaving)
 		s->ops->changed(s->userdata, vm,
-				vm->stage == stage ? VM_CHANGE_PROGRESS : VM_CHANGE_STATE);
+				vm->stage != stage ? VM_CHANGE_STATE
+				: is_news	   ? VM_CHANGE_PROGRESS
+						   : VM_CHANGE_NONE);
 }
 
 /* In a worker's thread: nothing but the call, on what belongs to it. */
@@ -572,6 +619,7 @@ void work_look(struct work *w)
 {
 	if (w->leaving)
 		return;
+	w->looks = 0;
 	w->want_survey = true;
 	work_step(w);
 	splitter_pump(w->splitter);

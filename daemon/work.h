@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "backend.h"
+#include "dirty-log.h"
 #include "util.h"
 #include "vm-state.h"
 #include "vm.h"
@@ -53,8 +54,9 @@ enum hold {
  * @survey: its result, if it is a survey
  * @hold: whether the VM is held
  * @want_survey: survey next
+ * @log: what it saw of dirty logging
  * @look_at: survey at that time, 0: not until there is a reason
- * @looks: surveys in a row that saw no memory
+ * @looks: surveys in a row that saw no memory, or the same of dirty logging
  * @walk: since the goal was set
  * @retries: failures in a row
  * @not_before: no call before that time, 0: at any
@@ -80,6 +82,7 @@ struct work {
 
 	enum hold hold;
 	bool want_survey;
+	enum dirty_log log;
 	uint64_t look_at;
 	unsigned int looks;
 	struct walk walk;

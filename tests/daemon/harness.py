@@ -91,13 +91,17 @@ class SimVm:
     host is in, as daemon/sim-image.h describes it.
     """
 
-    MAGIC = 0x314d495350534745
-    HEAD = struct.Struct("=QQQQII")
+    MAGIC = 0x324d495350534745
+    HEAD = struct.Struct("=QQQQQII")
+    LOG_MEMORY, LOG_FRAMEBUFFER = 1, 2
 
-    def __init__(self, folder, vmm, blocks=512, number=0, block_size=2 << 20):
+    def __init__(self, folder, vmm, blocks=512, number=0, block_size=2 << 20, framebuffer=0):
+        """A VM with a framebuffer, of so many bytes, shows it from its beginning to its end."""
         self.path = os.path.join(folder, f"{vmm.pid}.{number}")
         self.id = os.path.basename(self.path)
-        head = self.HEAD.pack(self.MAGIC, start_time(vmm.pid), blocks * block_size, block_size, 0, 0)
+        self._always = self.LOG_FRAMEBUFFER if framebuffer else 0
+        head = self.HEAD.pack(self.MAGIC, start_time(vmm.pid), blocks * block_size, block_size,
+                              framebuffer, 0, self._always)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with open(self.path + ".new", "wb") as f:
             f.write(head + b"\1" * blocks)
@@ -110,18 +114,22 @@ class SimVm:
 
     @property
     def held(self):
-        return bool(self._read()[0][4])
+        return bool(self._read()[0][5])
 
     @property
     def blocks(self):
         return self._read()[1].count(1)
 
     def log_dirty_pages(self, on):
-        """Turns dirty logging on or off, and says so as the kernel does."""
+        """
+        Turns dirty logging of the memory on or off, and says so as the kernel does: where it
+        is the first memslot that is logged, or the last.
+        """
         with open(self.path, "r+b") as f:
             f.seek(self.HEAD.size - 4)
-            f.write(struct.pack("=I", on))
-        os.utime(self.path)
+            f.write(struct.pack("=I", self._always | (self.LOG_MEMORY if on else 0)))
+        if not self._always:
+            os.utime(self.path)
 
     def wait_until_released(self):
         """Returns once it is held no more, of which nothing tells when the daemon does not look after it."""

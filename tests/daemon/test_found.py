@@ -144,6 +144,50 @@ def unannounced():
             equal((vm.held, vm.blocks), (False, 512))
 
 
+def logging(vm):
+    """What of its memslots is logged, by their sizes."""
+    return {slot["bytes"]: slot["dirtyLogging"] for slot in vm["memslots"]}
+
+
+@test
+def framebuffer():
+    """A framebuffer that is logged all the time is no migration, and hides none, nor its end"""
+    size, memory = 16 << 20, 1 << 30
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm, framebuffer=size)
+        equal(daemon.wait_for_vm(vm.id)["migration"], "none")
+        seen = daemon.call("GetVm", vm=vm.id)["vm"]
+        equal(logging(seen), {size: True, memory: False})
+        equal((seen["migration"], seen["stage"], vm.held, vm.blocks), ("none", "whole", False, 512))
+        for _ in range(2):
+            # Of which the kernel says nothing, since one memslot is logged already, and still is.
+            vm.log_dirty_pages(True)
+            equal(daemon.wait_for_stage(vm.id, "split")["migration"], "active")
+            equal((vm.held, vm.blocks), (True, 0))
+            vm.log_dirty_pages(False)
+            daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
+            equal((vm.held, vm.blocks), (False, 512))
+
+
+@test
+def framebuffer_and_restart():
+    """A daemon that finds a VM by its framebuffer only goes on with what was known of it"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm, framebuffer=16 << 20)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.restart()
+        equal(daemon.wait_for_stage(vm.id, "split")["migration"], "scheduled")
+        vm.log_dirty_pages(True)
+        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "active")
+        daemon.restart()
+        daemon.wait_for_stage(vm.id, "split")
+        vm.log_dirty_pages(False)
+        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
+        equal((vm.held, vm.blocks), (False, 512))
+
+
 @test
 def on_at_the_start():
     """Dirty logging that is on when the VM is found counts as started"""

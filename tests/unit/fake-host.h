@@ -37,6 +37,7 @@ struct fake_slot {
 	size_t n_blocks;
 	bool block[BLOCKS_MAX];
 	bool stubborn; /* its blocks cannot be split */
+	bool logged;
 };
 
 struct fake_vm {
@@ -132,6 +133,7 @@ static inline int fake_survey(struct backend_vm *backend_vm, struct survey *ret)
 		for (size_t b = 0; b < from->n_blocks; b++)
 			slot->blocks += from->block[b];
 		slot->block_bytes = slot->blocks * BLOCK;
+		slot->dirty_logging = from->logged;
 	}
 	return 0;
 }
@@ -262,7 +264,7 @@ static inline void fake_changed(void *userdata, struct vm *vm, enum vm_change wh
 
 	if (what == VM_CHANGE_STATE)
 		h->states++;
-	else
+	else if (what == VM_CHANGE_PROGRESS)
 		h->progress++;
 }
 

@@ -383,6 +383,7 @@ static void test_other_errors_are_failures(void **state)
 	assert_int_equal(vm->stage, VM_STAGE_FAILED);
 	assert_string_equal(info_of(vm).error, "Cannot split: Invalid argument");
 	/* One may look at it still. */
+	h->now += NSEC_PER_SEC;
 	assert_int_equal(work_survey(vm->work), 1);
 	host_run(h);
 	assert_int_equal(vm->stage, VM_STAGE_FAILED);
@@ -776,7 +777,6 @@ static void test_survey_on_demand(void **state)
 	assert_int_equal(work_survey(vm->work), 1);
 	assert_int_equal(work_survey(vm->work), 1);
 	host_run(h);
-	assert_int_equal(h->n_calls, 2);
 	assert_int_equal(info_of(vm).blocks, 99);
 
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
@@ -784,11 +784,133 @@ static void test_survey_on_demand(void **state)
 	assert_int_equal(work_survey(vm->work), 0);
 	host_run(h);
 	/* Split, and a block has come back: it is seen, and split. */
+	h->now += NSEC_PER_SEC;
 	fakes[0].slots[0].block[7] = true;
 	assert_int_equal(work_survey(vm->work), 1);
 	host_run(h);
 	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	host_free(h);
+}
+
+/* A host with one VM, the framebuffer of which is shown. */
+static struct fake_host *start_with_framebuffer(uint64_t rate, size_t n_blocks, struct vm **ret)
+{
+	struct fake_host *h = host_new(rate, 1, true);
+
+	fake_vm_init(&fakes[0], h, n_blocks);
+	fakes[0].n_slots = 2;
+	fakes[0].slots[1].gpa = 8 * GIB;
+	fakes[0].slots[1].n_blocks = 8;
+	fakes[0].slots[1].logged = true;
+	*ret = host_add_vm(h, &fakes[0], 1);
+	return h;
+}
+
+/* Nobody tells when the memory is logged as well, so one looks; in the end every five seconds. */
+static void test_looking_at_what_is_logged(void **state)
+{
+	struct fake_host *h;
+	size_t n_calls;
+	struct vm *vm;
+
+	h = start_with_framebuffer(1000, 100, &vm);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	assert_in_range(h->n_calls, 4, 5);
+	assert_true(fakes[0].closed);
+	host_run_until(h, h->now + 20 * NSEC_PER_SEC);
+	n_calls = h->n_calls;
+	host_run_until(h, h->now + 100 * NSEC_PER_SEC);
+	assert_int_equal(h->n_calls - n_calls, 20);
+	/* And has nothing to say of it. */
+	assert_int_equal(h->progress, 1);
+
+	fakes[0].slots[0].logged = true;
+	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
+	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_MEMORY);
+	assert_int_equal(h->progress, 2);
+	fakes[0].slots[0].logged = false;
+	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
+	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_PART);
+	assert_int_equal(h->progress, 3);
+
+	fakes[0].slots[1].logged = false;
+	host_run(h);
+	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_NONE);
+	assert_true(h->timer == UINT64_MAX);
+	host_free(h);
+}
+
+static void toggle_logging(struct fake_vm *fake)
+{
+	fake->slots[0].logged ^= true;
+}
+
+/* However often they change, and however many there are. */
+static void test_looks_are_bounded(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	size_t n_calls;
+
+	for (int i = 0; i < VMS_MAX; i++) {
+		fake_vm_init(&fakes[i], h, 100);
+		fakes[i].n_slots = 2;
+		fakes[i].slots[1].gpa = 8 * GIB;
+		fakes[i].slots[1].n_blocks = 8;
+		fakes[i].slots[1].logged = true;
+		fakes[i].hook = toggle_logging;
+		host_add_vm(h, &fakes[i], i + 1);
+	}
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	n_calls = h->n_calls;
+	host_run_until(h, h->now + 100 * NSEC_PER_SEC);
+	assert_in_range(h->n_calls - n_calls, 1000, 2000 + VMS_MAX);
+	host_free(h);
+}
+
+/* In the middle of splitting, too: the migration may be over. */
+static void test_looking_while_splitting(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start_with_framebuffer(10, 1000, &vm);
+	fakes[0].slots[0].logged = true;
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 20 * NSEC_PER_SEC);
+	assert_in_range(vm->blocks_split, 190, 210);
+	fakes[0].slots[0].logged = false;
+	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
+	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_PART);
+	host_run_until(h, h->now + 80 * NSEC_PER_SEC);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->blocks_split, 1000);
+	host_free(h);
+}
+
+/* Recovering does not begin anew for it. */
+static void test_not_looking_while_recovering(void **state)
+{
+	struct fake_host *h;
+	size_t n_surveys;
+	struct vm *vm;
+
+	h = start_with_framebuffer(10, 1000, &vm);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	memset(fakes[0].slots[0].block, false, 1000);
+	n_surveys = count_calls(h, 0);
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	host_run_until(h, h->now + 50 * NSEC_PER_SEC);
+	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
+	assert_int_equal(count_calls(h, 0), n_surveys + 1);
+	host_run_until(h, h->now + 60 * NSEC_PER_SEC);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 1000 + 8);
+	/* And at its end one looks again. */
+	n_surveys = count_calls(h, 0);
+	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
+	assert_in_range(count_calls(h, 0), n_surveys + 2, n_surveys + 3);
 	host_free(h);
 }
 
@@ -935,6 +1057,10 @@ int main(void)
 		cmocka_unit_test(test_two_share),
 		cmocka_unit_test(test_limits_of_every_vm),
 		cmocka_unit_test(test_survey_on_demand),
+		cmocka_unit_test(test_looking_at_what_is_logged),
+		cmocka_unit_test(test_looks_are_bounded),
+		cmocka_unit_test(test_looking_while_splitting),
+		cmocka_unit_test(test_not_looking_while_recovering),
 		cmocka_unit_test(test_random_lives),
 	};
 
