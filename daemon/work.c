@@ -39,6 +39,9 @@
 #define LOG_LOOK_MAX_NSEC (5 * NSEC_PER_SEC)
 #define LOG_LOOKS_PER_SEC 20
 
+/* A survey that somebody asks for is answered by one that is no older. */
+#define SURVEY_AGE_NSEC NSEC_PER_SEC
+
 /* How much of the measured speed is what the last call showed. */
 #define SPEED_GAIN 0.25
 
@@ -451,6 +454,8 @@ static bool work_take_result(struct work *w, enum step step, int r)
 	splitter_count_call(w->splitter, step, w->took, r);
 	if (step == STEP_SPLIT || step == STEP_RECOVER)
 		work_account(w, step);
+	if (step == STEP_SURVEY && r != -EINTR)
+		w->surveyed_at = splitter_now(w->splitter);
 	if (step == STEP_SURVEY && r >= 0)
 		is_news = vm_take_survey(w->vm, &w->survey);
 	survey_done(&w->survey);
@@ -609,6 +614,8 @@ int work_survey(struct work *w)
 	if (work_is_surveying(w))
 		return 1;
 	if (w->step != STEP_NONE || w->walk.active || w->leaving)
+		return 0;
+	if (w->surveyed_at && splitter_now(w->splitter) - w->surveyed_at < SURVEY_AGE_NSEC)
 		return 0;
 	w->want_survey = true;
 	work_step(w);

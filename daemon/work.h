@@ -54,6 +54,7 @@ enum hold {
  * @survey: its result, if it is a survey
  * @hold: whether the VM is held
  * @want_survey: survey next
+ * @surveyed_at: when the last survey ended, 0: there was none
  * @log: what it saw of dirty logging
  * @look_at: survey at that time, 0: not until there is a reason
  * @looks: surveys in a row that saw no memory, or the same of dirty logging
@@ -82,6 +83,7 @@ struct work {
 
 	enum hold hold;
 	bool want_survey;
+	uint64_t surveyed_at;
 	enum dirty_log log;
 	uint64_t look_at;
 	unsigned int looks;

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import socket
+import time
 import traceback
 
 from harness import FAST, STUCK, Daemon, Vmm
@@ -175,6 +176,27 @@ def watches_that_nobody_reads():
             dropped = metrics["connections"]["dropped"]
         equal(metrics["connections"]["current"] + 0, metrics["connections"]["accepted"] - 61)
         assert_serves(daemon)
+
+
+@test
+def asking_again_and_again():
+    """Whoever asks for a VM all the time has it surveyed once a second, and gets an answer each time"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, daemon.client() as client:
+        daemon.register(vmm, "guest")
+
+        def surveys():
+            calls = client.call("org.eagersplit.Metrics.GetMetrics")["metrics"]["calls"]
+            return next(c["count"] for c in calls if c["operation"] == "survey")
+
+        start, before = time.monotonic(), surveys()
+        while surveys() == before:
+            for _ in range(100):
+                client.send("GetVm", vm="guest")
+            for _ in range(100):
+                equal(client.reply()[0]["vm"]["memslots"][0]["blocks"], 512)
+        # However slow this machine is: the longer it took, the more were allowed.
+        made, allowed = surveys() - before, time.monotonic() - start + 1
+        true(made <= allowed, f"{made} surveys, {allowed:.1f} allowed")
 
 
 @test

@@ -774,10 +774,20 @@ static void test_survey_on_demand(void **state)
 
 	h = start(1000, 16, 100, &vm);
 	fakes[0].slots[0].block[7] = false;
+	/* What was seen less than a second ago will do, however often it is asked for. */
+	h->now += NSEC_PER_SEC - 1;
+	assert_int_equal(work_survey(vm->work), 0);
+	h->now++;
 	assert_int_equal(work_survey(vm->work), 1);
 	assert_int_equal(work_survey(vm->work), 1);
 	host_run(h);
+	assert_int_equal(work_survey(vm->work), 0);
+	assert_int_equal(h->n_calls, 2);
 	assert_int_equal(info_of(vm).blocks, 99);
+	/* Unless something has happened to it. */
+	work_look(vm->work);
+	host_run(h);
+	assert_int_equal(h->n_calls, 3);
 
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run_until(h, h->now + 20 * NSEC_PER_MSEC);
