@@ -466,7 +466,7 @@ COMPLETION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../com
 
 
 def complete(*words):
-    """What bash offers for the last of these words, which it has split at "=", too."""
+    """What bash offers for the last of these words, which it has split at "=" and the like, too."""
     script = """
         source "$1" || exit
         shift
@@ -500,11 +500,51 @@ def completion():
         equal(complete("--socket", "=", daemon.folder + "/eager"), [daemon.config])
         equal(complete("plan", "--block-size", "="), ["2M", "1G", "32M", "512M"])
         equal(complete("plan", "--block-size", "=", "5"), ["512M"])
+        equal(complete("metrics", "--format=p"), ["--format=prometheus"])
         equal(complete("--j"), ["--json"])
         for command, words in COMMANDS.items():
             offered = complete(command, "--")
             for word in words:
                 true(not word.startswith("--") or word in offered or word + "=" in offered, (command, word))
+
+
+def type_in_bash(folder, *lines):
+    """
+    What interactive bash, in that folder, has made of each of these command lines, typed to it
+    on a terminal: the last of its arguments. All is there before it has read any.
+    """
+    ours, theirs = pty.openpty()
+    env = {"PATH": f"{os.path.dirname(CTL)}:{os.environ['PATH']}", "TERM": "dumb", "LC_ALL": "C.UTF-8", "PS1": "$ "}
+    with subprocess.Popen(["bash", "--norc", "--noprofile", "-i"], stdin=theirs, stdout=theirs,
+                          stderr=theirs, env=env, cwd=folder, start_new_session=True):
+        os.close(theirs)
+        os.write(ours, f"source {os.path.abspath(COMPLETION)}\n".encode())
+        for line in lines:
+            # To its beginning and end, to have its arguments printed instead.
+            os.write(ours, line.encode() + b"\x01set -- \x05\nprintf '\\n<%s>\\n' \"${@: -1}\"\n")
+        os.write(ours, b"exit\n")
+        out = b""
+        try:
+            while data := os.read(ours, 65536):
+                out += data
+        except OSError:
+            pass  # how a terminal says that the other end is closed
+    os.close(ours)
+    return re.findall(r"^<(.*)>\r?$", out.decode(), re.M)
+
+
+@test
+def completion_of_names():
+    """Names with characters at which bash splits words are completed as well, as one types them"""
+    with Daemon(**STUCK) as daemon, Vmm() as a, Vmm() as b, Vmm() as c:
+        for vmm, name in (a, "site:web:1"), (b, "site:db"), (c, "user@host"):
+            daemon.register(vmm, name)
+        ctl = "eagersplitctl --socket=control.sock "
+        equal(type_in_bash(daemon.folder, ctl + "status si\t", ctl + "status site:w\t", ctl + "prepare site:web:\t",
+                           ctl + "watch us\t", ctl + "unregister user@\t", ctl + "status user@h\t",
+                           ctl + "migration site:db ac\t", "eagersplitctl --socket=control.s\t"),
+              ["site:", "site:web:1", "site:web:1", "user@host", "user@host", "user@host", "active",
+               "--socket=control.sock"])
 
 
 @test
