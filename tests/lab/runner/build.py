@@ -98,10 +98,11 @@ def _copy(source, target):
         shutil.copy2(source, target)
 
 
-def run_disk(folder, plan, image, parts):
+def run_disk(folder, plan, guest, parts):
     """
     The disk that is mounted at /lab in the emulated host: everything that changes between runs, so
-    that the Debian image need not. parts: {path in the disk: file or folder here}.
+    that the Debian image need not. guest: the kernel of QEMU's guests; parts: {path in the disk: file or
+    folder here}.
     """
     tree, disk = folder / "tree", folder / "run.ext4"
     shutil.rmtree(tree, ignore_errors=True)
@@ -109,7 +110,7 @@ def run_disk(folder, plan, image, parts):
     _copy(LAB / "host" / "start", tree / "start")
     for name in ("host", "scenarios"):
         _copy(LAB / name, tree / name)
-    _copy(image, tree / "guest" / "Image")
+    _copy(guest, tree / "guest" / "Image")
     for target, source in parts.items():
         _copy(source, tree / target)
     (tree / "plan.json").write_text(json.dumps(plan))
