@@ -5,8 +5,8 @@
  * there are begin like answers.
  */
 #include <string.h>
-#include <sys/un.h>
 
+#include "../local-socket.h"
 #include "fuzz.h"
 #include "log.h"
 #include "util.h"
@@ -23,8 +23,7 @@ struct client {
 struct fixture {
 	sd_event *event;
 	struct varlink_server *server;
-	struct sockaddr_un address;
-	socklen_t address_length;
+	struct local_socket socket;
 	struct client clients[CLIENTS];
 	struct varlink_connection *streams[CLIENTS];
 	size_t n_streams;
@@ -127,17 +126,12 @@ static void run(struct fixture *f)
 
 static void set_up(struct fixture *f)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = local_socket_listen(&f->socket, CLIENTS);
 
 	check(fd >= 0);
 	for (size_t i = 0; i < CLIENTS; i++)
 		f->clients[i].fd = -1;
 	check(sd_event_new(&f->event) == 0);
-	f->address.sun_family = AF_UNIX;
-	check(bind(fd, (struct sockaddr *)&f->address, sizeof(sa_family_t)) == 0);
-	f->address_length = sizeof(f->address);
-	check(getsockname(fd, (struct sockaddr *)&f->address, &f->address_length) == 0);
-	check(listen(fd, CLIENTS) == 0);
 	check(varlink_server_new(&f->server, f->event, fd, interfaces, may_change, f) == 0);
 }
 
@@ -164,9 +158,8 @@ static void reconnect(struct fixture *f, struct client *client)
 	hang_up(client);
 	run(f);
 	client->inside = false;
-	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	client->fd = local_socket_connect(&f->socket);
 	check(client->fd >= 0);
-	check(connect(client->fd, (struct sockaddr *)&f->address, f->address_length) == 0);
 }
 
 static void send_some(int client, const uint8_t *data, size_t size)

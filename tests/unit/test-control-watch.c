@@ -10,10 +10,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include <cmocka.h>
 
+#include "../local-socket.h"
 #include "control-watch.h"
 #include "manager.h"
 #include "varlink-connection.h"
@@ -28,8 +28,7 @@ struct fixture {
 	sd_event *event;
 	struct varlink_server *server;
 	struct watches *watches;
-	struct sockaddr_un address;
-	socklen_t address_length;
+	struct local_socket socket;
 	int client;
 	struct varlink_reader reader;
 	struct vm *vms[N_VMS];
@@ -95,17 +94,12 @@ static int setup(void **state)
 	f->reader.max = VARLINK_MESSAGE_MAX;
 	assert_int_equal(sd_event_new(&f->event), 0);
 	assert_int_equal(watches_new(&f->watches, f->event), 0);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = local_socket_listen(&f->socket, 1);
 	assert_true(fd >= 0);
-	f->address.sun_family = AF_UNIX;
-	assert_int_equal(bind(fd, (struct sockaddr *)&f->address, sizeof(sa_family_t)), 0);
-	f->address_length = sizeof(f->address);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&f->address, &f->address_length), 0);
-	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(varlink_server_new(&f->server, f->event, fd, interfaces, may_change, f),
 			 0);
-	f->client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(f->client, (struct sockaddr *)&f->address, f->address_length), 0);
+	f->client = local_socket_connect(&f->socket);
+	assert_true(f->client >= 0);
 	assert_int_equal(send(f->client, call, sizeof(call), 0), sizeof(call));
 	*state = f;
 	return 0;

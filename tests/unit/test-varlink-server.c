@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include <cmocka.h>
 
+#include "../local-socket.h"
 #include "util.h"
 #include "varlink-connection.h"
 #include "varlink-frame.h"
@@ -23,8 +23,7 @@
 struct fixture {
 	sd_event *event;
 	struct varlink_server *server;
-	struct sockaddr_un address;
-	socklen_t address_length;
+	struct local_socket socket;
 	bool may_change;
 	struct varlink_connection *stream; /* the one that Stream was called on */
 	unsigned int drained, closed, calls;
@@ -123,14 +122,8 @@ static int setup(void **state)
 
 	assert_non_null(f);
 	assert_int_equal(sd_event_new(&f->event), 0);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = local_socket_listen(&f->socket, 1024);
 	assert_true(fd >= 0);
-	/* A name that the kernel chooses. */
-	f->address.sun_family = AF_UNIX;
-	assert_int_equal(bind(fd, (struct sockaddr *)&f->address, sizeof(sa_family_t)), 0);
-	f->address_length = sizeof(f->address);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&f->address, &f->address_length), 0);
-	assert_int_equal(listen(fd, 1024), 0);
 	assert_int_equal(varlink_server_new(&f->server, f->event, fd, interfaces, may_change, f),
 			 0);
 	*state = f;
@@ -156,10 +149,9 @@ static void run(struct fixture *f)
 
 static int connect_client(struct fixture *f)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = local_socket_connect(&f->socket);
 
 	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&f->address, f->address_length), 0);
 	run(f);
 	return fd;
 }
