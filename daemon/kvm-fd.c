@@ -153,6 +153,9 @@ int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret)
 	int r;
 
 	ret->n = 0;
+	/* What we have is others', fetched for a while. */
+	if (pid == getpid())
+		return -ENOTTY;
 	r = list_candidates(pid, &numbers, &n);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = look_behind(ret, pidfd, numbers[i]);

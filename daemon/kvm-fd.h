@@ -24,7 +24,7 @@ struct kvm_vms {
  * Lists the VMs of the process that @pidfd stands for and that has the id
  * @pid, the first KVM_FD_MAX. Each is duplicated for a moment.
  *
- * -ENOTTY: it has none; -ESRCH: it is gone; -EPERM, -EACCES: not permitted
+ * -ENOTTY: it has none, or is this one; -ESRCH: it is gone; -EPERM, -EACCES: not permitted
  * (CAP_SYS_PTRACE, or the same user, is what it takes).
  */
 int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret);

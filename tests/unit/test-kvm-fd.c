@@ -117,6 +117,22 @@ static int find_child(void *userdata, pid_t pid)
 	return pid == *(const pid_t *)userdata;
 }
 
+/* A VM that was fetched from its VMM is not one of ours. */
+static void test_our_own(int vm)
+{
+	pid_t self = getpid();
+	int pidfd = pidfd_open(self, 0), fd;
+	struct kvm_vms vms;
+
+	assert_true(pidfd >= 0);
+	fd = kvm_fd_get(pidfd, vm);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(kvm_fd_list(pidfd, self, &vms), -ENOTTY);
+	assert_int_equal(kvm_fd_scan(find_child, &self), 0);
+	close(pidfd);
+}
+
 static void test_process_with_a_vm(void **state)
 {
 	struct child child = start_child(true);
@@ -135,6 +151,7 @@ static void test_process_with_a_vm(void **state)
 	fd = kvm_fd_get(child.pidfd, child.vm);
 	assert_true(fd >= 0);
 	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	test_our_own(fd);
 	close(fd);
 	assert_int_equal(kvm_fd_get(child.pidfd, child.vm - 1), -ENXIO);
 	assert_int_equal(kvm_fd_scan(find_child, &child.pid), 1);
