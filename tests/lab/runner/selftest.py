@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from runner.boot import SECTOR, Records, kernel_reports
+from runner.migrations import PREPARED, STOCK, Migrations
 from runner.tap import Tap
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -79,6 +80,29 @@ def records(tap):
     tap.test(seen == [0, 1, 0, 0, 1], "self-test: records are read once, when they are complete", seen)
 
 
+def comparisons(tap):
+    """A tenth of stock's faults: the worst of one boot against the best of the other."""
+    def compare(stock, prepared):
+        figures, report = Migrations(), io.StringIO()
+        for way, all_faults in ((STOCK, stock), (PREPARED, prepared)):
+            for faults in all_faults:
+                row = {"load": "reads mostly", "way": way, "faults": faults, "exits": 0, "ahead": 0, "pages": 0,
+                       "iterations": 3}
+                figures.take("max", [(row, {"ipas2e1is": 7, "vmalls12e1is": 9})])
+        inner = Tap(report)
+        figures.compare(inner)
+        return inner.failed, report.getvalue(), figures.table()
+
+    failed, report, table = compare((100, 120, 130), (7, 10, 8))
+    tap.test(not failed and "ok 1" in report, "self-test: a tenth of the faults passes", report)
+    tap.test("| max | reads mostly | Linux 6.1 | 120 (100–130) | 0 | 7 | 0 | 0 | 3 |" in table,
+             "self-test: the table has the median, its range, and TLBIs of vCPU faults only", table)
+    failed, report, _ = compare((100, 120, 130), (7, 11, 8))
+    tap.test(failed, "self-test: one migration with more fails", report)
+    failed, report, _ = compare((), (7,))
+    tap.test("SKIP" in report, "self-test: without the stock kernel there is nothing to compare", report)
+
+
 def verdicts(tap):
     report = io.StringIO()
     inner = Tap(report)
@@ -89,5 +113,5 @@ def verdicts(tap):
 
 
 def run(tap):
-    for part in (kernel_logs, budgets, records, verdicts):
+    for part in (kernel_logs, budgets, records, comparisons, verdicts):
         part(tap)
