@@ -58,6 +58,10 @@ class Lab:
         """A test made by the runner: TLBIs by kind that the emulator executed in this phase."""
         self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, counts=counts)
 
+    def at_most(self, phase, name, **counts):
+        """As expect(), but it may have been fewer."""
+        self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, counts=counts, at_most=True)
+
     def row(self, phase, **columns):
         """A line of the table of results; the runner adds what the emulator counted in that phase."""
         self._out.send(type="row", scenario=self.scenario, phase=phase, columns=columns)
