@@ -126,6 +126,10 @@ class Daemon:
     def vms(self):
         return [vm["vm"] for vm in self.call("ListVms")["vms"]]
 
+    def pids(self):
+        """Of the VMs' processes."""
+        return sorted(vm["pid"] for vm in self.call("ListVms")["vms"])
+
     def host(self):
         return self.call("GetHost")["host"]
 

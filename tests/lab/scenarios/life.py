@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VMs that come and go: the daemon finds them by itself, and nothing of them stays behind.
+
+QEMU as it is, without a guest, and the lab's own VMM, where a guest's memory matters.
+"""
+
+import os
+import signal
+import time
+
+from host.daemon import Daemon
+from host.lab import read
+from host.vmm import BLOCK, MIB, Vmm
+
+ORDER = 72
+SERIES = ("bbm",)
+CPUS = ("neoverse-n1",)
+SYSTEMD = True
+DEBUG = False
+PARTS = ("daemon",)
+
+QEMU = ("qemu-system-aarch64", "-S", "-M", "virt,gic-version=3", "-accel", "kvm", "-cpu", "host", "-nodefaults",
+        "-display", "none", "-m", 4, "-mem-path", "/dev/hugepages")
+# In a row, so many of them at once; the first ones are for the daemon to warm up.
+QEMUS, WARM_UP, IN_A_ROW, AT_ONCE = 10, 40, 200, 10
+# Allocators keep a little of what they once needed.
+GROWTH_KIB = 64
+SIZE = 128
+BLOCKS = SIZE * MIB // BLOCK
+KILL_AFTER = (0, 1, 3, 10, 30, 60)
+
+
+def qemu(lab, name):
+    return lab.spawn(*QEMU, "-name", name)
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def memory(daemon):
+    """Private pages that the daemon has written, KiB."""
+    for line in read(f"/proc/{daemon.pid}/smaps_rollup").splitlines():
+        if line.startswith("Private_Dirty:"):
+            return int(line.split()[1])
+    return None
+
+
+def found_by_name(lab, daemon):
+    """One QEMU, from its start to an orderly end."""
+    process = qemu(lab, "shortlived")
+    lab.wait_for("QEMU in the list", lambda: "shortlived" in daemon.vms())
+    listed = daemon.ctl("list")
+    lab.ok("shortlived" in listed.stdout, "eagersplitctl list: a VM is there once QEMU has created it, by its name",
+           listed.stdout)
+    process.terminate()
+    process.wait()
+    lab.wait_for("QEMU to leave the list", lambda: not daemon.vms())
+    listed = daemon.ctl("list")
+    lab.ok("shortlived" not in listed.stdout, "eagersplitctl list: it is gone when QEMU has exited", listed.stdout)
+
+
+def some_qemus(lab):
+    return [qemu(lab, f"q{number}") for number in range(AT_ONCE)]
+
+
+def some_vmms(lab):
+    """Each with a block that is mapped."""
+    vmms = [Vmm(lab, vcpus=1) for _ in range(AT_ONCE)]
+    for vmm in vmms:
+        vmm.add(mib=2)
+        vmm.work("populate", 1, pages=1)
+    return [vmm.process for vmm in vmms]
+
+
+def come_and_go(lab, daemon, start, count):
+    """VMMs started and killed, all of which the daemon sees. Returns how many times memory was not free then."""
+    pages = lab.free_huge_pages()
+    kept = 0
+    for _ in range(0, count, AT_ONCE):
+        processes = start(lab)
+        pids = sorted(process.pid for process in processes)
+        lab.wait_for("all VMs in the list", lambda pids=pids: daemon.pids() == pids)
+        for process in processes:
+            kill(process)
+        kept += lab.free_huge_pages() != pages
+        lab.wait_for("an empty list", lambda: not daemon.vms())
+    return kept
+
+
+def leave_nothing(lab, daemon):
+    kept = come_and_go(lab, daemon, some_qemus, QEMUS) + come_and_go(lab, daemon, some_vmms, WARM_UP)
+    lab.wait_for("the fd store to be empty", lambda: daemon.show("NFileDescriptorStore") == "0")
+    fds, threads = daemon.held()
+    before = memory(daemon)
+    kept += come_and_go(lab, daemon, some_vmms, IN_A_ROW)
+    what = f"{IN_A_ROW} VMs created and killed"
+    after = memory(daemon)
+    lab.wait_for("the fd store to be empty", lambda: daemon.show("NFileDescriptorStore") == "0")
+    lab.eq(daemon.held(), (fds, threads), f"{what}: {fds} file descriptors and {threads} threads, as before")
+    lab.ok(after - before <= GROWTH_KIB, f"{what}: no more memory", f"{before} KiB before, {after} KiB after")
+    lab.note(f"{what}: {before} KiB of private memory before, {after} KiB after")
+    lab.eq(os.listdir("/run/eagersplitd/vms"), [], f"{what}: nothing is kept of them for the next daemon")
+    lab.eq(kept, 0, f"{what}: their huge pages are free at once")
+
+
+def make(lab):
+    vmm = Vmm(lab)
+    vmm.add(mib=SIZE)
+    vmm.work("populate", 1, step=64)
+    return vmm
+
+
+def free_at_once(lab, daemon):
+    """Of a VMM that is killed while its VM is being split, and the daemon has its fd."""
+    pages = lab.free_huge_pages()
+    for blocks in KILL_AFTER:
+        vmm = make(lab)
+        vm = daemon.find(vmm.pid)["vm"]
+        daemon.migration(vm, "scheduled")
+        daemon.wait_split(vm, blocks)
+        kill(vmm.process)
+        free = lab.free_huge_pages()
+        lab.eq(free, pages, f"killed after {blocks} blocks: its huge pages are free at once")
+        lab.wait_for("an empty list", lambda: not daemon.vms())
+
+
+def missed_deadline(lab, daemon):
+    """A block a second, and twice as many blocks as there are seconds; another has time enough."""
+    daemon.reconfigure(1, 1)
+    hurried = make(lab)
+    seconds = BLOCKS // 2
+    start = time.time_ns() // 1000
+    vm = daemon.find(hurried.pid)["vm"]
+    daemon.migration(vm, "scheduled", deadlineUSec=start + seconds * 1000000)
+
+    def late():
+        told = daemon.vm(vm)
+        return told if told["late"] else None
+
+    told = lab.wait_for("the daemon to say that it is late", late)
+    at = time.time_ns() // 1000 - start
+    lab.ok(at < seconds * 500000 and told["blocks"] > BLOCKS // 2,
+           "a deadline that the budget misses: told before half of the time is over", (at, told))
+    lab.note(f"late: told after {at} us of {seconds} s, {told['blocks']} of {BLOCKS} blocks left")
+    status = daemon.ctl("status", vm)
+    lab.ok("will be missed" in status.stdout, "eagersplitctl status: it will be missed", status.stdout)
+    journal = lab.wait_for("the journal", lambda: [line for line in daemon.journal().splitlines() if "Late: " in line])
+    lab.eq(len(journal), 1, "the journal: told once")
+    daemon.reconfigure(1000, 16)
+    daemon.wait_stage(vm, "split")
+    lab.eq(daemon.vm(vm)["late"], False, "with a larger budget it is not late")
+    kill(hurried.process)
+    lab.wait_for("an empty list", lambda: not daemon.vms())
+
+
+def run(lab):
+    lab.huge_pages(SIZE)
+    daemon = Daemon(lab)
+    daemon.start(rate=100, burst=1)
+    found_by_name(lab, daemon)
+    leave_nothing(lab, daemon)
+    free_at_once(lab, daemon)
+    missed_deadline(lab, daemon)
+    daemon.stop()
