@@ -57,6 +57,26 @@ def held_until_it_stops():
         true(vm.held, "held again")
 
 
+@test
+def counts_to_the_last():
+    """What a call has done that was in flight when it was to stop is counted, too"""
+    for tlbi_usec in 20, 100, 500, 2500:
+        with Daemon(TlbiRate=0, TlbiUSec=tlbi_usec) as daemon, Vmm() as vmm:
+            vm = daemon.create_vm(vmm)
+            daemon.wait_for_vm(vm.id)
+            # One call, of which nothing is told before its end: it ends earlier.
+            daemon.migrate(vm.id, "scheduled")
+            while not daemon.call("org.eagersplit.Metrics.GetMetrics")["metrics"]["queue"]["running"]:
+                if not vm.blocks:
+                    break
+            equal(daemon.stop(), 0)
+            done = 512 - vm.blocks
+            daemon.configure(**FAST)
+            daemon.start_again()
+            after = daemon.wait_for_stage(vm.id, "split")
+            equal((after["blocksSplit"], after["tlbis"]), (512, 512), f"{done} before the restart")
+
+
 def kill_and_go_on(daemon, vm, reached):
     """Kills the daemon where a watch has seen what is to be seen, and starts the next one."""
     daemon.wait_for(vm.id, reached)
