@@ -57,14 +57,17 @@ class Cancelled:
         before = self.tell("scheduled")["blocksSplit"]
         self._daemon.wait_split(self.vm, before + blocks)
 
+    def blocks_split(self):
+        return self._daemon.vm(self.vm)["blocksSplit"]
+
     def is_active(self):
         return self._daemon.vm(self.vm)["migration"] == "active"
 
-    def check(self, case, blocks, cancel, broken=False):
+    def check(self, case, blocks, cancel, split=None):
         """
         Calls it off; what was split comes back, by the daemon, or by a vCPU's fault that finds a page still
-        write-protected. broken: faults have split some before the daemon did, and left most of the block's
-        pages unmapped; a block is there again when the guest touches one of those.
+        write-protected. split: how many the daemon has split, where faults broke others before. Of those
+        most pages are not mapped: they are blocks again when the guest touches one.
         """
         lab = self._lab
         phase = lab.phase(f"{case}: cancelling")
@@ -73,12 +76,10 @@ class Cancelled:
             after = self.wait("whole")
             lab.phase_end()
             recovered = [r for r in trace.ranges() if r.recover]
-        if broken:
-            self.guest.wait_rounds()
-        back = self.blocks()
-        lab.ok(back * 100 >= blocks * 99, f"{case}: at least 99 % of the blocks are back", f"{back} of {blocks}")
+        back, wanted = self.blocks(), blocks if split is None else split
+        lab.ok(back * 100 >= wanted * 99, f"{case}: at least 99 % of the blocks are back", f"{back} of {wanted}")
         made, spent = sum(r.blocks for r in recovered), sum(r.tlbis for r in recovered)
-        lab.note(f"{case}: {back} of {blocks} blocks are back, {made} of them recovered, by {spent} TLBIs")
+        lab.note(f"{case}: {back} of {wanted} blocks are back, {made} of them recovered, by {spent} TLBIs")
         lab.ok(spent <= made, f"{case}: at most a TLBI a block recovered", (spent, made))
         lab.at_most(phase, f"{case}: at most a TLBI a block, counted by the emulator", vmalls12e1is=blocks)
         excess = worst_excess(recovered, RATE, BURST)
@@ -124,6 +125,7 @@ def migrating_untold(lab, cancelled, prepare):
     """
     case = "migrating, scheduled" if prepare else "migrating, unannounced"
     blocks = cancelled.all_blocks(case)
+    before = cancelled.blocks_split()
     if prepare:
         cancelled.prepare()
     migration = Migration(lab, cancelled.guest)
@@ -133,7 +135,9 @@ def migrating_untold(lab, cancelled, prepare):
     lab.eq((vm["migration"], vm["blocks"], cancelled.blocks()), ("active", 0, 0),
            f"{case}: the daemon sees that it migrates, and no block is left")
     cancelled.guest.wait_rounds()
-    cancelled.check(case, blocks, migration.cancel, broken=not prepare)
+    split = vm["blocksSplit"] - before
+    lab.ok(split > 0, f"{case}: the daemon has split blocks", split)
+    cancelled.check(case, blocks, migration.cancel, split=split)
 
 
 def run(lab):
