@@ -7,11 +7,11 @@
 #   image.sh sysroot   the folder that the daemon is cross-built against
 #
 # Each is built once and kept in the cache, under a key made of all that goes into it; the path is
-# printed. Packages come from the mirrors that apt on this machine is configured with.
+# printed. Packages come from where build-aux/bookworm finds them.
 set -euo pipefail
 
-suite=bookworm
 here=$(cd "$(dirname "$0")" && pwd)
+bookworm=$here/../../build-aux/bookworm
 cache=${EAGERSPLITD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eagersplitd}/lab
 
 # What the emulated host runs: systemd, a stock QEMU, what the daemon links with, and Python for the
@@ -32,36 +32,13 @@ die()
 	exit 1
 }
 
-# The configured Debian mirrors as one-line sources; mmdebstrap makes arm64 ones of them.
-mirrors()
-{
-	local uri release component
-
-	# shellcheck disable=SC2016 # apt-get expands these
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
-		'Created-By: Packages' 'Origin: Debian' | sort -u |
-	while read -r uri release component; do
-		case $component:$release in
-		"main:$suite" | "main:$suite-security" | "main:$suite-updates")
-			echo "deb $uri $release $component" ;;
-		esac
-	done
-}
-
 # extract DIR PACKAGE...: unpacks the packages and what they depend on into DIR.
 extract()
 {
-	local dir=$1 sources proxy opts=()
+	local dir=$1
 
 	shift
-	sources=$(mirrors)
-	[ -n "$sources" ] || die "apt knows no mirror of Debian $suite: run apt-get update first"
-	proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
-	[ -z "$proxy" ] || opts+=(--aptopt="Acquire::http::Proxy \"$proxy\"")
-	printf '%s\n' "$sources" |
-		mmdebstrap --quiet --mode=root --variant=extract --architectures=arm64 \
-			--keyring=/usr/share/keyrings/debian-archive-keyring.gpg "${opts[@]}" \
-			--include="$(IFS=,; echo "$*")" "$suite" "$dir" -
+	"$bookworm" "$dir" --variant=extract --architectures=arm64 --include="$(IFS=,; echo "$*")"
 }
 
 # Nothing ran in the tree: do by hand the little that the packages' scripts would have done.
@@ -132,7 +109,7 @@ main()
 	sysroot) ;;
 	*) die "usage: image.sh root|sysroot" ;;
 	esac
-	key=$(cat "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init | sha256sum | cut -c1-16)
+	key=$(cat "$bookworm" "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init | sha256sum | cut -c1-16)
 	out=$cache/$kind-$key$suffix
 	mkdir -p "$cache"
 	if [ ! -e "$out" ]; then
