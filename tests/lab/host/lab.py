@@ -28,6 +28,8 @@ class Lab:
         # What kvm-arm.bbm= is; empty: not given
         self.bbm = plan["bbm"]
         self.debug = plan["config"] == "debug"
+        # Take the time for many of what is one of a kind otherwise.
+        self.long = plan["long"]
         self.patched = self.series != "none"
         # Blocks are split without break-before-make.
         self.no_break = self.cpu == "max" and self.bbm == "on"

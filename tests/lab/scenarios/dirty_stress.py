@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""No dirty page is lost: splitting, dirty logging and clearing at once, for thousands of rounds.
+"""No dirty page is lost: splitting, dirty logging and clearing at once, for hundreds of rounds, or thousands.
 
 Each round, when the vCPUs stand still, every page whose content is not what the log before last told
 of must be in the log; the page's own content says whether it was written. Without the series the blocks
@@ -15,7 +15,8 @@ SYSTEMD = False
 DEBUG = True
 
 MIB = 4
-ROUNDS = 500
+ROUNDS = 150
+LONG_ROUNDS = 1000
 DEBUG_ROUNDS = 50
 # Rounds from enabling dirty logging to disabling it
 CYCLE = 4
@@ -46,7 +47,7 @@ def stress(lab, name, rounds, chunk=0, manual=0, **options):
 
 
 def run(lab):
-    rounds = DEBUG_ROUNDS if lab.debug else ROUNDS
+    rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else ROUNDS
     lab.huge_pages(MIB)
     for name, manual in (("cleared when fetched", 0), ("cleared by hand", INITIALLY_SET)):
         if not lab.patched:

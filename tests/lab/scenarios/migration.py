@@ -22,6 +22,8 @@ DEBUG = False
 PARTS = ("daemon",)
 
 MIB = 128
+# Of each kind, in a long run.
+RUNS = 5
 # One page in so many is written each round.
 LOADS = {"reads mostly": 64, "writes": 2}
 # In blocks, or tables, whatever the guest's kernel has touched besides.
@@ -98,7 +100,7 @@ def several(lab, guest, load, way, bbm):
     if bbm:
         daemon = Daemon(lab)
         daemon.start(rate=400, burst=8, bbm=bbm)
-    for number in range(1, lab.plan["runs"] + 1):
+    for number in range(1, (RUNS if lab.long else 1) + 1):
         name = f"{way}, {load}, {number}"
         row = {"way": way, "load": load}
         if daemon:
