@@ -115,5 +115,5 @@ def boots(scenarios, config="lab", cpu=None, series=None, bbm=""):
                                   _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series)]
                 if boot.scenarios:
                     planned.append(boot)
-    # The longest first, so that none is left to run alone at the end.
-    return sorted(planned, key=lambda boot: "selftests" not in boot.scenarios)
+    # Those with most to do first, so that none is left to run alone at the end.
+    return sorted(planned, key=lambda boot: -len(boot.scenarios))

@@ -22,7 +22,7 @@ SYSTEMD = True
 DEBUG = False
 PARTS = ("daemon",)
 
-KILLS = 25
+KILLS = 10
 LONG_KILLS = 100
 SIZE = 32
 BLOCKS = SIZE * MIB // BLOCK

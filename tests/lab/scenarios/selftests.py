@@ -19,13 +19,11 @@ QUICK = (
     ("dirty_log_test", "-m", "5", "-i", "8", "-I", "10", "-M", "clear-log"),
     ("eager_split_test",),
 )
-# A minute or two each; and nothing that goes another way on another CPU, or without break-before-make.
+# Some minutes each, so for a long run; and nothing that goes another way without break-before-make.
 SLOW = (
     ("memslot_perf_test", "-l", "1", "-s", "64"),
     ("set_memory_region_test",),
 )
-# The CPU that has them in a short run
-SLOW_CPU = "neoverse-n1"
 
 
 def no_alarm():
@@ -34,8 +32,7 @@ def no_alarm():
 
 
 def run(lab):
-    slow = not lab.no_break and (lab.long or (lab.cpu == SLOW_CPU and not lab.debug))
-    for name, *arguments in QUICK + SLOW if slow else QUICK:
+    for name, *arguments in QUICK + SLOW if lab.long and not lab.no_break else QUICK:
         # Enough for the largest of them, and what one leaves mapped is none of the next one's.
         lab.huge_pages(0)
         lab.huge_pages(192)
