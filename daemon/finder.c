@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/param.h>
 
 #include "backend.h"
 #include "log.h"
@@ -130,7 +129,7 @@ static void finder_arm(struct finder *f)
 	uint64_t due = UINT64_MAX;
 
 	for (size_t i = 0; i < f->n_candidates; i++)
-		due = MIN(due, f->candidates[i].due);
+		due = min_u64(due, f->candidates[i].due);
 	(void)sd_event_source_set_time(f->timer, due);
 	(void)sd_event_source_set_enabled(f->timer, SD_EVENT_ONESHOT);
 }
@@ -138,7 +137,7 @@ static void finder_arm(struct finder *f)
 /* How long to wait before the next try. */
 static uint64_t finder_wait(unsigned int tries)
 {
-	return MIN(TRY_FIRST_USEC << MIN(tries, 16U), TRY_LAST_USEC);
+	return min_u64(TRY_FIRST_USEC << min_u64(tries, 16), TRY_LAST_USEC);
 }
 
 static struct candidate *finder_find(struct finder *f, pid_t pid)
