@@ -6,7 +6,7 @@
 debian_config=${DEBIAN_CONFIG:-/usr/src/${BASE/linux-/linux-config-}/config.arm64_none_arm64.xz}
 
 # Prints the whole configuration that $CONFIG starts from; nothing where that is
-# what allnoconfig makes.
+# allnoconfig, which has what is asked for and no more.
 config_base()
 {
 	case $CONFIG in
@@ -84,14 +84,17 @@ config_check()
 # that nothing is built again for its date.
 config_make()
 {
-	local new=$objects/.config.new
+	local new=$objects/.config.new wanted=$objects/.config.wanted
 
-	config_options >"$objects/.config.wanted"
+	config_options >"$wanted"
 	config_base >"$new"
-	[ -s "$new" ] || kernel_make KCONFIG_CONFIG=.config.new allnoconfig
-	cat "$objects/.config.wanted" >>"$new"
-	kernel_make KCONFIG_CONFIG=.config.new olddefconfig
-	config_check "$objects/.config.wanted" "$new"
+	if [ -s "$new" ]; then
+		cat "$wanted" >>"$new"
+		kernel_make KCONFIG_CONFIG=.config.new olddefconfig
+	else
+		kernel_make KCONFIG_CONFIG=.config.new KCONFIG_ALLCONFIG="$wanted" allnoconfig
+	fi
+	config_check "$wanted" "$new"
 	if cmp -s "$new" "$objects/.config"; then
 		rm -f "$new"
 	else
