@@ -13,8 +13,7 @@
  * KVM tells of a VM before the VMM has its descriptor, which comes as soon as
  * the VMM's thread goes on, and on a host without a free CPU that may be a while.
  * So it is looked for after the first time, then after twice as long each time,
- * up to the last; in all for half a minute. A VMM that tries out what KVM can do
- * closes the VM, which KVM tells of, too.
+ * up to the last; in all for half a minute, or until the process is gone.
  */
 #define TRIES_MAX	  18
 #define TRY_FIRST_USEC	  (20 * UINT64_C(1000))
@@ -164,14 +163,6 @@ static void finder_add(struct finder *f, pid_t pid)
 	finder_arm(f);
 }
 
-static void finder_remove(struct finder *f, pid_t pid)
-{
-	struct candidate *c = finder_find(f, pid);
-
-	if (c)
-		*c = f->candidates[--f->n_candidates];
-}
-
 /* Whether the VM that the host told of is yet to be seen. */
 static bool finder_look(struct finder *f, pid_t pid)
 {
@@ -214,9 +205,12 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 			finder_add(f, pid);
 		break;
 	case HOST_VM_DESTROYED:
-		/* Of a process that cannot be told: whoever calls the VM next will see. */
-		if (pid && f->ops->look(f->userdata, pid) == -ENOTTY)
-			finder_remove(f, pid);
+		/*
+		 * Of a process that cannot be told: whoever calls the VM next will see. What is
+		 * still looked for may be another one of the process, so that goes on.
+		 */
+		if (pid)
+			(void)f->ops->look(f->userdata, pid);
 		break;
 	case HOST_DIRTY_LOG:
 		f->ops->dirty_log(f->userdata, pid);

@@ -95,17 +95,24 @@ class SimVm:
     HEAD = struct.Struct("=QQQQQII")
     LOG_MEMORY, LOG_FRAMEBUFFER = 1, 2
 
-    def __init__(self, folder, vmm, blocks=512, number=0, block_size=2 << 20, framebuffer=0):
-        """A VM with a framebuffer, of so many bytes, shows it from its beginning to its end."""
+    def __init__(self, folder, vmm, blocks=512, number=0, block_size=2 << 20, framebuffer=0, early=False):
+        """
+        A VM with a framebuffer, of so many bytes, shows it from its beginning to its end. Of one that is
+        early the host tells before the VMM has its descriptor, which is when it appears.
+        """
         self.path = os.path.join(folder, f"{vmm.pid}.{number}")
         self.id = os.path.basename(self.path)
         self._always = self.LOG_FRAMEBUFFER if framebuffer else 0
-        head = self.HEAD.pack(self.MAGIC, start_time(vmm.pid), blocks * block_size, block_size,
+        head = self.HEAD.pack(0 if early else self.MAGIC, start_time(vmm.pid), blocks * block_size, block_size,
                               framebuffer, 0, self._always)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with open(self.path + ".new", "wb") as f:
             f.write(head + b"\1" * blocks)
         os.rename(self.path + ".new", self.path)
+
+    def appear(self):
+        with open(self.path, "r+b") as f:
+            f.write(struct.pack("=Q", self.MAGIC))
 
     def _read(self):
         with open(self.path, "rb") as f:

@@ -66,6 +66,19 @@ def two_of_a_process():
 
 
 @test
+def told_of_early():
+    """A VM that the host tells of before its VMM has it is looked for, though another of its process goes"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        tried, vm = (daemon.create_vm(vmm, number=n, early=True) for n in (0, 1))
+        tried.destroy()
+        # By then the daemon has heard all of it.
+        daemon.wait_for_vm(daemon.create_vm(other).id)
+        equal(names(daemon), [f"{other.pid}.0"])
+        vm.appear()
+        equal(daemon.wait_for_vm(vm.id)["blocks"], 512)
+
+
+@test
 def named_by_qemu():
     """A QEMU's -name is its VM's name; the id goes on being understood"""
     with Daemon(**FAST) as daemon, Qemu("guest=web,debug-threads=on") as web, Qemu("db") as db, \
