@@ -58,6 +58,10 @@ configure_root()
 	mkdir -p "$dir/lab" "$dir/dev/hugepages"
 	cp "$here/lab.target" "$here/lab.service" "$dir/etc/systemd/system/"
 	install "$here/lab-init" "$dir/sbin/lab-init"
+	install -m 644 "$here/lab-fstab" "$dir/etc/lab-fstab"
+	# Python's own modules, which it would compile in each boot. The image's Python is this Debian's;
+	# what another one made it passes by.
+	python3 -m compileall -q --invalidation-mode unchecked-hash -s "$dir" "$dir/usr/lib/python3.11"
 	rm -rf "$dir"/usr/share/{doc,man,locale,info,lintian,perl,perl5,bash-completion,zsh,iso-codes,xml} \
 		"$dir"/usr/lib/aarch64-linux-gnu/{gconv,perl,perl-base} "$dir"/var/cache/apt "$dir"/var/lib/apt
 
@@ -109,7 +113,7 @@ main()
 	sysroot) ;;
 	*) die "usage: image.sh root|sysroot" ;;
 	esac
-	key=$(cat "$bookworm" "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init | sha256sum | cut -c1-16)
+	key=$(cat "$bookworm" "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init "$here"/lab-fstab | sha256sum | cut -c1-16)
 	out=$cache/$kind-$key$suffix
 	mkdir -p "$cache"
 	if [ ! -e "$out" ]; then

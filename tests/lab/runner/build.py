@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a boot is made of: kernel images, Debian image, programs, and the disk for one run."""
 
+import compileall
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -113,6 +115,9 @@ def run_disk(folder, plan, guest, parts):
     _copy(guest, tree / "guest" / "Image")
     for target, source in parts.items():
         _copy(source, tree / target)
+    # For the emulated host's Python, which takes long to do so itself.
+    compileall.compile_dir(tree, quiet=2, stripdir=tree, prependdir="/lab",
+                           invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     (tree / "plan.json").write_text(json.dumps(plan))
     megabytes = sum(f.stat().st_size for f in tree.rglob("*") if f.is_file()) // 1000000 + 24
     disk.unlink(missing_ok=True)
