@@ -13,8 +13,10 @@ config_base()
 	lab | debug) ;;
 	debian)
 		[ -e "$debian_config" ] ||
-			die "$debian_config is missing: it is in the package" \
-				"${BASE/linux-/linux-config-} for arm64; see README.md"
+			die "$debian_config is missing. For Debian's configuration:" \
+				"dpkg --add-architecture arm64 && apt-get update &&" \
+				"apt-get install ${BASE/linux-/linux-config-}:arm64." \
+				"Or give the host's own: CONFIG=/boot/config-..."
 		xzcat "$debian_config"
 		;;
 	*/*)
@@ -38,8 +40,10 @@ config_options()
 # The name of a configuration's object tree
 config_name()
 {
+	local hash
+
 	case $CONFIG in
-	*/*) echo "path-$(config_base | hash_of_stdin)" ;;
+	*/*) hash=$(config_base | hash_of_stdin) && echo "path-$hash" ;;
 	*) echo "$CONFIG" ;;
 	esac
 }
