@@ -170,7 +170,7 @@ int client_receive(struct client *client, struct varlink_reply *ret)
 	if (r == -ENOMEM)
 		return report_lost(r);
 	if (r < 0)
-		fprintf(stderr, "eagersplitd sent what is no reply: %s\n", why);
+		fprintf(stderr, "eagersplitd sent an invalid reply: %s\n", why);
 	return r;
 }
 
@@ -231,18 +231,25 @@ static void report_unsupported(struct client *client, const struct varlink_reply
 			"\"eagersplitctl doctor\" checks all that is needed.\n");
 }
 
+static void report_invalid(const char *parameter)
+{
+	fprintf(stderr, "Invalid value for \"%s\".\n", parameter);
+	if (strcmp(parameter, "name") == 0)
+		fprintf(stderr, "Names are up to 128 letters, digits and . _ : @ + -, and begin "
+				"with a letter or a digit.\n");
+}
+
 static void report_standard(const struct varlink_reply *reply)
 {
 	if (client_reply_is_error(reply, VARLINK_ERROR_PERMISSION_DENIED))
 		fprintf(stderr,
-			"Permission denied: to change something needs root, or a group that\n"
-			"eagersplitd.conf(5) names for it.\n");
+			"Permission denied: only root and the members of Group= in [Control] of\n"
+			"eagersplitd.conf may change something.\n");
 	else if (client_reply_is_error(reply, VARLINK_ERROR_INVALID_PARAMETER))
-		fprintf(stderr, "Invalid value for \"%s\".\n",
-			ctl_json_string(reply->parameters, "parameter"));
+		report_invalid(ctl_json_string(reply->parameters, "parameter"));
 	else
 		fprintf(stderr,
-			"eagersplitd answered %s: it is older or newer than this program?\n",
+			"eagersplitd answered %s; its version may differ from this program's.\n",
 			reply->error);
 }
 

@@ -187,7 +187,7 @@ int parse_span(const char *s, uint64_t *ret_usec)
 	return 0;
 }
 
-/* Parses a date, a time of the day, or both, in local time. */
+/* Parses a date, a time of the day (then the next time that it is), or both, in local time. */
 static int parse_calendar(const char *s, uint64_t now_usec, uint64_t *ret_usec)
 {
 	static const char *const formats[] = { "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d",
@@ -195,6 +195,7 @@ static int parse_calendar(const char *s, uint64_t now_usec, uint64_t *ret_usec)
 	time_t now = (time_t)(now_usec / USEC_PER_SEC);
 
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		bool dateless = formats[i][1] == 'H';
 		struct tm tm;
 		const char *end;
 		time_t t;
@@ -207,6 +208,11 @@ static int parse_calendar(const char *s, uint64_t now_usec, uint64_t *ret_usec)
 			continue;
 		tm.tm_isdst = -1;
 		t = mktime(&tm);
+		if (dateless && t >= 0 && t <= now) {
+			tm.tm_mday++;
+			tm.tm_isdst = -1;
+			t = mktime(&tm);
+		}
 		if (t < 0)
 			return -ERANGE;
 		*ret_usec = (uint64_t)t * USEC_PER_SEC;

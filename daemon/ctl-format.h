@@ -33,8 +33,8 @@ int parse_span(const char *s, uint64_t *ret_usec);
 
 /*
  * Parses a point in time: "+SPAN" or "SPAN UNIT" (from now), "@SECONDS" (since 1970),
- * "YYYY-MM-DD HH:MM[:SS]", "YYYY-MM-DD", "HH:MM[:SS]" (today), local time. A bare
- * number is refused: nobody can tell which of them it is. Returns 0 and CLOCK_REALTIME
+ * "YYYY-MM-DD HH:MM[:SS]", "YYYY-MM-DD", "HH:MM[:SS]" (the next time that it
+ * is), local time. A bare number is refused: nobody can tell which of them it is. Returns 0 and CLOCK_REALTIME
  * in microseconds, -EINVAL, or -ERANGE.
  */
 int parse_time(const char *s, uint64_t now_usec, uint64_t *ret_usec);

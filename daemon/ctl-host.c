@@ -68,15 +68,17 @@ int ctl_host(const struct ctl *ctl, char **args)
 /* What stands out among the VMs. */
 struct tally {
 	size_t splitting, split, recovering, failed, late;
+	size_t to_be_late; /* of those that are late: while something can be done about it */
 };
 
-static void count_vm(struct tally *tally, const struct ctl_vm *vm)
+static void count_vm(struct tally *tally, const struct ctl_vm *vm, uint64_t now_usec)
 {
 	tally->splitting += strcmp(vm->stage, "splitting") == 0;
 	tally->split += strcmp(vm->stage, "split") == 0;
 	tally->recovering += strcmp(vm->stage, "recovering") == 0;
 	tally->failed += strcmp(vm->stage, "failed") == 0;
 	tally->late += vm->late;
+	tally->to_be_late += vm->late && vm->deadline_usec > now_usec;
 }
 
 static void print_tally_part(const char *what, size_t n, const struct term *term,
@@ -120,8 +122,8 @@ static void add_deadline(struct table *table, const struct ctl *ctl, const struc
 {
 	char span[FORMAT_SIZE];
 
-	/* That of a migration that is over is of no interest. */
-	if (!vm->has_deadline ||
+	/* Of no interest where nothing is to be split any more. */
+	if (!vm->has_deadline || strcmp(vm->stage, "split") == 0 ||
 	    (strcmp(vm->migration, "scheduled") != 0 && strcmp(vm->migration, "active") != 0))
 		table_add(table, "-");
 	else if (vm->deadline_usec <= ctl->now_usec)
@@ -184,7 +186,7 @@ static void print_troubles(const struct ctl *ctl, json_object *vms, const struct
 			printf("%s%s: %s%s\n", term_on(term, COLOUR_RED), vm.name, vm.error,
 			       term_off(term, COLOUR_RED));
 	}
-	if (tally->late)
+	if (tally->to_be_late)
 		printf("A deadline will be missed: TlbiRate= or --tlbi-rate= is too low for it.\n");
 }
 
@@ -197,7 +199,7 @@ static int print_summary(const struct ctl *ctl, json_object *host, json_object *
 		struct ctl_vm vm;
 
 		ctl_vm_from_json(&vm, json_object_array_get_idx(vms, i));
-		count_vm(&tally, &vm);
+		count_vm(&tally, &vm, ctl->now_usec);
 	}
 	print_head(&ctl->term, host, &tally);
 	print_tally(&tally, n, &ctl->term);

@@ -124,6 +124,10 @@ int ctl_metrics(const struct ctl *ctl, char **args)
 	_cleanup_(answers_done) struct answers answers = { 0 };
 	_cleanup_(client_freep) struct client *client = NULL;
 
+	if (ctl->json && ctl->given & CTL_OPTION_OUTPUT) {
+		fprintf(stderr, "--output= writes the formats of --format=, not JSON.\n");
+		return CTL_USAGE;
+	}
 	if (client_connect(&client, ctl) < 0 || ask(client, &answers) < 0)
 		return EXIT_FAILURE;
 	return print_answers(ctl, &answers) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

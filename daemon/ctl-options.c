@@ -103,7 +103,7 @@ static const struct option_info infos[] = {
 	{ "format", "FORMAT", CTL_OPTION_FORMAT, set_format, "openmetrics or prometheus",
 	  "openmetrics, or prometheus: text 0.0.4 [openmetrics]" },
 	{ "output", "FILE", CTL_OPTION_OUTPUT, set_output, "the name of a file",
-	  "Put it into a file, whole or not at all" },
+	  "Write to FILE, replacing it as a whole" },
 	{ "socket", "PATH", 0, set_socket, NULL, "Talk to the eagersplitd that listens there" },
 	{ "json", NULL, 0, set_json, NULL, "Print JSON, an object a line" },
 	{ "help", NULL, 0, NULL, NULL, "Show this, or the help of a command" },

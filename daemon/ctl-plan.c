@@ -30,25 +30,18 @@ static void demand_from_ctl(struct plan_demand *demand, const struct ctl *ctl)
 		demand->rate = (uint64_t)ctl->rate;
 	if (!(ctl->given & CTL_OPTION_DEADLINE))
 		return;
-	demand->span_usec = 0;
-	if (ctl->deadline_usec > ctl->now_usec)
-		demand->span_usec = ctl->deadline_usec - ctl->now_usec;
+	demand->span_usec = ctl->deadline_usec - ctl->now_usec;
 }
 
-static int report(const struct ctl *ctl, const struct plan_demand *demand, int r)
+/* Why nothing can be planned; deadlines have been checked by then. */
+static int report(const struct plan_demand *demand)
 {
-	if (demand->memory == 0) {
+	if (demand->memory == 0)
 		fprintf(stderr, "--memory=0: nothing to split.\n");
-		return CTL_USAGE;
-	}
-	if (r == -EINVAL) {
-		fprintf(stderr,
-			"--block-size=: arm64 has blocks of 2M and 1G, with larger pages 32M "
-			"or 512M.\n");
-		return CTL_USAGE;
-	}
-	fprintf(stderr, "That deadline has passed.\n");
-	return EXIT_FAILURE;
+	else
+		fprintf(stderr, "--block-size=: arm64 has blocks of 2M and 1G, with larger pages "
+				"32M or 512M.\n");
+	return CTL_USAGE;
 }
 
 static void print_cost(const struct plan_demand *demand, const struct plan *plan)
@@ -136,16 +129,14 @@ int ctl_plan(const struct ctl *ctl, char **args)
 	const unsigned int wishes = CTL_OPTION_DEADLINE | CTL_OPTION_RATE | CTL_OPTION_BBM;
 	struct plan_demand demand;
 	struct plan plan;
-	int r;
 
 	if (!(ctl->given & CTL_OPTION_MEMORY)) {
 		fprintf(stderr, "plan needs --memory=SIZE.\nTry: eagersplitctl plan --help\n");
 		return CTL_USAGE;
 	}
 	demand_from_ctl(&demand, ctl);
-	r = plan_make(&plan, &demand);
-	if (r < 0)
-		return report(ctl, &demand, r);
+	if (plan_make(&plan, &demand) < 0)
+		return report(&demand);
 	if (ctl->json) {
 		if (print_json(&demand, &plan) < 0)
 			return EXIT_FAILURE;

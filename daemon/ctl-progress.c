@@ -2,6 +2,7 @@
 #include "ctl-progress.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,18 +58,25 @@ static void take(struct progress *p, const struct ctl_vm *vm, uint64_t now)
 	}
 }
 
-/* "  45% 14745 blocks, 998/s, 14745 TLBIs, 18s left" */
-static void format_counts(const struct progress *p, const struct ctl_vm *vm, char *buf, size_t size)
+/* " 45%  14745 blocks, 998/s, 14745 TLBIs, 18s left"; without the TLBIs where that is too wide. */
+static void format_counts(const struct progress *p, const struct ctl_vm *vm, char *buf, size_t size,
+			  int width)
 {
-	char rate[FORMAT_SIZE] = "", left[FORMAT_SIZE + 8] = "", span[FORMAT_SIZE];
+	char rate[FORMAT_SIZE] = "", tlbis[FORMAT_SIZE], left[FORMAT_SIZE + 8] = "";
+	char span[FORMAT_SIZE];
+	int length;
 
 	if (p->rate > 0)
 		snprintf(rate, sizeof(rate), ", %.0f/s", p->rate);
+	snprintf(tlbis, sizeof(tlbis), ", %" PRIu64 " TLBIs", vm->tlbis - p->start_tlbis);
 	if (vm->has_eta)
 		snprintf(left, sizeof(left), ", %s left", format_span(span, vm->eta_usec));
-	snprintf(buf, size, "%3d%%  %" PRIu64 " blocks%s, %" PRIu64 " TLBIs%s%s",
-		 (int)(100 * progress_fraction(p)), vm->blocks_split - p->start_split, rate,
-		 vm->tlbis - p->start_tlbis, left, vm->late ? ", late" : "");
+	do {
+		length = snprintf(buf, size, "%3d%%  %" PRIu64 " blocks%s%s%s%s",
+				  (int)(100 * progress_fraction(p)),
+				  vm->blocks_split - p->start_split, rate, tlbis, left,
+				  vm->late ? ", late" : "");
+	} while (length > width && *tlbis && !(*tlbis = '\0'));
 }
 
 static void draw_bar(struct progress *p, const struct ctl_vm *vm)
@@ -82,7 +90,7 @@ static void draw_bar(struct progress *p, const struct ctl_vm *vm)
 	char counts[160];
 	int room, done;
 
-	format_counts(p, vm, counts, sizeof(counts));
+	format_counts(p, vm, counts, sizeof(counts), term.width - 3 - name);
 	/* One column stays free: a full line would make some terminals go to the next. */
 	room = term.width - 1 - name - (int)strlen(counts) - 5;
 	/* As wide as the longest line so far lets it be: it shall not twitch. */
@@ -110,7 +118,7 @@ static void print_line(struct progress *p, const struct ctl_vm *vm)
 
 	if (strcmp(p->stage, vm->stage) == 0 && tenths == p->tenths)
 		return;
-	format_counts(p, vm, counts, sizeof(counts));
+	format_counts(p, vm, counts, sizeof(counts), INT_MAX);
 	printf("%s: %s %s\n", vm->name, vm->stage, counts);
 	fflush(stdout);
 	p->tenths = tenths;

@@ -12,6 +12,7 @@
 #include "ctl-params.h"
 #include "ctl-table.h"
 #include "ctl-vm.h"
+#include "util.h"
 
 enum colour ctl_stage_colour(const char *stage)
 {
@@ -112,7 +113,14 @@ static int print_memslots(const struct term *term, json_object *memslots)
 	return table_print(table, term, stdout);
 }
 
-static void print_vm(const struct term *term, const struct ctl_vm *vm)
+static const char *late_text(const struct ctl_vm *vm, uint64_t now_usec)
+{
+	if (!vm->late)
+		return "";
+	return vm->deadline_usec > now_usec ? ", will be missed" : ", has passed";
+}
+
+static void print_vm(const struct term *term, const struct ctl_vm *vm, uint64_t now_usec)
 {
 	enum colour colour = ctl_stage_colour(vm->stage);
 	char buf[FORMAT_SIZE], n[FORMAT_SIZE];
@@ -132,7 +140,7 @@ static void print_vm(const struct term *term, const struct ctl_vm *vm)
 		printf("ETA:        %s\n", format_span(buf, vm->eta_usec));
 	if (vm->has_deadline)
 		printf("Deadline:   %s%s%s%s\n", format_time(buf, vm->deadline_usec),
-		       term_on(term, COLOUR_RED), vm->late ? ", will be missed" : "",
+		       term_on(term, COLOUR_RED), late_text(vm, now_usec),
 		       term_off(term, COLOUR_RED));
 }
 
@@ -148,7 +156,7 @@ int ctl_status(const struct ctl *ctl, char **args)
 		return EXIT_SUCCESS;
 	object = ctl_json_member(reply, "vm");
 	ctl_vm_from_json(&vm, object);
-	print_vm(&ctl->term, &vm);
+	print_vm(&ctl->term, &vm, ctl->now_usec);
 	memslots = ctl_json_member(object, "memslots");
 	if (ctl_json_length(memslots) && print_memslots(&ctl->term, memslots) < 0)
 		return EXIT_FAILURE;
@@ -184,11 +192,30 @@ int ctl_unregister(const struct ctl *ctl, char **args)
 	return reply ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Those that one can report; "none" is where a VM begins. */
+static bool is_migration_state(const char *s)
+{
+	static const char *const states[] = { "scheduled", "active", "completed", "cancelled",
+					      "failed" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (strcmp(s, states[i]) == 0)
+			return true;
+	return false;
+}
+
 int ctl_migration(const struct ctl *ctl, char **args)
 {
 	_cleanup_json_ json_object *reply = NULL;
 	struct ctl_vm vm;
 
+	if (!is_migration_state(args[1])) {
+		fprintf(stderr,
+			"Not a state of a migration: %s\n"
+			"One of: scheduled, active, completed, cancelled, failed.\n",
+			args[1]);
+		return CTL_USAGE;
+	}
 	reply = client_call_once(ctl, "SetMigrationState", params_migration(ctl, args[0], args[1]));
 	if (!reply)
 		return EXIT_FAILURE;

@@ -193,6 +193,19 @@ static const char *given_up(const struct ctl_vm *vm)
 	return NULL;
 }
 
+/* Whether the VM has been split by now, but after --deadline=; says so. */
+static bool report_missed(const struct ctl *ctl, const struct ctl_vm *vm)
+{
+	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	char span[FORMAT_SIZE];
+
+	if (!(ctl->given & CTL_OPTION_DEADLINE) || now <= ctl->deadline_usec)
+		return false;
+	fprintf(stderr, "%s: that is %s after the deadline.\n", vm->name,
+		format_span(span, now - ctl->deadline_usec));
+	return true;
+}
+
 static enum next show_progress(const struct ctl *ctl, const struct ctl_vm *vm, void *userdata)
 {
 	uint64_t now = now_nsec(CLOCK_MONOTONIC);
@@ -210,7 +223,7 @@ static enum next show_progress(const struct ctl *ctl, const struct ctl_vm *vm, v
 		return NEXT_GO_ON;
 	if (!ctl->json)
 		progress_summary(progress, vm, now);
-	return NEXT_SUCCESS;
+	return report_missed(ctl, vm) ? NEXT_FAILURE : NEXT_SUCCESS;
 }
 
 /* Waits until the VM is split; vm is what it was when splitting was asked for. */

@@ -30,45 +30,45 @@ static const char migration_more[] =
 	"  scheduled          It is going to migrate: hold, and split\n"
 	"  active             Dirty logging is or will be on: go on splitting\n"
 	"  completed          It has left: release, forget\n"
-	"  cancelled, failed  It stays: release, and recover the blocks\n"
-	"  none               Nothing is known of a migration\n";
+	"  cancelled, failed  It stays: release, and recover the blocks\n";
 
 static const char plan_more[] =
-	"Reckons from what is given alone, and asks no daemon. With --deadline= it says\n"
-	"the rate that is needed, with --rate= the time that it takes; with both, the exit\n"
-	"status is 1 if the deadline would be missed.\n";
+	"Computes from what is given alone, and asks no daemon. With --deadline= it\n"
+	"gives the rate that is needed, with --rate= the time that it takes; with both,\n"
+	"the exit status is 1 if the deadline would be missed.\n";
 
 static const char watch_more[] = "Ends, with status 1, when the VM or the daemon goes away.\n";
 
 static const char register_more[] = "Without --name=, the VM is called PID.FD.\n";
 
 static const char prepare_more[] =
-	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once all\n"
-	"of the VM is mapped by pages, and 1 if that will not be.\n";
+	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once\n"
+	"all of the VM is mapped by pages, and 1 if that will not be, or was so only\n"
+	"after --deadline=.\n";
 
 static const char doctor_more[] =
 	"Says what is missing and what to do about it. The exit status is 1 if a check\n"
 	"failed; as root it can tell more.\n";
 
 static const char metrics_more[] =
-	"node_exporter's textfile collector takes --format=prometheus, in a file that ends\n"
-	"in .prom; eagersplitd-metrics.timer writes one.\n";
+	"node_exporter's textfile collector takes --format=prometheus, in a file that\n"
+	"ends in .prom; eagersplitd-metrics.timer writes one.\n";
 
 static const struct command commands[] = {
 	{ "host", "", 0, 0, 0, ctl_host, "Show the host and its TLBI budget", "" },
 	{ "list", "", 0, 0, 0, ctl_list, "List the VMs", "" },
 	{ "status", "VM", 1, 1, 0, ctl_status, "Show a VM and its memslots", "" },
 	{ "register", "PID", 1, 1, CTL_OPTION_NAME, ctl_register,
-	  "Take up the VM of a VMM's process", register_more },
+	  "Register the VM of a VMM's process", register_more },
 	{ "unregister", "VM", 1, 1, 0, ctl_unregister, "Forget a VM; its pages stay as they are",
 	  "" },
 	{ "migration", "VM STATE", 2, 2, MIGRATION_OPTIONS, ctl_migration,
-	  "Tell of a VM's migration", migration_more },
+	  "Report the state of a VM's migration", migration_more },
 	{ "prepare", "VM", 1, 1, MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_prepare,
 	  "Split a VM's blocks: its migration is scheduled", prepare_more },
 	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen", watch_more },
 	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
-	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Reckon what splitting a guest will take",
+	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Estimate the cost of splitting a guest",
 	  plan_more },
 	{ "doctor", "", 0, 0, 0, ctl_doctor, "Check whether the host has what is needed",
 	  doctor_more },
@@ -111,6 +111,13 @@ static int usage(const char *format, const char *what)
 	return CTL_USAGE;
 }
 
+static int usage_of(const struct command *command, const char *what)
+{
+	fprintf(stderr, "%s for %s.\nTry: eagersplitctl %s --help\n", what, command->name,
+		command->name);
+	return CTL_USAGE;
+}
+
 static const struct command *find_command(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
@@ -138,8 +145,8 @@ static int check_options(const struct ctl *ctl, unsigned int taken, const char *
 {
 	if (!(ctl->given & ~taken))
 		return 0;
-	fprintf(stderr, "--%s is no option of %s.\nTry: eagersplitctl %s --help\n",
-		options_name(ctl->given & ~taken), name, name);
+	fprintf(stderr, "%s has no option --%s.\nTry: eagersplitctl %s --help\n", name,
+		options_name(ctl->given & ~taken), name);
 	return CTL_USAGE;
 }
 
@@ -163,12 +170,18 @@ static int run(const struct ctl *ctl, int argc, char **argv, bool help)
 	command = find_command(argv[0]);
 	if (!command)
 		return usage("No such command: %s", argv[0]);
-	if (argc - 1 < command->min_args || argc - 1 > command->max_args)
-		return usage(argc - 1 < command->min_args ? "Too few arguments for %s."
-							  : "Too many arguments for %s.",
-			     command->name);
+	if (argc - 1 < command->min_args)
+		return usage_of(command, "Too few arguments");
+	if (argc - 1 > command->max_args)
+		return usage_of(command, "Too many arguments");
 	r = check_options(ctl, command->options, command->name);
-	return r != 0 ? r : command->run(ctl, argv + 1);
+	if (r != 0)
+		return r;
+	if (ctl->given & CTL_OPTION_DEADLINE && ctl->deadline_usec <= ctl->now_usec) {
+		fprintf(stderr, "That deadline has passed.\n");
+		return EXIT_FAILURE;
+	}
+	return command->run(ctl, argv + 1);
 }
 
 /* What did not reach its reader was not done: a full disk must not look like success. */

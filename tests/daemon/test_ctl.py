@@ -72,7 +72,8 @@ def usage():
         ["migration", "a", "scheduled", "--wait"], ["--wait"], ["help", "nonsense"],
         ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
         ["plan", "--memory=0"], ["plan", "--memory=1G", "--block-size=4K"],
-        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["metrics", "--format=xml"], ["metrics", "--output="], ["host", "--memory=1G"],
+        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["metrics", "--format=xml"], ["metrics", "--output="],
+        ["metrics", "--json", "--output=metrics.prom"], ["migration", "a", "paused"], ["migration", "a", "none"], ["host", "--memory=1G"],
     ):
         status, out, err = run("--socket=/nonexistent", *arguments)
         equal((status, out), (2, ""), arguments)
@@ -93,7 +94,7 @@ def help_and_version():
             status, out, err = run(*arguments)
             equal((status, err), (0, ""), command)
             true(out.startswith(f"eagersplitctl {command}"), out)
-            true(all(len(line) < 84 for line in out.splitlines()), out)
+            true(all(len(line) < 80 for line in out.splitlines()), out)
             for word in words:
                 true(word in out, (command, word))
             for other in {"--wait", "--name", "--memory", "--tlbi-rate"} - set(words):
@@ -190,9 +191,8 @@ def refusals():
             (["watch", "nobody"], 'No VM "nobody"'),
             (["register", str(gone.pid)], f"No process {gone.pid}"),
             (["register", str(vmm.pid), "--name=other"], '"guest" is registered already'),
-            (["register", "1", "--name=a b"], '"name"'),
+            (["register", "1", "--name=a b"], 'Invalid value for "name".\nNames are'),
             (["migration", "guest", "completed"], '"none" cannot become "completed"'),
-            (["migration", "guest", "paused"], '"migration"'),
         ):
             status, out, err = daemon.ctl(*arguments)
             equal((status, out), (1, ""), arguments)
@@ -248,10 +248,28 @@ def deadlines():
         daemon.register(vmm, "guest")
         equal(daemon.ctl("migration", "guest", "scheduled", "--deadline=@2000000000")[0], 0)
         equal(daemon.call("GetVm", vm="guest")["vm"]["deadlineUSec"], 2000000000 * 1000000)
-        status, out, _ = daemon.ctl("prepare", "guest", "--deadline=2000-01-01 00:00", "--tlbi-rate=1")
+        status, out, _ = daemon.ctl("prepare", "guest", "--deadline=+1h", "--tlbi-rate=1")
         equal(status, 0)
         true("later than the deadline" in out, out)
         true("will be missed" in daemon.ctl("status", "guest")[1], "status")
+        true("deadline will be missed" in daemon.ctl()[1], "summary")
+        for command in ["prepare", "guest"], ["migration", "guest", "scheduled"]:
+            equal(daemon.ctl(*command, "--deadline=2000-01-01 00:00"),
+                  (1, "", "That deadline has passed.\n"), command)
+
+
+@test
+def ready_too_late():
+    """prepare --wait fails if the VM was split only after its deadline"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        status, out, err = daemon.ctl("prepare", "guest", "--wait", "--deadline=1us")
+        equal(status, 1)
+        true("split 512 blocks" in out, out)
+        true(re.fullmatch(r"guest: that is \S+ after the deadline\.\n", err), err)
+        equal(daemon.ctl("prepare", "guest", "--wait", "--deadline=+1h")[0], 0)
+        lines = daemon.ctl()[1].splitlines()
+        true(re.match(r"guest +scheduled +split .* -$", lines[7]), lines)
 
 
 def start(daemon, *arguments, **options):
@@ -320,6 +338,21 @@ def terminal():
 
 
 @test
+def narrow_terminal():
+    """Where a long name and 60 columns leave little room, the bar goes, then the TLBIs; nothing is cut"""
+    name = "a-name-" + "x" * 60
+    with Daemon(TlbiRate=4000, Memory="4G", TlbiUSec=0) as daemon, Vmm() as vmm:
+        daemon.register(vmm, name)
+        status, out = on_terminal(daemon, "prepare", name, "--wait", columns=60, NO_COLOR="1")
+        equal(status, 0)
+        bars = [bar.removesuffix("\x1b[K") for bar in out.split("\n")[0].split("\r")[1:]]
+        true(len(bars) >= 2, out)
+        for bar in bars:
+            true(re.fullmatch(r"a-name-\S+ +\d+%  \d+ blocks(, \d+/s)?(, \d+ TLBIs)?(, \S+ left)?", bar), bar)
+            true(len(bar) < 60, bar)
+
+
+@test
 def summary():
     """Without a command it shows host and VMs; --json gives GetHost and ListVms in one"""
     with Daemon(**STUCK) as daemon, Vmm() as vmm, Vmm() as other:
@@ -334,7 +367,7 @@ def summary():
         equal(lines[6].split(), ["VM", "MIGRATION", "STAGE", "MEMORY", "IN", "BLOCKS", "SPLIT", "IN", "DEADLINE"])
         true(re.match(r"guest +scheduled +splitting +8\.0 GiB +\S+ GiB .* has passed$", lines[7]), lines)
         true(re.match(r"other +none +whole +8\.0 GiB +8\.0 GiB +- +-$", lines[8]), lines)
-        true("deadline will be missed" in lines[9], lines)
+        equal(len(lines), 9, lines)
         both = json.loads(daemon.ctl("--json")[1])
         equal(set(both), {"host", "vms"})
         equal([vm["vm"] for vm in both["vms"]], ["guest", "other"])

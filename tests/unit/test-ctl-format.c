@@ -113,6 +113,10 @@ static void test_parse_time(void **state)
 		{ "2024-03-08", 0, UINT64_C(1709856000) * USEC_PER_SEC },
 		{ "18:31:00", 0, NOW + 45 * USEC_PER_SEC },
 		{ "18:31", 0, NOW + 45 * USEC_PER_SEC },
+		/* Not today any more */
+		{ "18:30:15", 0, NOW + 86400 * USEC_PER_SEC },
+		{ "18:30", 0, NOW + (86400 - 15) * USEC_PER_SEC },
+		{ "01:30", 0, NOW + (7 * 3600 - 15) * USEC_PER_SEC },
 		{ "60", -EINVAL, 0 },
 		{ "99999999999999999999999", -EINVAL, 0 },
 		{ "", -EINVAL, 0 },
