@@ -9,10 +9,14 @@ import sys
 
 import varlink
 
+if len(sys.argv) < 2:
+    sys.exit("usage: client.py PID [SOCKET]")
 pid = int(sys.argv[1])
 path = sys.argv[2] if len(sys.argv) > 2 else "/run/eagersplitd/control.sock"
 with varlink.Client(f"unix:{path}") as client, client.open("org.eagersplit.Manager") as manager:
-    name = manager.Register(pid=pid)["vm"]["vm"]
+    # The daemon finds VMs by itself; whoever tries again finds it registered, too.
+    known = [vm for vm in manager.ListVms()["vms"] if vm["pid"] == pid]
+    name = (known or [manager.Register(pid=pid)["vm"]])[0]["vm"]
     manager.SetMigrationState(vm=name, migration="scheduled")
     for reply in manager.Watch(vm=name, _more=True):
         vm = reply["vm"]

@@ -103,7 +103,7 @@ def journaled(lab, vmm):
            "journal: the catalog explains it", explained)
 
 
-def measured(lab):
+def measured(lab, daemon):
     """The timer has node_exporter's file written, by itself."""
     path = f"{COLLECTOR}/eagersplitd.prom"
     os.makedirs(COLLECTOR, exist_ok=True)
@@ -120,7 +120,13 @@ def measured(lab):
            "metrics: what the daemon says")
     lab.eq(samples.get(f'eagersplitd_vm_blocks{{vm="{NAME}"}}'), 0.0, "metrics: of the VM, too")
     lab.eq(os.stat(path).st_mode & 0o777, 0o644, "metrics: node_exporter may read them")
-    lab.must("systemctl", "stop", "eagersplitd-metrics.timer")
+    lab.must("systemctl", "stop", "eagersplitd-metrics.timer", "eagersplitd.service")
+    os.unlink(path)
+    # Skipped, which is no failure; it is done when this returns.
+    lab.must("systemctl", "start", "eagersplitd-metrics.service")
+    lab.eq((daemon.show("ActiveState"), os.path.exists(path)), ("inactive", False),
+           "metrics: asking for them does not start the daemon")
+    lab.must("systemctl", "start", "eagersplitd")
 
 
 def hung(lab, daemon, vmm):
@@ -158,7 +164,7 @@ def run(lab):
     status_text(lab, daemon)
     restarted(lab, daemon, vmm)
     journaled(lab, vmm)
-    measured(lab)
+    measured(lab, daemon)
     hung(lab, daemon, vmm)
     daemon.migration(NAME, "completed")
     vmm.quit()
