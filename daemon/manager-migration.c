@@ -63,6 +63,11 @@ void manager_look_at_log(struct manager *m, struct vm *vm)
 	else
 		(void)manager_handle(m, vm, split ? VM_EVENT_LOG_ON : VM_EVENT_LOG_ON_IGNORED,
 				     NULL);
+	/*
+	 * Also where nothing follows from it, or the next daemon would not know that what it
+	 * finds ended has ever begun. And not before: what it knows of has been dealt with.
+	 */
+	manager_save_vm(m, vm);
 }
 
 int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to,

@@ -241,6 +241,31 @@ def seen_before():
 
 
 @test
+def told_before():
+    """Dirty logging of a migration that was told is known after a crash, and that it has ended then"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.migrate(vm.id, "active")
+        vm.log_dirty_pages(True)
+        while not get(daemon, vm.id)["memslots"][0]["dirtyLogging"]:
+            pass
+        # That may have been said before all that follows from it was done: now it is.
+        get(daemon, vm.id)
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        vm.log_dirty_pages(False)
+        daemon.start_again()
+        # Likewise: it answers the first once it has looked.
+        get(daemon, vm.id)
+        equal(get(daemon, vm.id)["migration"], "cancelled")
+        daemon.wait_for_stage(vm.id, "whole")
+        equal((vm.held, vm.blocks), (False, 512))
+
+
+@test
 def unregistered_stays_so():
     """A VM that was unregistered is left alone by the next daemon too"""
     with Daemon(**FAST) as daemon, Qemu("guest=web") as vmm:
