@@ -110,8 +110,11 @@ struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number);
  */
 int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret);
 
-/* Remembers that @vm, which is taken, is not wanted. A negative errno: it is not taken. */
-int manager_add_unwanted(struct manager *m, struct vm *vm);
+/*
+ * Remembers that the VM @number of the process behind @pidfd, which stays the caller's,
+ * is not wanted; @held: lets go of it first. 0 or a negative errno.
+ */
+int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bool held);
 
 /* Takes @vm out of the table, and lets go of it; @gone: there is nothing to let go of. */
 void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);

@@ -61,20 +61,12 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 		work_resume(vm->work, goal);
 }
 
-/* One that is not wanted is none of the table's: all there is to know is that. */
+/* It may have been unregistered, and the daemon before us have ended, before it was let go of. */
 static int manager_resume_unwanted(struct manager *m, const struct vm_record *record, int pidfd)
 {
-	_cleanup_(vm_freep) struct vm *vm = NULL;
-	int r;
+	bool held = record->stage != VM_STAGE_WHOLE;
 
-	r = vm_new(&vm, m->backend, record->pid, pidfd, record->number, m);
-	if (r < 0)
-		return r;
-	vm->start_time = record->start_time;
-	r = manager_add_unwanted(m, vm);
-	if (r == 0)
-		TAKE_PTR(vm);
-	return r;
+	return manager_add_unwanted(m, record->pid, pidfd, record->number, held);
 }
 
 /* The record of one that cannot be taken over is removed; if there, it is found as any other. */
@@ -90,7 +82,7 @@ static bool on_record(void *userdata, const struct vm_record *record)
 	if (pidfd < 0)
 		return false;
 	if (record->unwanted)
-		return manager_resume_unwanted(m, record, take_fd(&pidfd)) == 0;
+		return manager_resume_unwanted(m, record, pidfd) == 0;
 	r = manager_add_vm(m, record->pid, pidfd, record->number, &vm);
 	if (r < 0)
 		return false;

@@ -131,18 +131,6 @@ struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
 	return NULL;
 }
 
-int manager_add_unwanted(struct manager *m, struct vm *vm)
-{
-	int r;
-
-	vm->unwanted = true;
-	r = vm_watch(vm, m->event, on_vmm_gone);
-	if (r < 0)
-		return r;
-	TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
-	return 0;
-}
-
 struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
 {
 	struct vm *vm;
@@ -156,13 +144,12 @@ struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
 	return NULL;
 }
 
-int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
+/* A VM that is in no list yet. See manager_add_vm(). */
+static int manager_make_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
 	int fd, r;
 
-	if (m->n_vms >= MANAGER_VMS_MAX)
-		return -EUSERS;
 	fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -178,12 +165,43 @@ int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct v
 	r = work_new(&vm->work, m->splitter, vm);
 	if (r < 0)
 		return r;
+	*ret = TAKE_PTR(vm);
+	return 0;
+}
+
+int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
+{
+	struct vm *vm;
+	int r;
+
+	if (m->n_vms >= MANAGER_VMS_MAX)
+		return -EUSERS;
+	r = manager_make_vm(m, pid, pidfd, number, &vm);
+	if (r < 0)
+		return r;
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
 	m->vms_registered++;
 	fd_store_add(pid, vm->pidfd);
 	manager_notify_status(m);
-	*ret = TAKE_PTR(vm);
+	*ret = vm;
+	return 0;
+}
+
+int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bool held)
+{
+	struct vm *vm;
+	int r;
+
+	r = manager_make_vm(m, pid, pidfd, number, &vm);
+	if (r < 0)
+		return r;
+	vm->unwanted = true;
+	vm->leaving = true;
+	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
+	if (held)
+		work_resume(vm->work, VM_GOAL_RELEASE);
+	work_leave(vm->work, false);
 	return 0;
 }
 

@@ -118,8 +118,11 @@ static void on_left(void *userdata, struct vm *vm)
 {
 	struct manager *m = userdata;
 
+	/* Held no more: if it is not wanted, the next daemon is to leave it alone. */
+	if (vm->unwanted)
+		vm->stage = VM_STAGE_WHOLE;
 	/* For the next daemon: by now one knows what the call that was in flight has done. */
-	if (m->stopped && !is_there_again(vm))
+	if ((m->stopped || vm->unwanted) && !is_there_again(vm))
 		manager_save_vm(m, vm);
 	TAILQ_REMOVE(&m->leaving, vm, link);
 	vm->leaving = false;

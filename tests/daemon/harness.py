@@ -127,6 +127,12 @@ class SimVm:
     def blocks(self):
         return self._read()[1].count(1)
 
+    def hold(self):
+        """As any other process may that has its descriptor."""
+        with open(self.path, "r+b") as f:
+            f.seek(self.HEAD.size - 8)
+            f.write(struct.pack("=I", 1))
+
     def log_dirty_pages(self, on):
         """
         Turns dirty logging of the memory on or off, and says so as the kernel does: where it

@@ -282,6 +282,34 @@ def unregistered_stays_so():
 
 
 @test
+def unregistered_and_killed():
+    """SIGKILL before a VM that was unregistered has been let go of: the next daemon lets go of it"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        # What Unregister writes before it has the hold released.
+        with open(daemon.path(f"vms/{vm.id}"), "r+", encoding="utf-8") as f:
+            record = f.read()
+            true('"unwanted":false' in record, record)
+            f.seek(0)
+            f.write(record.replace('"unwanted":false', '"unwanted":true '))
+        for held in False, True:
+            daemon.start_again()
+            equal(daemon.call("ListVms")["vms"], [])
+            # What is being let go of is waited for.
+            equal(daemon.stop(), 0)
+            equal((vm.held, vm.blocks), (held, 0))
+            # From then on it is left alone, whoever holds it.
+            vm.hold()
+        daemon.start_again()
+        equal(daemon.register(vmm, "again")["migration"], "none")
+
+
+@test
 def schedule_goes_on():
     """The time of a schedule that nobody follows up goes on while there is no daemon"""
     with Daemon(ScheduledTimeoutSec=2, **FAST) as daemon, Vmm() as vmm:
