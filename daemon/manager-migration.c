@@ -77,6 +77,15 @@ int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to
 		.deadline_usec = deadline_usec,
 		.tlbi_rate = tlbi_rate,
 	};
+	bool is_first = vm->state == VM_STATE_NONE;
+	int r;
 
-	return manager_handle(m, vm, (enum vm_event)(VM_EVENT_TOLD + to), &terms);
+	r = manager_handle(m, vm, (enum vm_event)(VM_EVENT_TOLD + to), &terms);
+	/*
+	 * It may have been said late: what was ignored is what it means, and will not be seen
+	 * to begin again. Behind another migration what is logged may be that one's.
+	 */
+	if (r == 0 && is_first && vm->state == VM_STATE_SCHEDULED && vm->dirty_logging)
+		r = manager_handle(m, vm, VM_EVENT_LOG_ON, NULL);
+	return r;
 }

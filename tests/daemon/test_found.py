@@ -228,6 +228,41 @@ def ignored():
               ("none", True, 512))
 
 
+def wait_until_logging(daemon, vm):
+    while not logging(daemon.call("GetVm", vm=vm.id)["vm"])[1 << 30]:
+        pass
+    # That may have been said before all that follows from it was done: now it is.
+    daemon.call("GetVm", vm=vm.id)
+
+
+@test
+def scheduled_late():
+    """With OnDirtyLog=ignore a migration that is scheduled when it has begun is active, and ends"""
+    with Daemon(OnDirtyLog="ignore", **FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        vm.log_dirty_pages(True)
+        wait_until_logging(daemon, vm)
+        equal(daemon.migrate(vm.id, "scheduled", deadlineUSec=1)["migration"], "active")
+        equal(daemon.wait_for_stage(vm.id, "split")["deadlineUSec"], 1)
+        vm.log_dirty_pages(False)
+        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
+        equal((vm.held, vm.blocks), (False, 512))
+
+
+@test
+def scheduled_behind_another():
+    """What is still logged of a migration that has ended is not taken for the next one's"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "active")
+        vm.log_dirty_pages(True)
+        wait_until_logging(daemon, vm)
+        daemon.migrate(vm.id, "completed")
+        equal(daemon.migrate(vm.id, "scheduled")["migration"], "scheduled")
+
+
 @test
 def told_otherwise():
     """What was only seen gives way to what is said a moment later"""
