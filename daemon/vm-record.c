@@ -63,7 +63,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 		.blocks_split = vm->blocks_split,
 		.tlbis = vm->tlbis,
 	};
-	if (vm->registered)
+	if (vm->registered && strcmp(vm->name, vm->id) != 0)
 		snprintf(record->name, sizeof(record->name), "%s", vm->name);
 }
 
@@ -205,6 +205,9 @@ static int name_from_json(struct vm_record *record, json_object *object)
 	const char *name = get_string(object, "name");
 
 	if (!json_object_object_get_ex(object, "name", NULL))
+		return 0;
+	/* An older daemon wrote the id of a VM that has no name. */
+	if (name && vm_name_is_id(name))
 		return 0;
 	if (!name || !vm_name_is_valid(name))
 		return -EBADMSG;

@@ -233,11 +233,25 @@ void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error)
 		vm_log_stage(vm);
 }
 
+bool vm_name_is_id(const char *name)
+{
+	size_t pid = strspn(name, "0123456789");
+	size_t number;
+
+	if (!pid || name[pid] != '.')
+		return false;
+	number = strspn(name + pid + 1, "0123456789");
+	return number && !name[pid + 1 + number];
+}
+
 bool vm_name_is_valid(const char *name)
 {
 	size_t n = strlen(name);
 
 	if (n == 0 || n > VM_NAME_MAX || !isascii(name[0]) || !isalnum(name[0]))
+		return false;
+	/* It could be another VM's, and who means that one would get this one. */
+	if (vm_name_is_id(name))
 		return false;
 	for (; *name; name++)
 		if (!isascii(*name) || !(isalnum(*name) || strchr("._:@+-", *name)))

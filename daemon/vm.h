@@ -215,7 +215,10 @@ bool vm_note_late(struct vm *vm);
 /* Sets the stage, and the error, a copy of which is kept; NULL: none. Logs what is new. */
 void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error);
 
-/* 1 to VM_NAME_MAX of A-Z a-z 0-9 . _ : @ + -, the first no sign. */
+/* Whether @name looks like an id, PID.NUMBER. */
+bool vm_name_is_id(const char *name);
+
+/* 1 to VM_NAME_MAX of A-Z a-z 0-9 . _ : @ + -, the first no sign; and no id. */
 bool vm_name_is_valid(const char *name);
 
 /* Fills @info. Its pointers are borrowed: valid until the loop runs again. */

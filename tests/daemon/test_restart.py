@@ -310,6 +310,17 @@ def unregistered_and_killed():
 
 
 @test
+def registered_without_a_name():
+    """A VM that goes by its id is known by the next daemon, with all that was said of it"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        name = daemon.call("Register", pid=vmm.pid)["vm"]["vm"]
+        daemon.migrate(name, "scheduled")
+        daemon.restart(signal.SIGKILL)
+        equal(get(daemon, name)["migration"], "scheduled")
+        equal(daemon.error("Register", pid=vmm.pid), ("VmExists", {"vm": name}))
+
+
+@test
 def schedule_goes_on():
     """The time of a schedule that nobody follows up goes on while there is no daemon"""
     with Daemon(ScheduledTimeoutSec=2, **FAST) as daemon, Vmm() as vmm:

@@ -148,6 +148,24 @@ static void test_good_and_bad(void **state)
 	}
 }
 
+/* What others call a VM that was registered without a name is no name. */
+static void test_id_for_a_name(void **state)
+{
+	static const char text[] = HEAD "\"name\":\"1.0\"," TAIL;
+	_cleanup_(vm_freep) struct vm *vm = NULL;
+	struct vm_record record;
+
+	assert_int_equal(vm_new(&vm, NULL, 1, -1, 7, NULL), 0);
+	vm->registered = true;
+	vm_record_from_vm(&record, vm);
+	assert_true(record.registered);
+	assert_string_equal(record.name, "");
+
+	/* As records had it when an id could be a name. */
+	assert_int_equal(parse(text, strlen(text), &record), 0);
+	assert_string_equal(record.name, "");
+}
+
 static void test_too_long(void **state)
 {
 	char text[VM_RECORD_MAX + 1];
@@ -230,8 +248,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_good_and_bad),   cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_store),
+		cmocka_unit_test(test_good_and_bad),   cmocka_unit_test(test_id_for_a_name),
+		cmocka_unit_test(test_too_long),       cmocka_unit_test(test_store),
 	};
 	int failed;
 

@@ -27,13 +27,11 @@ static void test_names_of_states(void **state)
 static void test_names_of_vms(void **state)
 {
 	static const char *const good[] = {
-		"a",
-		"42.7",
-		"web-1.example",
-		"9p_x:y@z+",
+		"a", "42", "42.", "42.7.1", "v42.7", "42.7-1", "web-1.example", "9p_x:y@z+",
 	};
 	static const char *const bad[] = {
-		"", "-x", ".", "a b", "a\n", "a/b", "a\"", "\xc3\xa4", "a\xff", "a\033[1m",
+		"",    "-x",	   ".",	    "a b",	"a\n",	"a/b",
+		"a\"", "\xc3\xa4", "a\xff", "a\033[1m", "42.7", "0.0",
 	};
 	char name[VM_NAME_MAX + 2];
 
