@@ -197,6 +197,9 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 {
 	struct finder *f = userdata;
 
+	/* A VMM that closes its VM and makes another gets the same descriptor. */
+	if (pid && (event == HOST_VM_CREATED || event == HOST_VM_DESTROYED))
+		f->ops->look_again(f->userdata, pid);
 	switch (event) {
 	case HOST_VM_CREATED:
 		if (!pid)

@@ -22,11 +22,13 @@ struct worker_pool;
  *	  how many are new, or a negative errno, -ENOTTY where it has none.
  *	  Where a VM was created and none is new, it is asked to look once more
  *	  a little later
+ * @look_again: that VMs known of that process may have given way to others
  * @dirty_log: that dirty logging was started or stopped on a VM of that
  *	       process; 0: of any
  */
 struct finder_ops {
 	int (*look)(void *userdata, pid_t pid);
+	void (*look_again)(void *userdata, pid_t pid);
 	void (*dirty_log)(void *userdata, pid_t pid);
 };
 

@@ -156,6 +156,17 @@ static int on_look(void *userdata, pid_t pid)
 	return n < 0 ? n : manager_take_found(m, pid, pidfd, numbers, n);
 }
 
+/* finder_ops.look_again() */
+static void on_look_again(void *userdata, pid_t pid)
+{
+	struct manager *m = userdata;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	if (vm->pid == pid)
+		work_look(vm->work);
+}
+
 /* finder_ops.dirty_log() */
 static void on_dirty_log(void *userdata, pid_t pid)
 {
@@ -176,5 +187,6 @@ static void on_dirty_log(void *userdata, pid_t pid)
 
 const struct finder_ops manager_finder_ops = {
 	.look = on_look,
+	.look_again = on_look_again,
 	.dirty_log = on_dirty_log,
 };

@@ -626,6 +626,9 @@ void work_look(struct work *w)
 {
 	if (w->leaving)
 		return;
+	/* It may be another VM by now, which nobody holds yet. */
+	if (w->hold == HOLD_SET)
+		w->hold = HOLD_UNKNOWN;
 	w->looks = 0;
 	w->want_survey = true;
 	work_step(w);

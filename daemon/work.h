@@ -128,7 +128,10 @@ void work_repeat(struct work *work);
 /* vm->tlbi_rate has changed. */
 void work_update_ceiling(struct work *work);
 
-/* Has the VM surveyed as it is from now on, even if a survey is under way. */
+/*
+ * Has the VM surveyed as it is from now on, even if a survey is under way; first of all it
+ * is held once more if it is to be held.
+ */
 void work_look(struct work *work);
 
 /* See manager_survey_vm() and manager_is_surveying_vm(). */

@@ -78,6 +78,29 @@ def told_of_early():
         equal(daemon.wait_for_vm(vm.id)["blocks"], 512)
 
 
+def wait_until_heard(daemon, vmm, **options):
+    """Returns once the daemon has heard of all that happened before: it has found another VM, which is given."""
+    vm = daemon.create_vm(vmm, **options)
+    daemon.wait_for_vm(vm.id)
+    return vm
+
+
+@test
+def made_anew_when_split():
+    """A VM that a VMM makes in place of one that was split is split, too"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        vm = daemon.create_vm(vmm)
+        daemon.register(vmm, "db")
+        daemon.migrate("db", "scheduled")
+        daemon.wait_for_stage("db", "split")
+        vm = daemon.create_vm(vmm)
+        wait_until_heard(daemon, other)
+        # It is being looked at, and that is waited for.
+        daemon.call("GetVm", vm="db")
+        daemon.wait_for_stage("db", "split")
+        equal((vm.held, vm.blocks), (True, 0))
+
+
 @test
 def named_by_qemu():
     """A QEMU's -name is its VM's name; the id goes on being understood"""

@@ -488,6 +488,27 @@ static void test_forgotten_hold_is_released(void **state)
 	host_free(h);
 }
 
+/* Somebody has released it, or it is another VM by now: what is split would not stay so. */
+static void test_hold_that_is_lost(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 100);
+	vm = host_add_vm(h, &fakes[0], 1);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+
+	fakes[0].held = false;
+	work_look(vm->work);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	assert_true(fakes[0].held);
+	host_free(h);
+}
+
 /* It may have done all, some or nothing of it. */
 static void test_resuming(void **state)
 {
@@ -1054,6 +1075,7 @@ int main(void)
 		cmocka_unit_test(test_leaving_releases_and_no_more),
 		cmocka_unit_test(test_leaving_what_was_never_held_is_immediate),
 		cmocka_unit_test(test_forgotten_hold_is_released),
+		cmocka_unit_test(test_hold_that_is_lost),
 		cmocka_unit_test(test_resuming),
 		cmocka_unit_test(test_release_that_fails_does_not_keep_us),
 		cmocka_unit_test(test_registered_again_while_leaving),
