@@ -12,6 +12,11 @@ void walk_start(struct walk *walk)
 	walk->blocks = 0;
 }
 
+void walk_rebase(struct walk *walk)
+{
+	walk->slot = 0;
+}
+
 static void walk_end(struct walk *walk)
 {
 	walk->active = false;

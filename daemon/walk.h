@@ -47,6 +47,12 @@ struct walk_range {
 void walk_start(struct walk *walk);
 
 /*
+ * Goes on with the pass that is under way by another survey, at the address that
+ * it has got to: what appeared below that is for another pass.
+ */
+void walk_rebase(struct walk *walk);
+
+/*
  * The range to deal with next, of memslots that had blocks, or of @all. False:
  * the pass has ended (or there is none).
  */

@@ -300,10 +300,7 @@ static void work_plan_look(struct work *w)
 	if (log != w->log)
 		w->looks = 0;
 	w->log = log;
-	/* What is being recovered would begin anew; at its end there is a survey anyhow. */
-	if (w->goal == VM_GOAL_RECOVER && w->walk.active)
-		pause = 0;
-	else if (log != DIRTY_LOG_NONE)
+	if (log != DIRTY_LOG_NONE)
 		pause = work_get_log_pause(w);
 	else if (w->vm->survey.n_slots)
 		w->looks = 0;
@@ -312,6 +309,19 @@ static void work_plan_look(struct work *w)
 	w->look_at = pause ? splitter_now(w->splitter) + pause : 0;
 	if (pause && w->looks < LOOKS_MAX)
 		w->looks++;
+}
+
+/*
+ * A look in the middle of a pass does not begin it anew: of a large VM it would
+ * get to where it was only by the time of the next look. What has appeared behind
+ * it is seen by the survey at its end, and is the next one's if it can be split.
+ */
+static void work_start_pass(struct work *w)
+{
+	if (w->walk.active)
+		walk_rebase(&w->walk);
+	else
+		walk_start(&w->walk);
 }
 
 static void work_handle_survey(struct work *w)
@@ -334,7 +344,7 @@ static void work_handle_survey(struct work *w)
 		if (w->walk.passes)
 			vm_set_stage(vm, VM_STAGE_WHOLE, NULL);
 		else
-			walk_start(&w->walk);
+			work_start_pass(w);
 	}
 	if (w->goal != VM_GOAL_SPLIT)
 		return;
@@ -348,7 +358,7 @@ static void work_handle_survey(struct work *w)
 		work_fail(w, error);
 	} else {
 		vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
-		walk_start(&w->walk);
+		work_start_pass(w);
 	}
 }
 

@@ -920,8 +920,8 @@ static void test_looking_while_splitting(void **state)
 	host_free(h);
 }
 
-/* Recovering does not begin anew for it. */
-static void test_not_looking_while_recovering(void **state)
+/* In the middle of recovering, too: it may be migrated again. */
+static void test_looking_while_recovering(void **state)
 {
 	struct fake_host *h;
 	size_t n_surveys;
@@ -934,14 +934,97 @@ static void test_not_looking_while_recovering(void **state)
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
 	host_run_until(h, h->now + 50 * NSEC_PER_SEC);
 	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
-	assert_int_equal(count_calls(h, 0), n_surveys + 1);
+	assert_in_range(count_calls(h, 0), n_surveys + 10, n_surveys + 20);
+	fakes[0].slots[0].logged = true;
+	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
+	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_MEMORY);
 	host_run_until(h, h->now + 60 * NSEC_PER_SEC);
 	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000 + 8);
-	/* And at its end one looks again. */
-	n_surveys = count_calls(h, 0);
-	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
-	assert_in_range(count_calls(h, 0), n_surveys + 2, n_surveys + 3);
+	host_free(h);
+}
+
+/* A VM of four memslots of 8 GiB, all blocks or all pages, but for the last of each. */
+static struct fake_host *start_large(bool block, struct vm **ret)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+
+	fake_vm_init(&fakes[0], h, BLOCKS_MAX);
+	fakes[0].n_slots = SLOTS_MAX;
+	for (size_t i = 0; i < SLOTS_MAX; i++) {
+		fakes[0].slots[i].gpa = GIB + i * 16 * GIB;
+		fakes[0].slots[i].n_blocks = BLOCKS_MAX;
+		memset(fakes[0].slots[i].block, block, BLOCKS_MAX);
+		fakes[0].slots[i].block[BLOCKS_MAX - 1] = !block;
+	}
+	*ret = host_add_vm(h, &fakes[0], 1);
+	host_run(h);
+	return h;
+}
+
+/* Looks at the VM after each range until it has got to @stage. Returns how many were walked. */
+static size_t run_with_looks(struct fake_host *h, struct vm *vm, enum vm_stage stage)
+{
+	size_t n_ranges = 0, seen = h->n_calls;
+
+	while (vm->stage != stage) {
+		assert_true(host_step(h));
+		for (; seen < h->n_calls; seen++) {
+			if (!h->calls[seen].size)
+				continue;
+			n_ranges++;
+			work_look(vm->work);
+		}
+		assert_true(n_ranges < 100);
+	}
+	return n_ranges;
+}
+
+/* However often one looks: what has been walked is not walked again, and the end is reached. */
+static void test_looks_do_not_begin_anew(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start_large(false, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	/* 8 GiB each, in ranges of 4. */
+	assert_int_equal(run_with_looks(h, vm, VM_STAGE_SPLIT), 8);
+	assert_int_equal(vm->blocks_split, SLOTS_MAX);
+	host_free(h);
+
+	h = start_large(true, &vm);
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	assert_int_equal(run_with_looks(h, vm, VM_STAGE_WHOLE), 8);
+	assert_int_equal(fake_count_blocks(&fakes[0]), SLOTS_MAX * BLOCKS_MAX);
+	host_free(h);
+}
+
+/* Memslots that come, go and move, behind a walk and ahead of it, with a look at each. */
+static void test_memslots_that_change_at_a_look(void **state)
+{
+	struct fake_slot *slots = fakes[0].slots;
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start_large(false, &vm);
+	fakes[0].n_slots = 3;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	while (vm->blocks_split < 2)
+		assert_true(host_step(h));
+
+	/* The first goes, the second moves to behind us, and one more appears ahead. */
+	slots[0] = slots[1];
+	slots[0].gpa = 2 * GIB;
+	slots[0].block[5] = true;
+	slots[1] = slots[2];
+	slots[2] = slots[3];
+	memset(slots[2].block, true, 3);
+	work_look(vm->work);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	assert_int_equal(vm->blocks_split, 2 + 1 + 1 + 4);
 	host_free(h);
 }
 
@@ -1092,7 +1175,9 @@ int main(void)
 		cmocka_unit_test(test_looking_at_what_is_logged),
 		cmocka_unit_test(test_looks_are_bounded),
 		cmocka_unit_test(test_looking_while_splitting),
-		cmocka_unit_test(test_not_looking_while_recovering),
+		cmocka_unit_test(test_looking_while_recovering),
+		cmocka_unit_test(test_looks_do_not_begin_anew),
+		cmocka_unit_test(test_memslots_that_change_at_a_look),
 		cmocka_unit_test(test_random_lives),
 	};
 

@@ -69,6 +69,38 @@ static void test_all_memslots(void **state)
 	assert_false(walk_next(&walk, &survey, true, &range));
 }
 
+/* In the middle of a memslot, those before which are gone, and others are there. */
+static void test_another_survey(void **state)
+{
+	struct memslot others[] = {
+		{ .gpa = 0, .bytes = GIB, .blocks = 1 },
+		{ .gpa = 21 * GIB, .bytes = 10 * GIB, .blocks = 3 },
+		{ .gpa = 40 * GIB, .bytes = GIB, .blocks = 1 },
+	};
+	struct survey other = { .n_slots = ARRAY_SIZE(others), .slots = others };
+	struct walk walk = {};
+	struct walk_range range;
+
+	walk_start(&walk);
+	walk_advance(&walk, 21 * GIB + GIB / 2, 1);
+	assert_range(&walk, false, 2, 21 * GIB + GIB / 2, GIB / 2);
+
+	walk_rebase(&walk);
+	assert_true(walk_next(&walk, &other, false, &range));
+	assert_int_equal(range.slot, 1);
+	assert_true(range.gpa == 21 * GIB + GIB / 2 && range.size == 4 * GIB);
+	walk_advance(&walk, 31 * GIB, 0);
+	assert_true(walk_next(&walk, &other, false, &range));
+	assert_int_equal(range.slot, 2);
+
+	/* None is left: the pass ends as one that did something. */
+	other.n_slots = 0;
+	walk_rebase(&walk);
+	assert_false(walk_next(&walk, &other, false, &range));
+	assert_int_equal(walk.passes, 1);
+	assert_int_equal(walk.idle_passes, 0);
+}
+
 static void test_idle_passes(void **state)
 {
 	struct walk walk = {};
@@ -92,6 +124,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_all_memslots),
+		cmocka_unit_test(test_another_survey),
 		cmocka_unit_test(test_idle_passes),
 	};
 
