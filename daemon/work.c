@@ -329,7 +329,9 @@ static void work_handle_survey(struct work *w)
 	struct vm *vm = w->vm;
 	char error[128];
 
-	w->retries = 0;
+	/* In the middle of a pass only the walk knows whether it gets anywhere. */
+	if (!w->walk.active)
+		w->retries = 0;
 	w->splitter->undivided = true;
 	/* By a daemon before us, which has forgotten it. */
 	if (w->goal == VM_GOAL_NONE && vm->survey.held) {

@@ -1028,6 +1028,22 @@ static void test_memslots_that_change_at_a_look(void **state)
 	host_free(h);
 }
 
+/* What fails all the while fails for good, also if one can look at it in between. */
+static void test_looks_are_no_progress(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start_with_framebuffer(1000, 100, &vm);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	set_error(&fakes[0], -ENOMEM, UINT32_MAX, BACKEND_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 60 * NSEC_PER_SEC);
+	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(count_calls(h, SPLIT), 9);
+	host_free(h);
+}
+
 static int compare_times(const void *a, const void *b)
 {
 	const struct fake_call *x = a, *y = b;
@@ -1178,6 +1194,7 @@ int main(void)
 		cmocka_unit_test(test_looking_while_recovering),
 		cmocka_unit_test(test_looks_do_not_begin_anew),
 		cmocka_unit_test(test_memslots_that_change_at_a_look),
+		cmocka_unit_test(test_looks_are_no_progress),
 		cmocka_unit_test(test_random_lives),
 	};
 
