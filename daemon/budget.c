@@ -67,13 +67,18 @@ static int64_t bucket_full(const struct bucket *k)
 	return ((int64_t)k->burst - (int64_t)k->in_flight) * TOKEN;
 }
 
-/* Whatever the level is said to be, it is not above full; nor without end below. */
+/*
+ * Whatever the level is said to be, it is not above full; nor without end below.
+ * Where there is no limit nothing is saved up for one that is set later.
+ */
 static void bucket_clamp(struct bucket *k)
 {
 	int64_t full = bucket_full(k);
 	int64_t lowest = full - (int64_t)BUDGET_BURST_MAX * TOKEN;
 
-	if (k->level > full || !k->rate)
+	if (!k->rate)
+		k->level = 0;
+	if (k->level > full)
 		k->level = full;
 	if (k->level < lowest)
 		k->level = lowest;
@@ -104,7 +109,6 @@ static void bucket_init(struct bucket *k, uint64_t rate, uint64_t burst, uint64_
 	*k = (struct bucket){
 		.rate = rate,
 		.burst = burst,
-		.level = (int64_t)burst * TOKEN,
 		.refilled = now,
 	};
 }

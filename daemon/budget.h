@@ -10,6 +10,10 @@
  * tokens to those of the next burst. When a limit changes within [a, b], each
  * rate counts for the time it was in force, and the larger burst.
  *
+ * A limit begins with an empty bucket: what was spent under a budget before
+ * this one, by a daemon that crashed, say, is not known. So the bound also holds
+ * across any number of them that follow each other.
+ *
  * All times are nanoseconds of one monotonic clock, and must be true: a time
  * given to budget_grant() must not lie in the future, one given to
  * budget_return() must not lie before the end of the call (a cached time
@@ -44,7 +48,7 @@ struct budget_load {
 };
 
 /*
- * Creates a budget with a full bucket. @rate: TLBIs a second, 0: no limit;
+ * Creates a budget. @rate: TLBIs a second, 0: no limit;
  * @burst: at least 1. 0 or -ENOMEM.
  */
 int budget_new(struct budget **ret, uint64_t rate, uint64_t burst, uint64_t now);
@@ -53,7 +57,10 @@ int budget_new(struct budget **ret, uint64_t rate, uint64_t burst, uint64_t now)
 struct budget *budget_free(struct budget *b);
 DEFINE_CLEANUP(struct budget *, budget_free);
 
-/* Changes the limits; what has been granted stays granted. */
+/*
+ * Changes the limits. What has been granted stays granted; what is new of a burst is
+ * yet to be earned.
+ */
 void budget_set_limits(struct budget *b, uint64_t rate, uint64_t burst, uint64_t now);
 
 /*

@@ -5,6 +5,7 @@ The budget as VMs share it. Time comes in only as an upper bound: what is measur
 never less than what the daemon had, so a slow machine cannot make these fail.
 """
 
+import signal
 import time
 
 from harness import Daemon, Vmm
@@ -32,6 +33,25 @@ def host_rate():
                 allowed = rate * (time.monotonic() - start) + burst
                 true(last <= allowed, f"rate {rate}: {last} TLBIs, {allowed:.1f} allowed")
             equal(daemon.call("GetHost")["host"]["tlbisTotal"] >= last, True, "host's count")
+
+
+@test
+def host_rate_across_restarts():
+    """Nor if the daemon is killed again and again, each time when it had spent as much as a burst"""
+    rate, burst, blocks = 20, 8, 4096
+    for settings in {"TlbiRate": rate}, {"TlbiRate": 0, "VmTlbiRate": rate}:
+        with Daemon(TlbiBurst=burst, TlbiUSec=0, **settings) as daemon, Vmm() as vmm:
+            vm = daemon.create_vm(vmm, blocks=blocks)
+            daemon.wait_for_vm(vm.id)
+            start = time.monotonic()
+            daemon.migrate(vm.id, "scheduled")
+            for _ in range(6):
+                left = vm.blocks - burst
+                daemon.wait_for(vm.id, lambda state, n=left: state["blocks"] <= n)
+                daemon.restart(signal.SIGKILL)
+                split = blocks - vm.blocks
+                allowed = rate * (time.monotonic() - start) + burst
+                true(split <= allowed, f"{settings}: {split} TLBIs, {allowed:.1f} allowed")
 
 
 @test
