@@ -176,8 +176,14 @@ void work_step(struct work *w)
 	uint64_t want = 0;
 	enum step step;
 
-	if (w->step != STEP_NONE || work_is_blocked(w))
+	if (w->step != STEP_NONE)
 		return;
+	/* Whoever leaves has it go on: it must neither be granted anything before, nor be due. */
+	w->blocked = work_is_blocked(w);
+	if (w->blocked) {
+		budget_client_set_want(w->client, 0);
+		return;
+	}
 
 	step = work_next(w);
 	if (step == STEP_SPLIT && throttled)
@@ -755,13 +761,21 @@ struct work *work_free(struct work *w)
 
 void work_granted(struct work *w, uint64_t tlbis)
 {
+	enum step step = w->goal == VM_GOAL_SPLIT ? STEP_SPLIT : STEP_RECOVER;
+
+	/* The range is one of the walk towards these goals: there is none towards another. */
+	if (w->goal != VM_GOAL_SPLIT && w->goal != VM_GOAL_RECOVER) {
+		budget_client_set_want(w->client, 0);
+		budget_return(w->client, splitter_now(w->splitter), 0);
+		return;
+	}
 	w->granted = true;
-	work_submit_walk(w, w->goal == VM_GOAL_SPLIT ? STEP_SPLIT : STEP_RECOVER, tlbis);
+	work_submit_walk(w, step, tlbis);
 }
 
 uint64_t work_get_retry(const struct work *w)
 {
-	if (w->step != STEP_NONE)
+	if (w->step != STEP_NONE || w->blocked)
 		return 0;
 	return w->not_before ?: w->look_at;
 }

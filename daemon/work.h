@@ -63,6 +63,7 @@ enum hold {
  * @not_before: no call before that time, 0: at any
  * @speed: blocks split a second while calls run, 0: not known
  * @ahead: TLBIs of works with earlier deadlines, as of the last division
+ * @blocked: waits until another work has left, and for nothing else
  * @leaving: work_leave() was called
  */
 struct work {
@@ -92,6 +93,7 @@ struct work {
 	uint64_t not_before;
 	double speed;
 	uint64_t ahead;
+	bool blocked;
 	bool leaving;
 	TAILQ_ENTRY(work) link;
 };

@@ -584,6 +584,84 @@ static void test_registered_again_while_leaving(void **state)
 	host_free(h);
 }
 
+/*
+ * Two VMs of a process, of which the first is held, and takes a minute to leave. The other
+ * waits for the budget, if it is to be @split, or to be looked at.
+ */
+static struct fake_host *start_blocked(bool split, struct vm **ret)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1, 1, 100, &vm);
+	fake_vm_init(&fakes[1], h, 100);
+	fakes[1].n_slots = 2;
+	fakes[1].slots[1].gpa = 8 * GIB;
+	fakes[1].slots[1].n_blocks = 8;
+	fakes[1].slots[1].logged = !split;
+	*ret = host_add_vm(h, &fakes[1], 1);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	if (split)
+		work_set_goal((*ret)->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 10 * NSEC_PER_MSEC);
+	assert_true(fakes[0].held);
+	assert_int_equal(fakes[1].held, split);
+	assert_int_equal(h->n_jobs, 0);
+
+	work_leave(vm->work, false);
+	assert_int_equal(h->n_jobs, 1);
+	h->due[0] = h->now + 60 * NSEC_PER_SEC;
+	return h;
+}
+
+/* Until the first has left; nothing is to happen over and over meanwhile. */
+static void run_until_left(struct fake_host *h)
+{
+	unsigned int n_steps = 0;
+
+	while (h->left == 0) {
+		assert_true(host_step(h));
+		assert_in_range(++n_steps, 1, 10);
+	}
+}
+
+/* What waited for the budget when the other began to leave has no use for it meanwhile. */
+static void test_goal_changes_while_another_leaves(void **state)
+{
+	static const enum vm_goal goals[] = { VM_GOAL_RELEASE, VM_GOAL_RECOVER };
+
+	for (size_t i = 0; i < ARRAY_SIZE(goals); i++) {
+		struct fake_host *h;
+		size_t n_calls;
+		struct vm *vm;
+
+		h = start_blocked(true, &vm);
+		work_set_goal(vm->work, goals[i]);
+		n_calls = h->n_calls;
+		run_until_left(h);
+		/* That was the first one's release. */
+		assert_int_equal(h->n_calls, n_calls + 1);
+		host_run_until(h, h->now + 10 * NSEC_PER_SEC);
+		assert_false(fakes[1].held);
+		assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+		host_free(h);
+	}
+}
+
+static void test_look_is_due_while_another_leaves(void **state)
+{
+	struct fake_host *h;
+	size_t n_surveys;
+	struct vm *vm;
+
+	h = start_blocked(false, &vm);
+	n_surveys = count_calls(h, 0);
+	run_until_left(h);
+	host_run_until(h, h->now);
+	assert_int_equal(count_calls(h, 0), n_surveys + 1);
+	host_free(h);
+}
+
 static void test_completed_releases(void **state)
 {
 	struct fake_host *h;
@@ -1177,6 +1255,8 @@ int main(void)
 		cmocka_unit_test(test_resuming),
 		cmocka_unit_test(test_release_that_fails_does_not_keep_us),
 		cmocka_unit_test(test_registered_again_while_leaving),
+		cmocka_unit_test(test_goal_changes_while_another_leaves),
+		cmocka_unit_test(test_look_is_due_while_another_leaves),
 		cmocka_unit_test(test_completed_releases),
 		cmocka_unit_test(test_cancelled_recovers_within_the_budget),
 		cmocka_unit_test(test_turning_round),
