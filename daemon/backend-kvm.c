@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,11 +25,14 @@
 /* Levels of the stage-2 tables at which a leaf is a block. */
 #define BLOCK_LEVELS 3
 
-/* @no_break: the kernel splits without break-before-make, unless told otherwise */
+/*
+ * @no_break: the kernel splits without break-before-make, unless told otherwise; set by the
+ *	      loop on each probe, and read by workers that open VMs meanwhile
+ */
 struct kvm {
 	struct backend backend;
 	char reason[128];
-	bool no_break;
+	atomic_bool no_break;
 	struct uevent_socket *uevents;
 	host_event_fn event;
 	void *event_userdata;
