@@ -86,11 +86,12 @@ static void finder_scanned(struct job *job, int r)
 {
 	struct finder *f = (struct finder *)((char *)job - offsetof(struct finder, scan));
 
-	f->scanning = false;
 	if (r < 0)
 		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
+	/* As long as this goes on no other may begin, which would change the list. */
 	for (size_t i = 0; i < f->n_pids; i++)
 		(void)f->ops->look(f->userdata, f->pids[i]);
+	f->scanning = false;
 	if (f->again) {
 		f->again = false;
 		f->scanning = true;
@@ -100,7 +101,7 @@ static void finder_scanned(struct job *job, int r)
 	f->ops->dirty_log(f->userdata, 0);
 }
 
-static void finder_begin_scan(struct finder *f)
+void finder_scan_all(struct finder *f)
 {
 	if (f->scanning) {
 		f->again = true;
@@ -154,7 +155,7 @@ static void finder_add(struct finder *f, pid_t pid)
 	if (!c) {
 		/* So many at once: go through all of them instead. */
 		if (f->n_candidates == CANDIDATES_MAX) {
-			finder_begin_scan(f);
+			finder_scan_all(f);
 			return;
 		}
 		c = &f->candidates[f->n_candidates++];
@@ -203,7 +204,7 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 	switch (event) {
 	case HOST_VM_CREATED:
 		if (!pid)
-			finder_begin_scan(f);
+			finder_scan_all(f);
 		else if (finder_look(f, pid))
 			finder_add(f, pid);
 		break;
@@ -220,7 +221,7 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 		break;
 	case HOST_EVENTS_LOST:
 		log_info("What the host told of its VMs was lost in part: looking at all of them");
-		finder_begin_scan(f);
+		finder_scan_all(f);
 		break;
 	}
 }
@@ -233,6 +234,7 @@ void finder_start(struct finder *f)
 	if (r < 0)
 		log_warning("VMs that come and go are not seen, they must be registered: %s",
 			    strerror(-r));
+	f->scanning = true;
 	finder_scanned(&f->scan, finder_scan(&f->scan));
 }
 

@@ -46,4 +46,7 @@ DEFINE_CLEANUP(struct finder *, finder_free);
  */
 void finder_start(struct finder *f);
 
+/* Looks through all processes once more; returns before that has been done. */
+void finder_scan_all(struct finder *f);
+
 #endif /* EAGERSPLITD_FINDER_H */

@@ -37,6 +37,7 @@ TAILQ_HEAD(vm_list, vm);
  * @leaving: no longer in the table, but not let go of yet
  * @unwanted: unregistered, so not to be found again as long as they are there
  * @store: for the next daemon, NULL: nowhere
+ * @store_loaded: what was in there is known
  * @store_failed: that could not be written the last time
  * @budget_timer: for the splitter
  * @status_nsec: when the service manager was told last
@@ -55,6 +56,7 @@ struct manager {
 	struct finder *finder;
 	struct machined *machined;
 	struct vm_store *store;
+	bool store_loaded;
 	bool store_failed;
 	sd_event_source *budget_timer;
 	sd_event_source *timeout;
@@ -77,6 +79,26 @@ struct manager {
 	void *stopped_userdata;
 	sd_event_source *stop_source;
 };
+
+/*
+ * manager.c
+ */
+
+/*
+ * Asks the host anew what it can do, and goes by it. Once it can split, VMs
+ * of the daemon before, and those that are there, are taken up.
+ */
+void manager_probe(struct manager *m);
+
+/*
+ * manager-resume.c
+ */
+
+/*
+ * Takes over what the daemon before left in the store, once, as soon as the host can
+ * split. @pidfds: see manager_begin().
+ */
+void manager_load(struct manager *m, int *pidfds, size_t n_pidfds);
 
 /*
  * manager-tell.c

@@ -90,19 +90,25 @@ static bool on_record(void *userdata, const struct vm_record *record)
 	return true;
 }
 
-void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds)
+void manager_load(struct manager *m, int *pidfds, size_t n_pidfds)
 {
 	struct resume resume = { .manager = m, .pidfds = pidfds, .n_pidfds = n_pidfds };
 	int r;
 
-	m->store = store;
-	/* On a host that cannot split, what there is to know stays for one that can. */
-	if (store && m->host.supported) {
-		r = vm_store_load(store, on_record, &resume);
-		if (r < 0)
-			log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
-	}
+	/* On a host that cannot split, what there is to know stays until it can. */
+	if (!m->store || m->store_loaded || !m->host.supported)
+		return;
+	m->store_loaded = true;
+	r = vm_store_load(m->store, on_record, &resume);
+	if (r < 0)
+		log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
 	manager_arm_timeout(m);
+}
+
+void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds)
+{
+	m->store = store;
+	manager_load(m, pidfds, n_pidfds);
 	finder_start(m->finder);
 	manager_notify_status(m);
 }

@@ -99,7 +99,7 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 int manager_check_host(struct manager *m)
 {
 	if (!m->host.supported)
-		m->backend->ops->probe(m->backend, &m->host);
+		manager_probe(m);
 	return m->host.supported ? 0 : -EOPNOTSUPP;
 }
 

@@ -295,15 +295,33 @@ bool manager_is_surveying_vm(const struct vm *vm)
 	return work_is_surveying(vm->work);
 }
 
-static void manager_apply(struct manager *m)
+/* What was there all along, and could not be split. */
+static void manager_take_up(struct manager *m)
 {
+	log_info("VMs can be split from now on, %s break-before-make",
+		 manager_is_throttled(m) ? "by" : "without");
+	manager_load(m, NULL, 0);
+	finder_scan_all(m->finder);
+	manager_notify_status(m);
+}
+
+void manager_probe(struct manager *m)
+{
+	bool supported = m->host.supported;
 	struct splitter_limits limits;
 
-	if (m->backend->ops->configure)
-		m->backend->ops->configure(m->backend, m->config);
 	m->backend->ops->probe(m->backend, &m->host);
 	limits = manager_limits(m);
 	splitter_set_limits(m->splitter, &limits);
+	if (m->host.supported && !supported)
+		manager_take_up(m);
+}
+
+static void manager_apply(struct manager *m)
+{
+	if (m->backend->ops->configure)
+		m->backend->ops->configure(m->backend, m->config);
+	manager_probe(m);
 	manager_arm_timeout(m);
 }
 
