@@ -68,7 +68,6 @@ void manager_save_vm(struct manager *m, struct vm *vm)
 		return;
 	vm->saved_nsec = now_nsec(CLOCK_MONOTONIC);
 	vm_record_from_vm(&record, vm);
-	record.start_time = vm->start_time;
 	r = vm_store_save(m->store, &record);
 	/* Once is enough: it will be the same for all. */
 	if (r < 0 && !m->store_failed)

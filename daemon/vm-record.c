@@ -52,6 +52,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 	*record = (struct vm_record){
 		.pid = vm->pid,
 		.number = vm->number,
+		.start_time = vm->start_time,
 		.registered = vm->registered,
 		.unwanted = vm->unwanted,
 		.state = vm->state,

@@ -39,7 +39,7 @@ struct vm_record {
 	uint64_t tlbis;
 };
 
-/* What is to be known of @vm; all but the start time, of which @vm knows nothing. */
+/* What is to be known of @vm. */
 void vm_record_from_vm(struct vm_record *record, const struct vm *vm);
 
 /* Writes @record to @text, VM_RECORD_MAX bytes, as a string. Its length, or -ENOMEM. */

@@ -87,6 +87,35 @@ static void test_there_and_back(void **state)
 	}
 }
 
+/* What tells its process from others of the same id is the VM's own, as the rest. */
+static void test_from_a_vm(void **state)
+{
+	struct vm vm = {
+		.name = (char[]){ "web-1" },
+		.id = (char[]){ "4711.12" },
+		.pid = 4711,
+		.number = 12,
+		.start_time = 123456789,
+		.registered = true,
+		.state = VM_STATE_ACTIVE,
+		.stage = VM_STAGE_SPLIT,
+		.dirty_logging = true,
+		.scheduled_usec = 1000,
+		.deadline_usec = UINT64_MAX,
+		.tlbi_rate = 50,
+		.blocks_split = UINT64_C(1) << 40,
+		.tlbis = 7,
+	};
+	struct vm_record record, expected = sample(VM_STATE_ACTIVE, VM_STAGE_SPLIT);
+
+	vm_record_from_vm(&record, &vm);
+	assert_same(&record, &expected);
+	/* An id is no name that it was given. */
+	vm.registered = false;
+	vm_record_from_vm(&record, &vm);
+	assert_string_equal(record.name, "");
+}
+
 /* No part of a record is one. */
 static void test_cut(void **state)
 {
@@ -247,9 +276,13 @@ static void test_store(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_good_and_bad),   cmocka_unit_test(test_id_for_a_name),
-		cmocka_unit_test(test_too_long),       cmocka_unit_test(test_store),
+		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_from_a_vm),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_good_and_bad),
+		cmocka_unit_test(test_id_for_a_name),
+		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_store),
 	};
 	int failed;
 
