@@ -32,7 +32,10 @@ struct finder_ops {
 	void (*dirty_log)(void *userdata, pid_t pid);
 };
 
-/* Finds the VMs of @backend's host, which outlives it, as do @pool and @ops. 0 or a negative errno. */
+/*
+ * Finds the VMs of @backend's host, which outlives it, as do @pool and @ops. 0
+ * or a negative errno.
+ */
 int finder_new(struct finder **ret, sd_event *event, struct backend *backend,
 	       struct worker_pool *pool, const struct finder_ops *ops, void *userdata);
 

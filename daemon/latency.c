@@ -3,7 +3,10 @@
 
 #include "util.h"
 
-/* From a call that does nothing to the survey of terabytes, in the steps that monitoring is used to. */
+/*
+ * From a call that does nothing to the survey of terabytes, in the steps that
+ * monitoring is used to.
+ */
 static const uint64_t limits_usec[LATENCY_BUCKETS] = {
 	10,    25,    50,     100,    250,    500,     1000,	2500,	 5000,	   10000,
 	25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,

@@ -91,8 +91,9 @@ void manager_set_observer(struct manager *m, const struct manager_observer *ops,
 
 /*
  * Takes a VM of process @pid that is not registered yet, whether it was found
- * before or not, and calls it @name, unless that is NULL. A survey starts at once; the observer hears of its end as
- * VM_CHANGE_PROGRESS. @ret is owned by the manager.
+ * before or not, and calls it @name, unless that is NULL. A survey starts at
+ * once; the observer hears of its end as VM_CHANGE_PROGRESS. @ret is owned by
+ * the manager.
  *
  * -EINVAL: bad pid or name; -ESRCH: no such process; -ENOTTY: not a VMM;
  * -EEXIST: name or VM taken; -EUSERS: the table is full; -EOPNOTSUPP: the
@@ -150,8 +151,9 @@ void manager_get_metrics(const struct manager *m, struct manager_metrics *metric
 
 /*
  * Stops all work: calls in flight are interrupted, holds released, pages left
- * as they are; the store keeps what is known, for the next daemon to go on. @stopped is called once, from the loop, when that is done; no
- * VM is in the table from now on, and none can be registered.
+ * as they are; the store keeps what is known, for the next daemon to go on.
+ * @stopped is called once, from the loop, when that is done; no VM is in the
+ * table from now on, and none can be registered.
  */
 void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *userdata);
 
