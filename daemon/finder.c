@@ -2,7 +2,6 @@
 #include "finder.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "backend.h"
@@ -76,7 +75,7 @@ static int on_found(void *userdata, pid_t pid)
 /* In a worker's thread, but for the first time. */
 static int finder_scan(struct job *job)
 {
-	struct finder *f = (struct finder *)((char *)job - offsetof(struct finder, scan));
+	struct finder *f = container_of(job, struct finder, scan);
 
 	f->n_pids = 0;
 	return f->backend->ops->scan(f->backend, on_found, f);
@@ -84,7 +83,7 @@ static int finder_scan(struct job *job)
 
 static void finder_scanned(struct job *job, int r)
 {
-	struct finder *f = (struct finder *)((char *)job - offsetof(struct finder, scan));
+	struct finder *f = container_of(job, struct finder, scan);
 
 	if (r < 0)
 		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
