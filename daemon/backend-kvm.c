@@ -156,6 +156,11 @@ static int kvm_open_vm(struct backend *backend, int pidfd, pid_t pid, int number
 	return 0;
 }
 
+static int kvm_check_vm(struct backend_vm *backend_vm, int pidfd, pid_t pid, int number)
+{
+	return kvm_fd_check(pidfd, number, ((struct kvm_vm *)backend_vm)->fd);
+}
+
 static void kvm_close_vm(struct backend_vm *backend_vm)
 {
 	struct kvm_vm *vm = (struct kvm_vm *)backend_vm;
@@ -275,6 +280,7 @@ static const struct backend_ops kvm_ops = {
 	.scan = kvm_scan,
 	.list_vms = kvm_list_vms,
 	.open_vm = kvm_open_vm,
+	.check_vm = kvm_check_vm,
 	.close_vm = kvm_close_vm,
 	.survey = kvm_survey,
 	.split = kvm_split,

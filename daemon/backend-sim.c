@@ -56,6 +56,7 @@ struct sim {
 struct sim_vm {
 	struct backend_vm vm;
 	struct sim_image *image;
+	ino_t inode;
 };
 
 static void sim_configure(struct backend *backend, const struct config *config)
@@ -155,7 +156,7 @@ static int sim_found(struct sim *sim, const char *name, int (*found)(void *userd
 
 	if (sim_image_parse_name(name, &pid, &number) < 0)
 		return 0;
-	if (sim_image_open(&image, sim->dir, pid, number) < 0) {
+	if (sim_image_open(&image, NULL, sim->dir, pid, number) < 0) {
 		sim_image_remove(sim->dir, pid, number);
 		return 0;
 	}
@@ -195,7 +196,7 @@ static int sim_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbe
 	int n = 0;
 
 	for (int i = 0; i < BACKEND_VMS_MAX; i++) {
-		if (sim_image_open(&image, sim->dir, pid, i) < 0)
+		if (sim_image_open(&image, NULL, sim->dir, pid, i) < 0)
 			continue;
 		sim_image_close(image);
 		numbers[n++] = i;
@@ -226,13 +227,20 @@ static int sim_open_vm(struct backend *backend, int pidfd, pid_t pid, int number
 	if (!vm)
 		return -ENOMEM;
 	*vm = (struct sim_vm){ .vm.backend = backend };
-	r = sim_image_open(&vm->image, sim->dir, pid, number);
+	r = sim_image_open(&vm->image, &vm->inode, sim->dir, pid, number);
 	if (r < 0) {
 		free(vm);
 		return r;
 	}
 	*ret = &vm->vm;
 	return 0;
+}
+
+static int sim_check_vm(struct backend_vm *backend_vm, int pidfd, pid_t pid, int number)
+{
+	const struct sim *sim = (const struct sim *)backend_vm->backend;
+
+	return sim_image_check(((struct sim_vm *)backend_vm)->inode, sim->dir, pid, number);
 }
 
 static void sim_close_vm(struct backend_vm *backend_vm)
@@ -429,6 +437,7 @@ static const struct backend_ops sim_ops = {
 	.list_vms = sim_list_vms,
 	.adopt = sim_adopt,
 	.open_vm = sim_open_vm,
+	.check_vm = sim_check_vm,
 	.forget_vm = sim_forget_vm,
 	.close_vm = sim_close_vm,
 	.survey = sim_survey,

@@ -2,9 +2,9 @@
 /*
  * What splitting needs of a host: the kernel's ioctls (backend-kvm.c), or a
  * simulated host (backend-sim.c). A backend_vm is used by one thread at a
- * time; open_vm(), survey() and split() may block and are called from worker
- * threads, scan() is called from any, the others from the event loop, and
- * close_vm() while no call on that VM is in flight.
+ * time; open_vm(), check_vm(), survey() and split() may block and are called
+ * from worker threads, scan() is called from any, the others from the event
+ * loop, and close_vm() while no call on that VM is in flight.
  */
 #ifndef EAGERSPLITD_BACKEND_H
 #define EAGERSPLITD_BACKEND_H
@@ -105,6 +105,12 @@ struct backend_ops {
 	/* Opens a VM of the list. -ENXIO, -ESRCH: it is gone. */
 	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid, int number,
 		       struct backend_vm **ret);
+	/*
+	 * Whether @vm, which is open, is still what @number of the process stands for. 0: it
+	 * is, or that cannot be told; -ENXIO, -ESRCH: it is another one by now, or none. May
+	 * be NULL.
+	 */
+	int (*check_vm)(struct backend_vm *vm, int pidfd, pid_t pid, int number);
 	/* The VM is no more, and closed; may be NULL. */
 	void (*forget_vm)(struct backend *backend, pid_t pid, int number);
 	void (*close_vm)(struct backend_vm *vm);

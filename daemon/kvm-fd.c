@@ -122,10 +122,10 @@ static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
 	return r;
 }
 
-/* Whether both are the same VM; where the kernel cannot tell, they are not. */
-static bool is_same_file(int a, int b)
+/* 0: both are the same VM; more: they are not; -1: the kernel cannot tell. */
+static int compare_files(int a, int b)
 {
-	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) == 0;
+	return (int)syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b);
 }
 
 /* Adds the VM behind descriptor @number over there to @vms, if there is one, and a new one. */
@@ -136,7 +136,7 @@ static int look_behind(struct kvm_vms *vms, int pidfd, int number)
 	if (fd < 0)
 		return fd == -ENXIO ? 0 : fd;
 	for (size_t i = 0; i < vms->n; i++)
-		if (is_same_file(vms->fds[i], fd))
+		if (compare_files(vms->fds[i], fd) == 0)
 			return 0;
 	if (vms->n == ARRAY_SIZE(vms->fds))
 		return 0;
@@ -176,6 +176,15 @@ int kvm_fd_get(int pidfd, int number)
 	if (fd < 0)
 		return errno == EBADF ? -ENXIO : -errno;
 	return fd_is_kvm_vm(fd) ? take_fd(&fd) : -ENXIO;
+}
+
+int kvm_fd_check(int pidfd, int number, int fd)
+{
+	_cleanup_close_ int now = kvm_fd_get(pidfd, number);
+
+	if (now < 0)
+		return now == -ENXIO || now == -ESRCH ? now : 0;
+	return compare_files(fd, now) > 0 ? -ENXIO : 0;
 }
 
 int kvm_fd_scan(int (*found)(void *userdata, pid_t pid), void *userdata)

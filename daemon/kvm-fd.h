@@ -36,6 +36,12 @@ int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret);
 int kvm_fd_get(int pidfd, int number);
 
 /*
+ * Whether @fd, which kvm_fd_get() gave, is still what descriptor @number of that process is.
+ * 0: it is, or that cannot be told; -ENXIO: it is not; -ESRCH: the process is gone.
+ */
+int kvm_fd_check(int pidfd, int number, int fd);
+
+/*
  * Has @found called for each process that has a VM and that we may look into,
  * until it returns something else than 0, which is returned. Or a negative
  * errno.

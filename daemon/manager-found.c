@@ -134,10 +134,8 @@ static void manager_drop_closed(struct manager *m, pid_t pid, const int *numbers
 	}
 }
 
-/* finder_ops.look() */
-static int on_look(void *userdata, pid_t pid)
+int manager_look(struct manager *m, pid_t pid)
 {
-	struct manager *m = userdata;
 	int numbers[BACKEND_VMS_MAX], n;
 	_cleanup_close_ int pidfd = -1;
 
@@ -154,6 +152,12 @@ static int on_look(void *userdata, pid_t pid)
 		return n;
 	manager_drop_closed(m, pid, numbers, n > 0 ? n : 0);
 	return n < 0 ? n : manager_take_found(m, pid, pidfd, numbers, n);
+}
+
+/* finder_ops.look() */
+static int on_look(void *userdata, pid_t pid)
+{
+	return manager_look(userdata, pid);
 }
 
 /* finder_ops.look_again() */
@@ -182,7 +186,7 @@ static void on_dirty_log(void *userdata, pid_t pid)
 		work_look(vm->work);
 	}
 	if (pid && !known)
-		(void)on_look(m, pid);
+		(void)manager_look(m, pid);
 }
 
 const struct finder_ops manager_finder_ops = {

@@ -36,7 +36,7 @@ static bool image_is_valid(const struct sim_image *image, size_t size, pid_t pid
 	       process_get_start_time(pid, &start_time) == 0 && image->start_time == start_time;
 }
 
-int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number)
+int sim_image_open(struct sim_image **ret, ino_t *ret_inode, int dir, pid_t pid, int number)
 {
 	_cleanup_close_ int fd = -1;
 	struct sim_image *image;
@@ -59,7 +59,20 @@ int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number)
 		return -ENXIO;
 	}
 	*ret = image;
+	if (ret_inode)
+		*ret_inode = st.st_ino;
 	return 0;
+}
+
+int sim_image_check(ino_t inode, int dir, pid_t pid, int number)
+{
+	char name[IMAGE_NAME_MAX];
+	struct stat st;
+
+	format_name(name, pid, number);
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode)
+		return 0;
+	return -ENXIO;
 }
 
 void sim_image_close(struct sim_image *image)

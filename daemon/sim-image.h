@@ -40,10 +40,13 @@ struct sim_image {
 };
 
 /*
- * Maps the image of VM @number of process @pid from the folder @dir. -ENXIO:
- * there is none, or it is another process's.
+ * Maps the image of VM @number of process @pid from the folder @dir, and gives its
+ * inode, unless @ret_inode is NULL. -ENXIO: there is none, or it is another process's.
  */
-int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number);
+int sim_image_open(struct sim_image **ret, ino_t *ret_inode, int dir, pid_t pid, int number);
+
+/* Whether the image of that VM is the one with that inode, which is open. 0 or -ENXIO. */
+int sim_image_check(ino_t inode, int dir, pid_t pid, int number);
 
 /* Unmaps it. */
 void sim_image_close(struct sim_image *image);

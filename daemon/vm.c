@@ -119,6 +119,15 @@ int vm_open(struct vm *vm)
 	return vm->backend->ops->open_vm(vm->backend, vm->pidfd, vm->pid, vm->number, &vm->host_vm);
 }
 
+int vm_check(struct vm *vm)
+{
+	const struct backend_ops *ops = vm->backend->ops;
+
+	if (!vm->host_vm || !ops->check_vm)
+		return 0;
+	return ops->check_vm(vm->host_vm, vm->pidfd, vm->pid, vm->number);
+}
+
 void vm_close(struct vm *vm)
 {
 	if (vm->host_vm)

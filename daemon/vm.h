@@ -194,6 +194,12 @@ int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm));
  */
 int vm_open(struct vm *vm);
 
+/*
+ * Whether the host's handle, if open, is still that of this VM: it keeps one alive that its
+ * VMM has closed. As vm_open(), 0, or see backend_ops.check_vm().
+ */
+int vm_check(struct vm *vm);
+
 /* Closes the host's handle, if open: nothing of the VM is kept alive by us. */
 void vm_close(struct vm *vm);
 

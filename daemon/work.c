@@ -528,9 +528,13 @@ static int work_run(struct job *job)
 	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
 	const struct backend_ops *ops = w->vm->backend->ops;
 	uint64_t began;
-	int r;
+	int r = 0;
 
-	r = vm_open(w->vm);
+	/* What is opened now is what is there now, and a survey is to be of that, too. */
+	if (w->step == STEP_SURVEY)
+		r = vm_check(w->vm);
+	if (r == 0)
+		r = vm_open(w->vm);
 	if (r < 0)
 		return r;
 	began = now_nsec(CLOCK_MONOTONIC);

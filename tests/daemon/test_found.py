@@ -102,6 +102,25 @@ def made_anew_when_split():
 
 
 @test
+def made_anew_while_splitting():
+    """A VM that a VMM makes in place of one that is being split is another one, and that one is gone"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm, Vmm() as other:
+        daemon.create_vm(vmm)
+        daemon.register(vmm, "db")
+        daemon.migrate("db", "scheduled")
+        daemon.wait_for("db", lambda vm: vm["blocks"] < 512)
+        vm = daemon.create_vm(vmm)
+        wait_until_heard(daemon, other)
+        # It is being looked at, and that is waited for, where it is not known by then.
+        with contextlib.suppress(Error):
+            daemon.call("GetVm", vm="db")
+        equal(daemon.error("GetVm", vm="db"), ("NoSuchVm", {"vm": "db"}))
+        found = daemon.wait_for_vm(vm.id)
+        equal((found["migration"], found["stage"], found["blocks"]), ("none", "whole", 512))
+        equal((vm.held, vm.blocks), (False, 512))
+
+
+@test
 def named_by_qemu():
     """A QEMU's -name is its VM's name; the id goes on being understood"""
     with Daemon(**FAST) as daemon, Qemu("guest=web,debug-threads=on") as web, Qemu("db") as db, \

@@ -133,6 +133,18 @@ static void test_our_own(int vm)
 	close(pidfd);
 }
 
+/* @fd is the VM of @child: what another has is another VM, and what is none is that neither. */
+static void test_giving_way(const struct child *child, int fd)
+{
+	struct child other = start_child(true);
+
+	assert_true(other.vm >= 0);
+	assert_int_equal(kvm_fd_check(child->pidfd, child->vm, fd), 0);
+	assert_int_equal(kvm_fd_check(other.pidfd, other.vm, fd), -ENXIO);
+	assert_int_equal(kvm_fd_check(child->pidfd, child->vm - 1, fd), -ENXIO);
+	stop_child(&other);
+}
+
 static void test_process_with_a_vm(void **state)
 {
 	struct child child = start_child(true);
@@ -151,6 +163,7 @@ static void test_process_with_a_vm(void **state)
 	fd = kvm_fd_get(child.pidfd, child.vm);
 	assert_true(fd >= 0);
 	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	test_giving_way(&child, fd);
 	test_our_own(fd);
 	close(fd);
 	assert_int_equal(kvm_fd_get(child.pidfd, child.vm - 1), -ENXIO);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The simulated host behaves as the kernel interface says. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "backend.h"
 #include "conf.h"
 #include "scratch.h"
+#include "sim-image.h"
 
 #define GIB   (UINT64_C(1) << 30)
 #define BLOCK (UINT64_C(2) << 20)
@@ -258,6 +260,27 @@ static void test_reconfiguring(void **state)
 	stop(&f);
 }
 
+/* A VM that was made in its place is another one, and a VM that is closed is none. */
+static void test_giving_way_to_another(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct backend_vm *other;
+	int dir_fd;
+
+	assert_int_equal(f.backend->ops->check_vm(f.vm, -1, getpid(), 0), 0);
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir_fd >= 0);
+	assert_int_equal(sim_image_create(dir_fd, getpid(), 0, GIB, BLOCK), 0);
+	close(dir_fd);
+	assert_int_equal(f.backend->ops->check_vm(f.vm, -1, getpid(), 0), -ENXIO);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, getpid(), 0, &other), 0);
+	assert_int_equal(f.backend->ops->check_vm(other, -1, getpid(), 0), 0);
+	f.backend->ops->forget_vm(f.backend, getpid(), 0);
+	assert_int_equal(f.backend->ops->check_vm(other, -1, getpid(), 0), -ENXIO);
+	f.backend->ops->close_vm(other);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_bbm_level_2),
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_reconfiguring),
+		cmocka_unit_test(test_giving_way_to_another),
 	};
 
 	int failed;
