@@ -120,6 +120,23 @@ static bool is_among(int number, const int *numbers, int n)
 	return false;
 }
 
+/* What has the number of one that was not wanted next is another VM. */
+static void manager_drop_unwanted(struct manager *m, pid_t pid, const int *numbers, int n)
+{
+	struct vm *vm = TAILQ_FIRST(&m->unwanted), *next;
+
+	for (; vm; vm = next) {
+		next = TAILQ_NEXT(vm, link);
+		if (vm->pid != pid || is_among(vm->number, numbers, n))
+			continue;
+		TAILQ_REMOVE(&m->unwanted, vm, link);
+		manager_forget_vm(m, vm);
+	}
+	TAILQ_FOREACH(vm, &m->leaving, link)
+	if (vm->pid == pid && !is_among(vm->number, numbers, n))
+		vm->unwanted = false;
+}
+
 /* VMs of the process that it has closed, while it lives on. */
 static void manager_drop_closed(struct manager *m, pid_t pid, const int *numbers, int n)
 {
@@ -132,6 +149,7 @@ static void manager_drop_closed(struct manager *m, pid_t pid, const int *numbers
 		log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
 		(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
 	}
+	manager_drop_unwanted(m, pid, numbers, n);
 }
 
 int manager_look(struct manager *m, pid_t pid)

@@ -184,6 +184,20 @@ def unregistered():
 
 
 @test
+def unregistered_and_made_anew():
+    """A VM that a VMM makes once it has closed one that was unregistered is found"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.call("Unregister", vm=vm.id)
+        vm.destroy()
+        heard = [wait_until_heard(daemon, other)]
+        vm = daemon.create_vm(vmm)
+        heard.append(wait_until_heard(daemon, other, number=1))
+        equal(names(daemon), sorted(each.id for each in (vm, *heard)))
+
+
+@test
 def unannounced():
     """Dirty logging that nobody announced has the VM split, and its end recovered"""
     with Daemon(**FAST) as daemon, Vmm() as vmm:
