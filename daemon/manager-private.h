@@ -40,7 +40,8 @@ TAILQ_HEAD(vm_list, vm);
  * @store_loaded: what was in there is known
  * @store_failed: that could not be written the last time
  * @budget_timer: for the splitter
- * @status_nsec: when the service manager was told last
+ * @status_source: tells the service manager, from the loop
+ * @status_nsec: when that was told last
  * @started_usec: CLOCK_REALTIME
  * @timeout: for the schedule that nobody has followed up
  * @stopped: see manager_stop()
@@ -66,6 +67,7 @@ struct manager {
 	struct vm_list unwanted;
 	size_t n_vms;
 
+	sd_event_source *status_source;
 	uint64_t status_nsec;
 	uint64_t started_usec;
 	uint64_t vms_registered;
@@ -104,8 +106,14 @@ void manager_load(struct manager *m, int *pidfds, size_t n_pidfds);
  * manager-tell.c
  */
 
-/* Tells the service manager what systemctl status is to show. */
+/*
+ * Tells the service manager what systemctl status is to show, and everybody who has become
+ * late: in a moment, since it looks at all VMs, and there may be more to tell by then.
+ */
 void manager_notify_status(struct manager *m);
+
+/* That moment. */
+int manager_on_status(sd_event_source *source, void *userdata);
 
 /* Writes @vm's record, for the next daemon. */
 void manager_save_vm(struct manager *m, struct vm *vm);

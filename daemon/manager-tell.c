@@ -16,7 +16,7 @@
 /* How often it is worth being kept. */
 #define SAVE_INTERVAL_NSEC NSEC_PER_SEC
 
-void manager_notify_status(struct manager *m)
+static void manager_send_status(struct manager *m)
 {
 	char text[STATUS_SIZE];
 	struct status status = {};
@@ -55,6 +55,39 @@ static void manager_log_late(struct vm *vm)
 			       (info.deadline_usec - now) / USEC_PER_SEC);
 }
 
+/* Who has become late, by what another VM gets, or by time alone. */
+static void manager_tell_late(struct manager *m)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+	{
+		if (!vm_note_late(vm))
+			continue;
+		manager_log_late(vm);
+		if (m->observer)
+			m->observer->vm_changed(m->observer_userdata, vm, VM_CHANGE_STATE);
+	}
+}
+
+int manager_on_status(sd_event_source *source, void *userdata)
+{
+	struct manager *m = userdata;
+
+	/* Then it has been told that they are let go of, and there is no more to tell. */
+	if (m->stopped)
+		return 0;
+	manager_send_status(m);
+	manager_tell_late(m);
+	return 0;
+}
+
+void manager_notify_status(struct manager *m)
+{
+	/* Fails in a forked child only. */
+	(void)sd_event_source_set_enabled(m->status_source, SD_EVENT_ONESHOT);
+}
+
 /*
  * For the next daemon
  */
@@ -82,21 +115,6 @@ static void manager_save_progress(struct manager *m, struct vm *vm)
 		manager_save_vm(m, vm);
 }
 
-/* Who has become late, by what another VM gets, or by time alone. */
-static void manager_tell_late(struct manager *m)
-{
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link)
-	{
-		if (!vm_note_late(vm))
-			continue;
-		manager_log_late(vm);
-		if (m->observer)
-			m->observer->vm_changed(m->observer_userdata, vm, VM_CHANGE_STATE);
-	}
-}
-
 void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 {
 	if (what == VM_CHANGE_STATE)
@@ -107,8 +125,6 @@ void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 		manager_log_late(vm);
 	if (m->observer)
 		m->observer->vm_changed(m->observer_userdata, vm, what);
-	if (what != VM_CHANGE_STATE && !manager_is_news(m))
-		return;
-	manager_notify_status(m);
-	manager_tell_late(m);
+	if (what == VM_CHANGE_STATE || manager_is_news(m))
+		manager_notify_status(m);
 }

@@ -192,6 +192,10 @@ static int manager_start(struct manager *m)
 	r = sd_event_source_set_enabled(m->timeout, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
+	/* It is due at once: there is something to be told to begin with. */
+	r = sd_event_add_defer(m->event, &m->status_source, manager_on_status, m);
+	if (r < 0)
+		return r;
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
 	if (r < 0)
 		return r;
@@ -232,7 +236,6 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	r = manager_start(m);
 	if (r < 0)
 		return r;
-	manager_notify_status(m);
 	*ret = TAKE_PTR(m);
 	return 0;
 }
@@ -263,6 +266,7 @@ struct manager *manager_free(struct manager *m)
 	splitter_free(m->splitter);
 	sd_event_source_disable_unref(m->budget_timer);
 	sd_event_source_disable_unref(m->timeout);
+	sd_event_source_disable_unref(m->status_source);
 	sd_event_source_disable_unref(m->stop_source);
 	backend_free(m->backend);
 	config_free(m->config);

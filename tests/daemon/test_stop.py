@@ -48,6 +48,20 @@ def after_progress():
 
 
 @test
+def status():
+    """That VMs are let go of is the last that is said of what goes on"""
+    with Daemon(**STUCK) as daemon, Vmm() as one, Vmm() as two:
+        for name, vmm in ("one", one), ("two", two):
+            daemon.register(vmm, name)
+            daemon.migrate(name, "scheduled")
+        equal(daemon.stop(), 0)
+        said = daemon.notify.wait_for("STOPPING", "1")["STATUS"]
+        while "EXITED" not in (message := daemon.notify.receive()):
+            said = message.get("STATUS", said)
+        equal(said, "Letting go of VMs")
+
+
+@test
 def with_clients():
     """Clients with a watch, an unread answer or half a message are closed"""
     with Daemon(**STUCK) as daemon, Vmm() as vmm, daemon.client() as watcher, \
