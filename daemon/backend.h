@@ -2,8 +2,8 @@
 /*
  * What splitting needs of a host: the kernel's ioctls (backend-kvm.c), or a
  * simulated host (backend-sim.c). A backend_vm is used by one thread at a
- * time; open_vm(), check_vm(), survey() and split() may block and are called
- * from worker threads, scan() is called from any, the others from the event
+ * time; open_vm(), check_vm(), survey() and split() may block and are called from
+ * worker threads, scan() and list_vms() are called from any, the others from the event
  * loop, and close_vm() while no call on that VM is in flight.
  */
 #ifndef EAGERSPLITD_BACKEND_H

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "backend.h"
 #include "log.h"
+#include "process.h"
 #include "worker.h"
 
 /*
@@ -20,20 +20,36 @@
 #define CANDIDATES_MAX	  128
 #define PROCESSES_AT_ONCE 64
 
-/* A process that is to have a VM more than is known, as its host says. @due: on CLOCK_MONOTONIC */
+/* Not at any time. */
+#define NEVER UINT64_MAX
+
+/**
+ * struct candidate - a process that is to be looked at
+ * @asked: since when, for something has happened there; NEVER: no longer
+ * @due: when to look for a VM that it is to have; NEVER: for none
+ * @tries: of these
+ *
+ * Times are of CLOCK_MONOTONIC.
+ */
 struct candidate {
 	pid_t pid;
-	unsigned int tries;
+	uint64_t asked;
 	uint64_t due;
+	unsigned int tries;
 };
 
 /**
  * struct finder - what there is to look for
- * @candidates: looked at again when they are due, the first by @timer
+ * @candidates: each once, however much happens there
+ * @timer: for the next that is due
+ * @look: the one that is under way if @looking, by @look_job. One at a time, as
+ *	  it takes as long as that process has descriptors: it is done in a thread,
+ *	  and leaves the others to splitting
  * @scan: the job that looks through all processes
- * @pids: those that had a VM then
- * @scanning: it is under way
- * @again: and what it saw may be out of date: look once more
+ * @pids: those that had a VM then; of the job until it has ended
+ * @next_pid: of these, to be looked at, if @listed
+ * @scanning: until the last has been
+ * @again: and what was seen may be out of date: look once more
  */
 struct finder {
 	sd_event *event;
@@ -46,12 +62,20 @@ struct finder {
 	size_t n_candidates;
 	sd_event_source *timer;
 
+	struct job look_job;
+	struct look look;
+	bool looking;
+
 	struct job scan;
 	pid_t *pids;
 	size_t n_pids;
+	size_t next_pid;
+	bool listed;
 	bool scanning;
 	bool again;
 };
+
+static void finder_go_on(struct finder *f);
 
 /*
  * Looking through all processes
@@ -81,23 +105,33 @@ static int finder_scan(struct job *job)
 	return f->backend->ops->scan(f->backend, on_found, f);
 }
 
+/* All that it found has been looked at. */
+static void finder_end_scan(struct finder *f)
+{
+	f->listed = false;
+	f->scanning = false;
+	if (f->again) {
+		f->again = false;
+		finder_scan_all(f);
+		return;
+	}
+	(void)f->ops->dirty_log(f->userdata, 0);
+}
+
+static void finder_take_list(struct finder *f, int r)
+{
+	if (r < 0)
+		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
+	f->listed = true;
+	f->next_pid = 0;
+}
+
 static void finder_scanned(struct job *job, int r)
 {
 	struct finder *f = container_of(job, struct finder, scan);
 
-	if (r < 0)
-		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
-	/* As long as this goes on no other may begin, which would change the list. */
-	for (size_t i = 0; i < f->n_pids; i++)
-		(void)f->ops->look(f->userdata, f->pids[i]);
-	f->scanning = false;
-	if (f->again) {
-		f->again = false;
-		f->scanning = true;
-		worker_pool_submit(f->pool, &f->scan);
-		return;
-	}
-	f->ops->dirty_log(f->userdata, 0);
+	finder_take_list(f, r);
+	finder_go_on(f);
 }
 
 void finder_scan_all(struct finder *f)
@@ -114,6 +148,39 @@ void finder_scan_all(struct finder *f)
  * Looking at one
  */
 
+/* In a worker's thread, but at the start. */
+static int finder_look(struct job *job)
+{
+	struct finder *f = container_of(job, struct finder, look_job);
+	struct look *look = &f->look;
+
+	look->began_nsec = now_nsec(CLOCK_MONOTONIC);
+	look->pidfd = process_open(look->pid);
+	look->n = look->pidfd;
+	if (look->pidfd >= 0)
+		look->n = f->backend->ops->list_vms(f->backend, look->pidfd, look->pid,
+						    look->numbers);
+	return 0;
+}
+
+static void finder_begin_look(struct finder *f, pid_t pid)
+{
+	f->looking = true;
+	f->look.pid = pid;
+	worker_pool_submit(f->pool, &f->look_job);
+}
+
+/* What finder_ops.seen() returns. */
+static int finder_end_look(struct finder *f)
+{
+	int r = f->ops->seen(f->userdata, &f->look);
+
+	closep(&f->look.pidfd);
+	f->look.pidfd = -1;
+	f->looking = false;
+	return r;
+}
+
 static uint64_t finder_now(const struct finder *f)
 {
 	uint64_t usec = 0;
@@ -123,14 +190,10 @@ static uint64_t finder_now(const struct finder *f)
 	return usec;
 }
 
-static void finder_arm(struct finder *f)
+static void finder_arm(struct finder *f, uint64_t due)
 {
-	uint64_t due = UINT64_MAX;
-
-	for (size_t i = 0; i < f->n_candidates; i++)
-		due = min_u64(due, f->candidates[i].due);
 	(void)sd_event_source_set_time(f->timer, due);
-	(void)sd_event_source_set_enabled(f->timer, SD_EVENT_ONESHOT);
+	(void)sd_event_source_set_enabled(f->timer, due == NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
 /* How long to wait before the next try. */
@@ -147,9 +210,87 @@ static struct candidate *finder_find(struct finder *f, pid_t pid)
 	return NULL;
 }
 
-static void finder_add(struct finder *f, pid_t pid)
+static uint64_t candidate_get_time(const struct candidate *c)
+{
+	return min_u64(c->asked, c->due);
+}
+
+/* The one whose turn it is, or will be; of those that wait the one that has done so longest. */
+static struct candidate *finder_get_first(struct finder *f)
+{
+	struct candidate *first = NULL;
+
+	for (size_t i = 0; i < f->n_candidates; i++) {
+		struct candidate *c = &f->candidates[i];
+
+		if (!first || candidate_get_time(c) < candidate_get_time(first))
+			first = c;
+	}
+	return first;
+}
+
+/* Has what comes next begin, unless a look is under way. */
+static void finder_go_on(struct finder *f)
+{
+	struct candidate *c;
+
+	if (f->looking)
+		return;
+	if (f->listed && f->next_pid == f->n_pids)
+		finder_end_scan(f);
+	if (f->listed) {
+		finder_begin_look(f, f->pids[f->next_pid++]);
+		return;
+	}
+	c = finder_get_first(f);
+	if (!c || candidate_get_time(c) > finder_now(f)) {
+		finder_arm(f, c ? candidate_get_time(c) : NEVER);
+		return;
+	}
+	c->asked = NEVER;
+	finder_begin_look(f, c->pid);
+}
+
+/* @pid was looked at: it stays a candidate as long as there is something to look for. */
+static void finder_settle(struct finder *f, pid_t pid, int r)
 {
 	struct candidate *c = finder_find(f, pid);
+	uint64_t now = finder_now(f);
+
+	/* Something has happened meanwhile, which this look may not have seen. */
+	if (!c || c->asked != NEVER)
+		return;
+	/* The VM that the host told of is yet to be seen. */
+	if (c->due != NEVER && (r == -ENOTTY || r == 0)) {
+		if (c->due > now)
+			return;
+		c->due = now + finder_wait(c->tries);
+		if (c->tries++ < TRIES_MAX)
+			return;
+	}
+	*c = f->candidates[--f->n_candidates];
+}
+
+static void finder_looked(struct job *job, int r)
+{
+	struct finder *f = container_of(job, struct finder, look_job);
+
+	r = finder_end_look(f);
+	finder_settle(f, f->look.pid, r);
+	finder_go_on(f);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	finder_go_on(userdata);
+	return 0;
+}
+
+/* Something has happened in that process; @created: it is to have a VM more. */
+static void finder_ask(struct finder *f, pid_t pid, bool created)
+{
+	struct candidate *c = finder_find(f, pid);
+	uint64_t now = finder_now(f);
 
 	if (!c) {
 		/* So many at once: go through all of them instead. */
@@ -158,39 +299,19 @@ static void finder_add(struct finder *f, pid_t pid)
 			return;
 		}
 		c = &f->candidates[f->n_candidates++];
+		*c = (struct candidate){ .pid = pid, .asked = NEVER, .due = NEVER };
 	}
-	*c = (struct candidate){ .pid = pid, .due = finder_now(f) + finder_wait(0) };
-	finder_arm(f);
+	c->asked = min_u64(c->asked, now);
+	if (created) {
+		c->due = now;
+		c->tries = 0;
+	}
+	finder_go_on(f);
 }
 
-/* Whether the VM that the host told of is yet to be seen. */
-static bool finder_look(struct finder *f, pid_t pid)
+void finder_look_at(struct finder *f, pid_t pid)
 {
-	int r = f->ops->look(f->userdata, pid);
-
-	return r == -ENOTTY || r == 0;
-}
-
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	uint64_t now = finder_now(userdata);
-	struct finder *f = userdata;
-	size_t n = 0;
-
-	for (size_t i = 0; i < f->n_candidates; i++) {
-		struct candidate c = f->candidates[i];
-
-		if (c.due <= now) {
-			if (!finder_look(f, c.pid) || ++c.tries == TRIES_MAX)
-				continue;
-			c.due = now + finder_wait(c.tries);
-		}
-		f->candidates[n++] = c;
-	}
-	f->n_candidates = n;
-	if (n)
-		finder_arm(f);
-	return 0;
+	finder_ask(f, pid, false);
 }
 
 static void on_event(void *userdata, enum host_event event, pid_t pid)
@@ -202,21 +323,19 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 		f->ops->look_again(f->userdata, pid);
 	switch (event) {
 	case HOST_VM_CREATED:
-		if (!pid)
+		if (pid)
+			finder_ask(f, pid, true);
+		else
 			finder_scan_all(f);
-		else if (finder_look(f, pid))
-			finder_add(f, pid);
 		break;
 	case HOST_VM_DESTROYED:
-		/*
-		 * Of a process that cannot be told: whoever calls the VM next will see. What is
-		 * still looked for may be another one of the process, so that goes on.
-		 */
+		/* Of a process that cannot be told: whoever calls the VM next will see. */
 		if (pid)
-			(void)f->ops->look(f->userdata, pid);
+			finder_look_at(f, pid);
 		break;
 	case HOST_DIRTY_LOG:
-		f->ops->dirty_log(f->userdata, pid);
+		if (!f->ops->dirty_log(f->userdata, pid))
+			finder_look_at(f, pid);
 		break;
 	case HOST_EVENTS_LOST:
 		log_info("What the host told of its VMs was lost in part: looking at all of them");
@@ -233,8 +352,13 @@ void finder_start(struct finder *f)
 	if (r < 0)
 		log_warning("VMs that come and go are not seen, they must be registered: %s",
 			    strerror(-r));
-	f->scanning = true;
-	finder_scanned(&f->scan, finder_scan(&f->scan));
+	finder_take_list(f, finder_scan(&f->scan));
+	while (f->next_pid < f->n_pids) {
+		f->look.pid = f->pids[f->next_pid++];
+		(void)finder_look(&f->look_job);
+		(void)finder_end_look(f);
+	}
+	finder_end_scan(f);
 }
 
 int finder_new(struct finder **ret, sd_event *event, struct backend *backend,
@@ -246,6 +370,8 @@ int finder_new(struct finder **ret, sd_event *event, struct backend *backend,
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return -ENOMEM;
+	/* finder_start() is the first: what is asked for before comes after it. */
+	f->scanning = true;
 	f->ops = ops;
 	f->userdata = userdata;
 	f->event = event;
@@ -253,6 +379,9 @@ int finder_new(struct finder **ret, sd_event *event, struct backend *backend,
 	f->pool = pool;
 	f->scan.run = finder_scan;
 	f->scan.done = finder_scanned;
+	f->look_job.run = finder_look;
+	f->look_job.done = finder_looked;
+	f->look.pidfd = -1;
 	r = sd_event_add_time(event, &f->timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_timer, f);
 	if (r < 0)
 		return r;
@@ -268,6 +397,7 @@ struct finder *finder_free(struct finder *f)
 	if (!f)
 		return NULL;
 	sd_event_source_disable_unref(f->timer);
+	closep(&f->look.pidfd);
 	free(f->pids);
 	free(f);
 	return NULL;

@@ -6,30 +6,47 @@
 #ifndef EAGERSPLITD_FINDER_H
 #define EAGERSPLITD_FINDER_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <systemd/sd-event.h>
 
+#include "backend.h"
 #include "util.h"
 
-struct backend;
 struct finder;
 struct worker_pool;
 
 /**
+ * struct look - a look at a process, which took place in another thread
+ * @pidfd: of the process, or a negative errno
+ * @began_nsec: CLOCK_MONOTONIC; of what has become known since, it says nothing
+ * @n: how many VMs it has, or a negative errno, see backend_ops.list_vms()
+ * @numbers: theirs
+ */
+struct look {
+	pid_t pid;
+	int pidfd;
+	uint64_t began_nsec;
+	int n;
+	int numbers[BACKEND_VMS_MAX];
+};
+
+/**
  * struct finder_ops - whom it tells
- * @look: that the VMs of that process may be others than were known. Returns
+ * @seen: of the VMs of a process, which may be others than were known. Returns
  *	  how many are new, or a negative errno, -ENOTTY where it has none.
- *	  Where a VM was created and none is new, it is asked to look once more
- *	  a little later
+ *	  Where a VM was created and none is new, the process is looked at once
+ *	  more a little later
  * @look_again: that VMs known of that process may have given way to others
  * @dirty_log: that dirty logging was started or stopped on a VM of that
- *	       process; 0: of any
+ *	       process; 0: of any. Whether any is known; if not, it is looked at
  */
 struct finder_ops {
-	int (*look)(void *userdata, pid_t pid);
+	int (*seen)(void *userdata, const struct look *look);
 	void (*look_again)(void *userdata, pid_t pid);
-	void (*dirty_log)(void *userdata, pid_t pid);
+	bool (*dirty_log)(void *userdata, pid_t pid);
 };
 
 /*
@@ -48,6 +65,9 @@ DEFINE_CLEANUP(struct finder *, finder_free);
  * returns. Where that is not possible, it is logged.
  */
 void finder_start(struct finder *f);
+
+/* Looks at that process, which may have another VM now; returns before that has been done. */
+void finder_look_at(struct finder *f, pid_t pid);
 
 /* Looks through all processes once more; returns before that has been done. */
 void finder_scan_all(struct finder *f);

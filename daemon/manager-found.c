@@ -89,93 +89,90 @@ void manager_look_for_name(struct manager *m, struct vm *vm)
  */
 
 /* Returns how many of them were not known. */
-static int manager_take_found(struct manager *m, pid_t pid, int pidfd, const int *numbers, int n)
+static int manager_take_found(struct manager *m, const struct look *look)
 {
 	struct vm *vm;
 	int r, found = 0;
 
-	for (int i = 0; i < n; i++) {
-		if (manager_find_number(m, pid, numbers[i]) ||
-		    manager_find_unwanted(m, pid, numbers[i]))
+	for (int i = 0; i < look->n; i++) {
+		if (manager_find_number(m, look->pid, look->numbers[i]) ||
+		    manager_find_unwanted(m, look->pid, look->numbers[i]))
 			continue;
 		found++;
-		r = manager_add_vm(m, pid, pidfd, numbers[i], &vm);
+		r = manager_add_vm(m, look->pid, look->pidfd, look->numbers[i], &vm);
 		if (r < 0) {
-			log_warning("Cannot look after VM %d.%d: %s", (int)pid, numbers[i],
-				    strerror(-r));
+			log_warning("Cannot look after VM %d.%d: %s", (int)look->pid,
+				    look->numbers[i], strerror(-r));
 			continue;
 		}
 		manager_look_for_name(m, vm);
-		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)pid);
+		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)look->pid);
 		manager_save_vm(m, vm);
 	}
 	return found;
 }
 
-static bool is_among(int number, const int *numbers, int n)
+/* Whether the process has closed it since. */
+static bool is_closed(const struct vm *vm, const struct look *look)
 {
-	for (int i = 0; i < n; i++)
-		if (numbers[i] == number)
-			return true;
-	return false;
+	/* Known since the look: it may not have been there yet. */
+	if (vm->pid != look->pid || vm->known_nsec >= look->began_nsec)
+		return false;
+	for (int i = 0; i < look->n; i++)
+		if (look->numbers[i] == vm->number)
+			return false;
+	return true;
 }
 
 /* What has the number of one that was not wanted next is another VM. */
-static void manager_drop_unwanted(struct manager *m, pid_t pid, const int *numbers, int n)
+static void manager_drop_unwanted(struct manager *m, const struct look *look)
 {
 	struct vm *vm = TAILQ_FIRST(&m->unwanted), *next;
 
 	for (; vm; vm = next) {
 		next = TAILQ_NEXT(vm, link);
-		if (vm->pid != pid || is_among(vm->number, numbers, n))
+		if (!is_closed(vm, look))
 			continue;
 		TAILQ_REMOVE(&m->unwanted, vm, link);
 		manager_forget_vm(m, vm);
 	}
 	TAILQ_FOREACH(vm, &m->leaving, link)
-	if (vm->pid == pid && !is_among(vm->number, numbers, n))
+	if (is_closed(vm, look))
 		vm->unwanted = false;
 }
 
 /* VMs of the process that it has closed, while it lives on. */
-static void manager_drop_closed(struct manager *m, pid_t pid, const int *numbers, int n)
+static void manager_drop_closed(struct manager *m, const struct look *look)
 {
 	struct vm *vm = TAILQ_FIRST(&m->vms), *next;
 
 	for (; vm; vm = next) {
 		next = TAILQ_NEXT(vm, link);
-		if (vm->pid != pid || is_among(vm->number, numbers, n))
+		if (!is_closed(vm, look))
 			continue;
 		log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
 		(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
 	}
-	manager_drop_unwanted(m, pid, numbers, n);
+	manager_drop_unwanted(m, look);
 }
 
-int manager_look(struct manager *m, pid_t pid)
+/* finder_ops.seen() */
+static int on_seen(void *userdata, const struct look *look)
 {
-	int numbers[BACKEND_VMS_MAX], n;
-	_cleanup_close_ int pidfd = -1;
+	struct manager *m = userdata;
 
-	if (m->stopped || manager_check_host(m) < 0)
-		return 0;
-	pidfd = process_open(pid);
-	if (pidfd < 0)
-		return pidfd;
+	if (m->stopped)
+		return -ESHUTDOWN;
+	/* Once it can, all processes are looked at anyhow. */
+	if (manager_check_host(m) < 0)
+		return -EOPNOTSUPP;
+	if (look->n < 0 && look->n != -ENOTTY)
+		return look->n;
 	/* Of one that is known the pidfd of its VM tells. */
-	if (process_is_gone(pidfd))
+	if (process_is_gone(look->pidfd))
 		return -ESRCH;
-	n = m->backend->ops->list_vms(m->backend, pidfd, pid, numbers);
-	if (n < 0 && n != -ENOTTY)
-		return n;
-	manager_drop_closed(m, pid, numbers, n > 0 ? n : 0);
-	return n < 0 ? n : manager_take_found(m, pid, pidfd, numbers, n);
-}
-
-/* finder_ops.look() */
-static int on_look(void *userdata, pid_t pid)
-{
-	return manager_look(userdata, pid);
+	manager_drop_closed(m, look);
+	return look->n < 0 ? look->n : manager_take_found(m, look);
 }
 
 /* finder_ops.look_again() */
@@ -190,10 +187,10 @@ static void on_look_again(void *userdata, pid_t pid)
 }
 
 /* finder_ops.dirty_log() */
-static void on_dirty_log(void *userdata, pid_t pid)
+static bool on_dirty_log(void *userdata, pid_t pid)
 {
 	struct manager *m = userdata;
-	bool known = false;
+	bool known = !pid;
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
@@ -203,12 +200,11 @@ static void on_dirty_log(void *userdata, pid_t pid)
 		known = true;
 		work_look(vm->work);
 	}
-	if (pid && !known)
-		(void)manager_look(m, pid);
+	return known;
 }
 
 const struct finder_ops manager_finder_ops = {
-	.look = on_look,
+	.seen = on_seen,
 	.look_again = on_look_again,
 	.dirty_log = on_dirty_log,
 };

@@ -158,12 +158,6 @@ void manager_forget_vm(struct manager *m, struct vm *vm);
 
 extern const struct finder_ops manager_finder_ops;
 
-/*
- * Adds the VMs of that process that are not known yet, and drops those that it has closed.
- * See finder_ops.look.
- */
-int manager_look(struct manager *m, pid_t pid);
-
 /* See machined_new(). */
 void manager_on_machine_name(void *userdata, pid_t pid, const char *name);
 

@@ -81,17 +81,18 @@ static void on_changed(void *userdata, struct vm *vm, enum vm_change what)
 
 static void on_gone(void *userdata, struct vm *vm)
 {
+	struct manager *m = userdata;
 	bool surveyed = vm->surveyed;
 	pid_t pid = vm->pid;
 
 	log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
-	(void)manager_handle(userdata, vm, VM_EVENT_GONE, NULL);
+	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
 	/*
 	 * Its VMM may have made another in its place. Not where no survey was ever possible:
 	 * what cannot be worked on would be found, and gone, without end.
 	 */
-	if (surveyed)
-		(void)manager_look(userdata, pid);
+	if (surveyed && !m->stopped)
+		finder_look_at(m->finder, pid);
 }
 
 static int on_stopped(sd_event_source *source, void *userdata)

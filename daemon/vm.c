@@ -61,6 +61,7 @@ int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int n
 	vm->pidfd = pidfd;
 	vm->backend = backend;
 	vm->number = number;
+	vm->known_nsec = now_nsec(CLOCK_MONOTONIC);
 	vm->owner = owner;
 	vm->deadline_usec = UINT64_MAX;
 	if (asprintf(&vm->id, "%d.%d", (int)pid, number) < 0) {

@@ -117,6 +117,7 @@ void survey_done(struct survey *survey);
  * @backend: the host's
  * @number: tells it from other VMs of the process
  * @start_time: of its process, see process_get_start_time()
+ * @known_nsec: since when there is this object, CLOCK_MONOTONIC
  * @saved_nsec: when its record was last written, CLOCK_MONOTONIC
  * @found_name: what others call it, NULL: not known
  * @registered: somebody has, and that may have given it its name
@@ -147,6 +148,7 @@ struct vm {
 	struct backend *backend;
 	int number;
 	uint64_t start_time;
+	uint64_t known_nsec;
 	uint64_t saved_nsec;
 	char *found_name;
 	bool registered;

@@ -2,9 +2,12 @@
 /* The manager on the simulated host, with its real loop, threads and clock. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -602,11 +605,22 @@ static struct vm_store *make_store(pid_t pid)
 	return store;
 }
 
+/* The VM of that process, once it is in the table. */
+static struct vm *run_until_found(struct fixture *f, pid_t pid)
+{
+	struct vm *vm;
+	char id[32];
+
+	snprintf(id, sizeof(id), "%d.0", (int)pid);
+	while (!(vm = manager_find_vm(f->manager, id)))
+		run_once(f);
+	return vm;
+}
+
 /* Once such a host can split it is as if it could have from the start. */
 static void assert_late_host_is_used(struct fixture *f, pid_t pid, pid_t other)
 {
 	struct host_info host;
-	char id[32];
 	struct vm *vm;
 
 	manager_get_host(f->manager, &host);
@@ -620,10 +634,7 @@ static void assert_late_host_is_used(struct fixture *f, pid_t pid, pid_t other)
 	assert_int_equal(info_of(vm).blocks_split, 512);
 	/* One a call, and not one a block. */
 	assert_true(info_of(vm).tlbis < 10);
-
-	snprintf(id, sizeof(id), "%d.0", (int)other);
-	while (!(vm = manager_find_vm(f->manager, id)) || !info_of(vm).surveyed)
-		run_once(f);
+	(void)run_until_found(f, other);
 }
 
 #define SIM_NO_BREAK             \
@@ -677,6 +688,109 @@ static void test_host_that_comes_and_goes(void **state)
 	stop(&f);
 }
 
+/*
+ * The simulated host, of which the test tells what happens. Looks at processes are
+ * counted, and one in a thread that is not the loop's can be made to last.
+ */
+static struct {
+	struct backend_ops ops;
+	int (*list_vms)(struct backend *backend, int pidfd, pid_t pid, int numbers[]);
+	host_event_fn event;
+	void *userdata;
+	pthread_t loop;
+	atomic_uint in_loop, in_thread;
+	atomic_bool last;
+	sem_t looked, go_on;
+} told;
+
+static int told_watch(struct backend *backend, sd_event *event, host_event_fn fn, void *userdata)
+{
+	told.event = fn;
+	told.userdata = userdata;
+	return 0;
+}
+
+static int told_list_vms(struct backend *backend, int pidfd, pid_t pid,
+			 int numbers[BACKEND_VMS_MAX])
+{
+	int n = told.list_vms(backend, pidfd, pid, numbers);
+
+	if (pthread_equal(pthread_self(), told.loop)) {
+		told.in_loop++;
+		return n;
+	}
+	told.in_thread++;
+	if (atomic_exchange(&told.last, false)) {
+		sem_post(&told.looked);
+		sem_wait(&told.go_on);
+	}
+	return n;
+}
+
+static struct backend *wrap_told(struct backend *backend)
+{
+	told.ops = *backend->ops;
+	told.list_vms = told.ops.list_vms;
+	told.ops.list_vms = told_list_vms;
+	told.ops.watch = told_watch;
+	told.loop = pthread_self();
+	told.in_loop = 0;
+	told.in_thread = 0;
+	told.last = false;
+	assert_int_equal(sem_init(&told.looked, 0, 0), 0);
+	assert_int_equal(sem_init(&told.go_on, 0, 0), 0);
+	backend->ops = &told.ops;
+	return backend;
+}
+
+/* What looking takes is up to the process: the loop does none of it, and no process gets more. */
+static void test_many_events_of_a_process(void **state)
+{
+	struct fixture f;
+	pid_t pid, other;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	pid = make_vm(&f);
+	other = make_vm(&f);
+	for (int i = 0; i < 64; i++) {
+		told.event(told.userdata, HOST_VM_DESTROYED, pid);
+		told.event(told.userdata, HOST_DIRTY_LOG, pid);
+	}
+	told.event(told.userdata, HOST_VM_CREATED, other);
+	run_until_found(&f, pid);
+	run_until_found(&f, other);
+	assert_int_equal(told.in_loop, 0);
+	/* One that began with the first event, one for what came after, and the other's. */
+	assert_in_range(told.in_thread, 2, 3);
+	stop(&f);
+}
+
+/* A look knows nothing of what was registered since it began, though it ends later. */
+static void test_registered_while_looked_at(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+	pid_t pid;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	pid = make_vmm(&f);
+	told.last = true;
+	told.event(told.userdata, HOST_VM_DESTROYED, pid);
+	sem_wait(&told.looked);
+	assert_int_equal(manager_register(f.manager, pid, "a", &vm), 0);
+	sem_post(&told.go_on);
+
+	/* Those come one after the other. */
+	pid = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	run_until_found(&f, pid);
+	assert_ptr_equal(manager_find_vm(f.manager, "a"), vm);
+	assert_int_equal(f.removed, 0);
+	stop(&f);
+}
+
 static int setup(void **state)
 {
 	int fd = mkstemp(path);
@@ -707,6 +821,8 @@ int main(void)
 		cmocka_unit_test(test_unsupported_host),
 		cmocka_unit_test(test_host_that_is_late),
 		cmocka_unit_test(test_host_that_comes_and_goes),
+		cmocka_unit_test(test_many_events_of_a_process),
+		cmocka_unit_test(test_registered_while_looked_at),
 	};
 
 	int failed;
