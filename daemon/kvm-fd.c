@@ -22,6 +22,7 @@
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 
+#include "log.h"
 #include "parse.h"
 #include "proc-parse.h"
 #include "util.h"
@@ -94,14 +95,17 @@ static int numbers_add(int **numbers, size_t *n, int number)
 	return 0;
 }
 
-/* The numbers, in order, that could be a VM's: *@ret is the caller's also on error. */
+/*
+ * The numbers, in order, that could be a VM's: *@ret is the caller's also on error.
+ * The kernel lists the lowest first, so they are the ones where it is cut short.
+ */
 static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
 {
-	int anon_mount = anon_mount_id();
+	int anon_mount = anon_mount_id(), r = 0;
 	struct dirent *entry;
 	uint64_t number;
 	char path[64];
-	int r = 0;
+	size_t n = 0;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
@@ -111,6 +115,13 @@ static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
 	while (r == 0 && (errno = 0, entry = readdir(dir))) {
 		if (parse_u64(entry->d_name, &number) < 0 || number > INT_MAX)
 			continue;
+		if (n++ == KVM_FD_LOOK_MAX) {
+			log_info("Process %d has more than %d descriptors: no VM is looked for "
+				 "behind the others",
+				 (int)pid, KVM_FD_LOOK_MAX);
+			errno = 0;
+			break;
+		}
 		if (fdinfo_is_plausible(dirfd(dir), entry->d_name, anon_mount))
 			r = numbers_add(ret, ret_n, (int)number);
 	}
@@ -128,7 +139,10 @@ static int compare_files(int a, int b)
 	return (int)syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b);
 }
 
-/* Adds the VM behind descriptor @number over there to @vms, if there is one, and a new one. */
+/*
+ * Adds the VM behind descriptor @number over there to @vms, which has room for it, if
+ * there is one, and a new one.
+ */
 static int look_behind(struct kvm_vms *vms, int pidfd, int number)
 {
 	_cleanup_close_ int fd = kvm_fd_get(pidfd, number);
@@ -138,8 +152,6 @@ static int look_behind(struct kvm_vms *vms, int pidfd, int number)
 	for (size_t i = 0; i < vms->n; i++)
 		if (compare_files(vms->fds[i], fd) == 0)
 			return 0;
-	if (vms->n == ARRAY_SIZE(vms->fds))
-		return 0;
 	vms->numbers[vms->n] = number;
 	vms->fds[vms->n++] = take_fd(&fd);
 	return 0;
@@ -157,7 +169,7 @@ int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret)
 	if (pid == getpid())
 		return -ENOTTY;
 	r = list_candidates(pid, &numbers, &n);
-	for (size_t i = 0; i < n && r == 0; i++)
+	for (size_t i = 0; i < n && r == 0 && ret->n < KVM_FD_MAX; i++)
 		r = look_behind(ret, pidfd, numbers[i]);
 	for (size_t i = 0; i < ret->n; i++)
 		close(ret->fds[i]);

@@ -9,6 +9,13 @@
 /* The most VMs of one process that are looked after. */
 #define KVM_FD_MAX 64
 
+/*
+ * The most descriptors of one process that are looked at, those with the lowest
+ * numbers: a process may have as many as it likes, and each takes some ten
+ * microseconds. VMMs open the VM among the first, and have not nearly so many.
+ */
+#define KVM_FD_LOOK_MAX 16384
+
 /**
  * struct kvm_vms - the VMs of a process
  * @numbers: their descriptors over there, the lowest of each, in order
@@ -22,7 +29,8 @@ struct kvm_vms {
 
 /*
  * Lists the VMs of the process that @pidfd stands for and that has the id
- * @pid, the first KVM_FD_MAX. Each is duplicated for a moment.
+ * @pid, the first KVM_FD_MAX among its first KVM_FD_LOOK_MAX descriptors; that
+ * there are more of those is logged. Each is duplicated for a moment.
  *
  * -ENOTTY: it has none, or is this one; -ESRCH: it is gone; -EPERM, -EACCES: not permitted
  * (CAP_SYS_PTRACE, or the same user, is what it takes).

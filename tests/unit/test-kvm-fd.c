@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <linux/kvm.h>
@@ -46,7 +48,29 @@ static int child_open_vm(void)
 	return vm;
 }
 
-static struct child start_child(bool with_vm)
+/* Has all descriptors below @n open. False: as many are not allowed. */
+static bool fill_descriptors(rlim_t n)
+{
+	struct rlimit limit;
+	int fd = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return false;
+	limit.rlim_cur = n + 64;
+	if (limit.rlim_max < limit.rlim_cur)
+		limit.rlim_max = limit.rlim_cur;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return false;
+	while (fd >= 0 && (rlim_t)fd + 1 < n)
+		fd = dup(STDERR_FILENO);
+	return fd >= 0;
+}
+
+/*
+ * With so many descriptors before that of the VM, and after it. Its number is -2 if
+ * as many are not allowed.
+ */
+static struct child start_child_with(rlim_t before, bool with_vm, rlim_t after)
 {
 	struct child child = { .vm = -1 };
 	int fds[2];
@@ -55,8 +79,12 @@ static struct child start_child(bool with_vm)
 	child.pid = fork();
 	assert_true(child.pid >= 0);
 	if (child.pid == 0) {
-		int vm = with_vm ? child_open_vm() : -1;
+		int vm = -2;
 
+		if (!before || fill_descriptors(before))
+			vm = with_vm ? child_open_vm() : -1;
+		if (after && !fill_descriptors(after))
+			vm = -2;
 		(void)!write(fds[1], &vm, sizeof(vm));
 		for (;;)
 			pause();
@@ -67,6 +95,11 @@ static struct child start_child(bool with_vm)
 	child.pidfd = pidfd_open(child.pid, 0);
 	assert_true(child.pidfd >= 0);
 	return child;
+}
+
+static struct child start_child(bool with_vm)
+{
+	return start_child_with(0, with_vm, 0);
 }
 
 static void stop_child(const struct child *child)
@@ -172,6 +205,50 @@ static void test_process_with_a_vm(void **state)
 	assert_int_equal(kvm_fd_scan(find_child, &child.pid), 0);
 }
 
+/* What kvm_fd_list() says, and logs, which is to fit into @text. */
+static int list_and_read_log(const struct child *child, struct kvm_vms *vms, char *text,
+			     size_t size)
+{
+	int log = memfd_create("log", MFD_CLOEXEC), before = dup(STDERR_FILENO), r;
+	ssize_t n;
+
+	assert_true(log >= 0 && before >= 0);
+	assert_int_equal(dup2(log, STDERR_FILENO), STDERR_FILENO);
+	r = kvm_fd_list(child->pidfd, child->pid, vms);
+	assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+	close(before);
+	n = pread(log, text, size - 1, 0);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	close(log);
+	return r;
+}
+
+/* A process can have as many as it likes, and we not as much time: the first are looked at. */
+static void test_many_descriptors(void **state)
+{
+	struct child child = start_child_with(KVM_FD_LOOK_MAX, true, 0);
+	struct kvm_vms vms;
+	char log[256];
+
+	if (child.vm == -2) {
+		stop_child(&child);
+		print_message("# not so many descriptors are allowed here\n");
+		skip();
+	}
+	assert_int_equal(list_and_read_log(&child, &vms, log, sizeof(log)), -ENOTTY);
+	assert_non_null(strstr(log, "more than 16384 descriptors"));
+	stop_child(&child);
+
+	child = start_child_with(0, true, KVM_FD_LOOK_MAX);
+	assert_int_equal(list_and_read_log(&child, &vms, log, sizeof(log)),
+			 child.vm < 0 ? -ENOTTY : 0);
+	if (child.vm >= 0)
+		assert_int_equal(vms.numbers[0], child.vm);
+	assert_null(strstr(log, "descriptors"));
+	stop_child(&child);
+}
+
 /* In a child of our own, as a user who may not look into the other. */
 static void test_not_permitted(void **state)
 {
@@ -205,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_process_that_is_gone),
 		cmocka_unit_test(test_pid_reused),
 		cmocka_unit_test(test_process_with_a_vm),
+		cmocka_unit_test(test_many_descriptors),
 		cmocka_unit_test(test_not_permitted),
 	};
 
