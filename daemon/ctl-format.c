@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "parse.h"
 #include "util.h"
 
 char *format_bytes(char buf[static FORMAT_SIZE], uint64_t bytes)
@@ -97,94 +98,9 @@ int parse_number(const char *s, int64_t *ret)
 	return 0;
 }
 
-/* Consumes digits. Returns 0, -EINVAL if there are none, -ERANGE. */
-static int scan_digits(const char **s, uint64_t *ret)
-{
-	uint64_t value = 0;
-
-	if (!isdigit((unsigned char)**s))
-		return -EINVAL;
-	for (; isdigit((unsigned char)**s); (*s)++)
-		if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(**s - '0'), &value))
-			return -ERANGE;
-	*ret = value;
-	return 0;
-}
-
-/* Consumes ".25" and gives 250000, millionths; nothing is as good as ".0". */
-static void scan_fraction(const char **s, uint64_t *ret)
-{
-	uint64_t weight = 100000;
-
-	*ret = 0;
-	if (**s != '.')
-		return;
-	for ((*s)++; isdigit((unsigned char)**s); (*s)++, weight /= 10)
-		*ret += (uint64_t)(**s - '0') * weight;
-}
-
-/* Consumes a unit and gives its microseconds. Returns 0 or -EINVAL. */
-static int scan_unit(const char **s, uint64_t *ret)
-{
-	static const struct {
-		const char *name;
-		uint64_t usec;
-	} units[] = {
-		{ "us", 1 },
-		{ "ms", 1000 },
-		{ "s", USEC_PER_SEC },
-		{ "sec", USEC_PER_SEC },
-		{ "m", 60 * USEC_PER_SEC },
-		{ "min", 60 * USEC_PER_SEC },
-		{ "h", 3600 * USEC_PER_SEC },
-		{ "d", 86400 * USEC_PER_SEC },
-		{ "", USEC_PER_SEC },
-	};
-	size_t length = 0;
-
-	while (isalpha((unsigned char)(*s)[length]))
-		length++;
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strlen(units[i].name) != length || strncmp(*s, units[i].name, length) != 0)
-			continue;
-		*s += length;
-		*ret = units[i].usec;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static void skip_blanks(const char **s)
-{
-	while (**s == ' ')
-		(*s)++;
-}
-
 int parse_span(const char *s, uint64_t *ret_usec)
 {
-	uint64_t sum = 0;
-
-	skip_blanks(&s);
-	do {
-		uint64_t whole, millionths, unit, part;
-		int r = scan_digits(&s, &whole);
-
-		if (r < 0)
-			return r;
-		scan_fraction(&s, &millionths);
-		skip_blanks(&s);
-		r = scan_unit(&s, &unit);
-		if (r < 0)
-			return r;
-		if (__builtin_mul_overflow(whole, unit, &part) ||
-		    __builtin_add_overflow(part, millionths * unit / 1000000, &part) ||
-		    __builtin_add_overflow(sum, part, &sum))
-			return -ERANGE;
-		skip_blanks(&s);
-	} while (*s);
-	*ret_usec = sum;
-	return 0;
+	return parse_duration(s, USEC_PER_SEC, ret_usec);
 }
 
 /* Parses a date, a time of the day (then the next time that it is), or both, in local time. */

@@ -24,11 +24,7 @@ char *format_clock(char buf[static FORMAT_SIZE], uint64_t usec);
 /* "1234567" as "1,234,567". Returns buf. */
 char *format_count(char buf[static FORMAT_SIZE], uint64_t n);
 
-/*
- * Parses a span: numbers, whole or with a fraction, with us, ms, s, min, h or d after
- * each: "90s", "1min 30s", "1.5h". Without a unit it is seconds. Returns 0 and
- * microseconds, -EINVAL, or -ERANGE.
- */
+/* Parses a span, see parse_duration(). Without a unit it is seconds. */
 int parse_span(const char *s, uint64_t *ret_usec);
 
 /*

@@ -100,6 +100,8 @@ static uint64_t parse_duration_unit(const char **s)
 		{ "us", 1 },
 		{ "ms", 1000 },
 		{ "s", USEC_PER_SEC },
+		{ "sec", USEC_PER_SEC },
+		{ "m", 60 * USEC_PER_SEC },
 		{ "min", 60 * USEC_PER_SEC },
 		{ "h", 3600 * USEC_PER_SEC },
 		{ "d", 24 * 3600 * USEC_PER_SEC },
@@ -115,29 +117,63 @@ static uint64_t parse_duration_unit(const char **s)
 	return 0;
 }
 
+/* The digits behind a point at *@s, if there is one, as millionths, and moves behind them. */
+static int parse_fraction(const char **s, uint64_t *ret)
+{
+	uint64_t weight = 100000;
+
+	*ret = 0;
+	if (**s != '.')
+		return 0;
+	++*s;
+	if (**s < '0' || **s > '9')
+		return -EINVAL;
+	for (; **s >= '0' && **s <= '9'; ++*s, weight /= 10)
+		*ret += (uint64_t)(**s - '0') * weight;
+	return 0;
+}
+
+/*
+ * A number and its unit at *@s, and moves behind them; @unit_usec: what it counts where
+ * there is nothing behind it, 0: then it is none.
+ */
+static int parse_duration_part(const char **s, uint64_t unit_usec, uint64_t *ret)
+{
+	uint64_t whole, millionths, unit;
+	int r;
+
+	r = parse_digits(*s, s, &whole);
+	if (r == 0)
+		r = parse_fraction(s, &millionths);
+	if (r < 0)
+		return r;
+	*s += strspn(*s, " ");
+	unit = **s ? parse_duration_unit(s) : unit_usec;
+	if (!unit)
+		return -EINVAL;
+	/* Rounded up: a little is not the same as none. */
+	millionths = millionths * unit + 999999;
+	if (__builtin_mul_overflow(whole, unit, &whole) ||
+	    __builtin_add_overflow(whole, millionths / 1000000, ret))
+		return -ERANGE;
+	*s += strspn(*s, " ");
+	return 0;
+}
+
 int parse_duration(const char *s, uint64_t unit_usec, uint64_t *ret_usec)
 {
-	const char *start = s;
-	uint64_t sum = 0;
+	uint64_t sum = 0, part;
+	int r;
 
+	s += strspn(s, " ");
 	do {
-		uint64_t value, unit;
-		int r;
-
-		r = parse_digits(s, &s, &value);
+		r = parse_duration_part(&s, unit_usec, &part);
 		if (r < 0)
 			return r;
-		/* Without a unit it is the only one. */
-		if (!*s && strspn(start, "0123456789") == strlen(start))
-			unit = unit_usec;
-		else
-			unit = parse_duration_unit(&s);
-		if (!unit)
-			return -EINVAL;
-		if (__builtin_mul_overflow(value, unit, &value) ||
-		    __builtin_add_overflow(sum, value, &sum))
+		if (__builtin_add_overflow(sum, part, &sum))
 			return -ERANGE;
-		s += strspn(s, " ");
+		/* Without a unit it is the only one. */
+		unit_usec = 0;
 	} while (*s);
 	*ret_usec = sum;
 	return 0;

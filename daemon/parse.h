@@ -19,8 +19,10 @@ int parse_size(const char *s, uint64_t *ret);
 int parse_rate(const char *s, uint64_t *ret);
 
 /*
- * Microseconds: numbers with a unit (us, ms, s, min, h, d), which add up, as in
- * "1h 30min"; or one number without, which counts @unit_usec microseconds each.
+ * Microseconds, as settings and commands have them: numbers, whole or with a fraction,
+ * with a unit (us, ms, s or sec, m or min, h, d), which add up, as in "1h 30min" or
+ * "1.5 h"; or one number without, which counts @unit_usec microseconds each. Of a
+ * fraction six digits count, and what is left of a microsecond then counts as one.
  */
 int parse_duration(const char *s, uint64_t unit_usec, uint64_t *ret_usec);
 

@@ -72,6 +72,7 @@ static void test_parse_span(void **state)
 		{ "1.5h", 0, 5400 * USEC_PER_SEC },
 		{ "0.25s", 0, 250000 },
 		{ "20ms 5us", 0, 20005 },
+		{ "2m 5sec", 0, 125 * USEC_PER_SEC },
 		{ "1d", 0, 86400 * USEC_PER_SEC },
 		{ "106751991d", 0, UINT64_C(106751991) * 86400 * USEC_PER_SEC },
 		{ "", -EINVAL, 0 },
