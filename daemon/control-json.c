@@ -3,13 +3,6 @@
 
 #include "varlink-message.h"
 
-/* Varlink's integers are signed: beyond that, as much as there is. */
-static int set_u64(json_object *object, const char *name, uint64_t value)
-{
-	return varlink_json_set(object, name,
-				json_object_new_int64((int64_t)min_u64(value, INT64_MAX)));
-}
-
 static int set_bool(json_object *object, const char *name, bool value)
 {
 	return varlink_json_set(object, name, json_object_new_boolean(value));
@@ -28,12 +21,12 @@ json_object *control_host_to_json(const struct host_info *info)
 	r = set_string(host, "version", info->version);
 	r |= set_string(host, "backend", info->backend);
 	r |= set_bool(host, "supported", info->supported);
-	r |= set_u64(host, "bbmLevel", (uint64_t)info->bbm_level);
+	r |= varlink_json_set_u64(host, "bbmLevel", (uint64_t)info->bbm_level);
 	r |= set_bool(host, "throttled", info->throttled);
-	r |= set_u64(host, "tlbiRate", info->tlbi_rate);
-	r |= set_u64(host, "tlbiBurst", info->tlbi_burst);
-	r |= set_u64(host, "tlbisTotal", info->tlbis_total);
-	r |= set_u64(host, "blocksTotal", info->blocks_total);
+	r |= varlink_json_set_u64(host, "tlbiRate", info->tlbi_rate);
+	r |= varlink_json_set_u64(host, "tlbiBurst", info->tlbi_burst);
+	r |= varlink_json_set_u64(host, "tlbisTotal", info->tlbis_total);
+	r |= varlink_json_set_u64(host, "blocksTotal", info->blocks_total);
 	return r == 0 ? TAKE_PTR(host) : NULL;
 }
 
@@ -42,11 +35,11 @@ static json_object *memslot_to_json(const struct memslot *memslot)
 	_cleanup_json_ json_object *object = json_object_new_object();
 	int r;
 
-	r = set_u64(object, "slot", memslot->slot);
-	r |= set_u64(object, "gpa", memslot->gpa);
-	r |= set_u64(object, "bytes", memslot->bytes);
-	r |= set_u64(object, "blocks", memslot->blocks);
-	r |= set_u64(object, "blockBytes", memslot->block_bytes);
+	r = varlink_json_set_u64(object, "slot", memslot->slot);
+	r |= varlink_json_set_u64(object, "gpa", memslot->gpa);
+	r |= varlink_json_set_u64(object, "bytes", memslot->bytes);
+	r |= varlink_json_set_u64(object, "blocks", memslot->blocks);
+	r |= varlink_json_set_u64(object, "blockBytes", memslot->block_bytes);
 	r |= set_bool(object, "dirtyLogging", memslot->dirty_logging);
 	return r == 0 ? TAKE_PTR(object) : NULL;
 }
@@ -71,9 +64,9 @@ static int set_optional(json_object *object, const struct vm_info *info)
 	int r = 0;
 
 	if (info->has_eta)
-		r |= set_u64(object, "etaUSec", info->eta_usec);
+		r |= varlink_json_set_u64(object, "etaUSec", info->eta_usec);
 	if (info->has_deadline)
-		r |= set_u64(object, "deadlineUSec", info->deadline_usec);
+		r |= varlink_json_set_u64(object, "deadlineUSec", info->deadline_usec);
 	if (info->error)
 		r |= set_string(object, "error", info->error);
 	return r;
@@ -87,14 +80,14 @@ json_object *control_vm_to_json(const struct vm *vm, bool memslots)
 
 	vm_get_info(vm, &info);
 	r = set_string(object, "vm", info.name);
-	r |= set_u64(object, "pid", (uint64_t)info.pid);
+	r |= varlink_json_set_u64(object, "pid", (uint64_t)info.pid);
 	r |= set_string(object, "migration", vm_migration_to_string(info.migration));
 	r |= set_string(object, "stage", vm_stage_to_string(info.stage));
-	r |= set_u64(object, "bytes", info.bytes);
-	r |= set_u64(object, "blocks", info.blocks);
-	r |= set_u64(object, "blockBytes", info.block_bytes);
-	r |= set_u64(object, "blocksSplit", info.blocks_split);
-	r |= set_u64(object, "tlbis", info.tlbis);
+	r |= varlink_json_set_u64(object, "bytes", info.bytes);
+	r |= varlink_json_set_u64(object, "blocks", info.blocks);
+	r |= varlink_json_set_u64(object, "blockBytes", info.block_bytes);
+	r |= varlink_json_set_u64(object, "blocksSplit", info.blocks_split);
+	r |= varlink_json_set_u64(object, "tlbis", info.tlbis);
 	r |= set_bool(object, "late", info.late);
 	r |= set_optional(object, &info);
 	if (memslots)

@@ -5,12 +5,6 @@
 
 #include "latency.h"
 
-static int set_count(json_object *object, const char *name, uint64_t count)
-{
-	return varlink_json_set(object, name,
-				json_object_new_int64((int64_t)min_u64(count, INT64_MAX)));
-}
-
 /* Adds value to array and takes it. Returns 0 or -1: no memory. */
 static int append(json_object *array, json_object *value)
 {
@@ -20,23 +14,14 @@ static int append(json_object *array, json_object *value)
 	return -1;
 }
 
-/* What has been built, or NULL if a part of it failed. */
-static json_object *finish(json_object *object, int r)
-{
-	if (r == 0)
-		return object;
-	json_object_put(object);
-	return NULL;
-}
-
 static json_object *bucket_to_json(uint64_t limit_usec, uint64_t count)
 {
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = set_count(object, "leUSec", limit_usec);
-	r |= set_count(object, "count", count);
-	return finish(object, r);
+	r = varlink_json_set_u64(object, "leUSec", limit_usec);
+	r |= varlink_json_set_u64(object, "count", count);
+	return varlink_json_finish(object, r);
 }
 
 static json_object *buckets_to_json(const struct latency *latency)
@@ -49,7 +34,7 @@ static json_object *buckets_to_json(const struct latency *latency)
 		count += latency->counts[i];
 		r |= append(array, bucket_to_json(latency_limit_usec(i), count));
 	}
-	return finish(array, r);
+	return varlink_json_finish(array, r);
 }
 
 static json_object *call_to_json(const struct splitter_stats *stats, enum step step)
@@ -59,11 +44,11 @@ static json_object *call_to_json(const struct splitter_stats *stats, enum step s
 	int r;
 
 	r = varlink_json_set(object, "operation", json_object_new_string(step_to_string(step)));
-	r |= set_count(object, "count", latency->count);
-	r |= set_count(object, "failed", stats->failed[step]);
-	r |= set_count(object, "sumUSec", latency->sum_nsec / NSEC_PER_USEC);
+	r |= varlink_json_set_u64(object, "count", latency->count);
+	r |= varlink_json_set_u64(object, "failed", stats->failed[step]);
+	r |= varlink_json_set_u64(object, "sumUSec", latency->sum_nsec / NSEC_PER_USEC);
 	r |= varlink_json_set(object, "buckets", buckets_to_json(latency));
-	return finish(object, r);
+	return varlink_json_finish(object, r);
 }
 
 static json_object *calls_to_json(const struct splitter_stats *stats)
@@ -76,7 +61,7 @@ static json_object *calls_to_json(const struct splitter_stats *stats)
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
 		r |= append(array, call_to_json(stats, steps[i]));
-	return finish(array, r);
+	return varlink_json_finish(array, r);
 }
 
 /* An object of a name and its count. */
@@ -86,8 +71,8 @@ static json_object *count_to_json(const char *what, const char *name, uint64_t c
 	int r;
 
 	r = varlink_json_set(object, what, json_object_new_string(name));
-	r |= set_count(object, "count", count);
-	return finish(object, r);
+	r |= varlink_json_set_u64(object, "count", count);
+	return varlink_json_finish(object, r);
 }
 
 static json_object *tlbis_to_json(const struct splitter_stats *stats)
@@ -102,7 +87,7 @@ static json_object *tlbis_to_json(const struct splitter_stats *stats)
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		r |= append(array, count_to_json("kind", kinds[i], stats->tlbis[i]));
-	return finish(array, r);
+	return varlink_json_finish(array, r);
 }
 
 static json_object *queue_to_json(const struct manager_metrics *metrics)
@@ -110,13 +95,13 @@ static json_object *queue_to_json(const struct manager_metrics *metrics)
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = set_count(object, "threads", metrics->workers.threads);
-	r |= set_count(object, "running", metrics->workers.running);
-	r |= set_count(object, "queued", metrics->workers.queued);
-	r |= set_count(object, "tlbisGranted", metrics->load.budget.granted);
-	r |= set_count(object, "vmsWaiting", metrics->load.budget.waiting);
-	r |= set_count(object, "vmsRetrying", metrics->load.retrying);
-	return finish(object, r);
+	r = varlink_json_set_u64(object, "threads", metrics->workers.threads);
+	r |= varlink_json_set_u64(object, "running", metrics->workers.running);
+	r |= varlink_json_set_u64(object, "queued", metrics->workers.queued);
+	r |= varlink_json_set_u64(object, "tlbisGranted", metrics->load.budget.granted);
+	r |= varlink_json_set_u64(object, "vmsWaiting", metrics->load.budget.waiting);
+	r |= varlink_json_set_u64(object, "vmsRetrying", metrics->load.retrying);
+	return varlink_json_finish(object, r);
 }
 
 static json_object *connections_to_json(const struct varlink_server *server)
@@ -125,11 +110,11 @@ static json_object *connections_to_json(const struct varlink_server *server)
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = set_count(object, "current", varlink_server_n_connections(server));
-	r |= set_count(object, "accepted", stats->accepted);
-	r |= set_count(object, "refused", stats->refused);
-	r |= set_count(object, "dropped", stats->dropped);
-	return finish(object, r);
+	r = varlink_json_set_u64(object, "current", varlink_server_n_connections(server));
+	r |= varlink_json_set_u64(object, "accepted", stats->accepted);
+	r |= varlink_json_set_u64(object, "refused", stats->refused);
+	r |= varlink_json_set_u64(object, "dropped", stats->dropped);
+	return varlink_json_finish(object, r);
 }
 
 static json_object *method_to_json(const struct varlink_method_stats *stats)
@@ -140,9 +125,9 @@ static json_object *method_to_json(const struct varlink_method_stats *stats)
 
 	snprintf(name, sizeof(name), "%s.%s", stats->interface->name, stats->method->name);
 	r = varlink_json_set(object, "method", json_object_new_string(name));
-	r |= set_count(object, "calls", stats->calls);
-	r |= set_count(object, "errors", stats->errors);
-	return finish(object, r);
+	r |= varlink_json_set_u64(object, "calls", stats->calls);
+	r |= varlink_json_set_u64(object, "errors", stats->errors);
+	return varlink_json_finish(object, r);
 }
 
 static json_object *methods_to_json(const struct varlink_server_stats *stats)
@@ -152,7 +137,7 @@ static json_object *methods_to_json(const struct varlink_server_stats *stats)
 
 	for (size_t i = 0; i < stats->n_methods; i++)
 		r |= append(array, method_to_json(&stats->methods[i]));
-	return finish(array, r);
+	return varlink_json_finish(array, r);
 }
 
 static json_object *refusals_to_json(const struct varlink_server_stats *stats)
@@ -163,7 +148,7 @@ static json_object *refusals_to_json(const struct varlink_server_stats *stats)
 	for (size_t i = 0; i < stats->n_errors; i++)
 		r |= append(array,
 			    count_to_json("error", stats->errors[i].error, stats->errors[i].count));
-	return finish(array, r);
+	return varlink_json_finish(array, r);
 }
 
 json_object *control_metrics_to_json(const struct manager_metrics *metrics,
@@ -173,18 +158,18 @@ json_object *control_metrics_to_json(const struct manager_metrics *metrics,
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = set_count(object, "startedUSec", metrics->started_usec);
-	r |= set_count(object, "vms", metrics->vms);
-	r |= set_count(object, "vmsRegistered", metrics->vms_registered);
-	r |= set_count(object, "blocksSplit", metrics->splitter->blocks_split);
-	r |= set_count(object, "blocksRecovered", metrics->splitter->blocks_recovered);
+	r = varlink_json_set_u64(object, "startedUSec", metrics->started_usec);
+	r |= varlink_json_set_u64(object, "vms", metrics->vms);
+	r |= varlink_json_set_u64(object, "vmsRegistered", metrics->vms_registered);
+	r |= varlink_json_set_u64(object, "blocksSplit", metrics->splitter->blocks_split);
+	r |= varlink_json_set_u64(object, "blocksRecovered", metrics->splitter->blocks_recovered);
 	r |= varlink_json_set(object, "tlbis", tlbis_to_json(metrics->splitter));
 	r |= varlink_json_set(object, "calls", calls_to_json(metrics->splitter));
 	r |= varlink_json_set(object, "queue", queue_to_json(metrics));
 	r |= varlink_json_set(object, "connections", connections_to_json(server));
 	r |= varlink_json_set(object, "methods", methods_to_json(stats));
 	r |= varlink_json_set(object, "refusals", refusals_to_json(stats));
-	r |= set_count(object, "reloads", metrics->reloads);
-	r |= set_count(object, "reloadsFailed", metrics->reloads_failed);
-	return finish(object, r);
+	r |= varlink_json_set_u64(object, "reloads", metrics->reloads);
+	r |= varlink_json_set_u64(object, "reloadsFailed", metrics->reloads_failed);
+	return varlink_json_finish(object, r);
 }

@@ -185,12 +185,17 @@ int varlink_json_set(json_object *object, const char *name, json_object *value)
 	return -ENOMEM;
 }
 
-/* Gives the finished message, or lets go of it. */
-static json_object *finish(json_object *message, int r)
+int varlink_json_set_u64(json_object *object, const char *name, uint64_t value)
+{
+	return varlink_json_set(object, name,
+				json_object_new_int64((int64_t)min_u64(value, INT64_MAX)));
+}
+
+json_object *varlink_json_finish(json_object *object, int r)
 {
 	if (r == 0)
-		return message;
-	json_object_put(message);
+		return object;
+	json_object_put(object);
 	return NULL;
 }
 
@@ -203,7 +208,7 @@ json_object *varlink_call_to_message(const char *method, json_object *parameters
 	r |= varlink_json_set(message, "parameters", parameters);
 	if (more)
 		r |= varlink_json_set(message, "more", json_object_new_boolean(true));
-	return finish(message, r);
+	return varlink_json_finish(message, r);
 }
 
 json_object *varlink_reply_to_message(json_object *parameters, bool continues)
@@ -214,7 +219,7 @@ json_object *varlink_reply_to_message(json_object *parameters, bool continues)
 	r = varlink_json_set(message, "parameters", parameters);
 	if (continues)
 		r |= varlink_json_set(message, "continues", json_object_new_boolean(true));
-	return finish(message, r);
+	return varlink_json_finish(message, r);
 }
 
 json_object *varlink_error_to_message(const char *error, json_object *parameters)
@@ -224,5 +229,5 @@ json_object *varlink_error_to_message(const char *error, json_object *parameters
 
 	r = varlink_json_set(message, "error", json_object_new_string(error));
 	r |= varlink_json_set(message, "parameters", parameters);
-	return finish(message, r);
+	return varlink_json_finish(message, r);
 }

@@ -81,6 +81,12 @@ const char *varlink_json_string(json_object *value);
  */
 int varlink_json_set(json_object *object, const char *name, json_object *value);
 
+/* The same of a number. Varlink's integers are signed: beyond that, as much as there is. */
+int varlink_json_set_u64(json_object *object, const char *name, uint64_t value);
+
+/* What has been built, or NULL, and it is let go of, if building it gave @r and not 0. */
+json_object *varlink_json_finish(json_object *object, int r);
+
 /* For a local variable that owns what it points to. */
 #define _cleanup_json_ _cleanup_(json_object_putp)
 static inline void json_object_putp(json_object **object)

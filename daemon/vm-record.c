@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "util.h"
+#include "varlink-message.h"
 
 #define RECORD_VERSION 1
 
@@ -161,17 +162,10 @@ static int field_from_json(struct vm_record *record, const struct field *field, 
 	return 0;
 }
 
-/* The string of that key, which holds no NUL byte; NULL: there is none. */
+/* The string of that key; NULL: there is none. */
 static const char *get_string(json_object *object, const char *key)
 {
-	json_object *value;
-	const char *s;
-
-	if (!json_object_object_get_ex(object, key, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return NULL;
-	s = json_object_get_string(value);
-	return strlen(s) == (size_t)json_object_get_string_len(value) ? s : NULL;
+	return varlink_json_string(json_object_object_get(object, key));
 }
 
 static int state_from_json(struct vm_record *record, json_object *object)
