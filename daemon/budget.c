@@ -203,7 +203,7 @@ void budget_set_limits(struct budget *b, uint64_t rate, uint64_t burst, uint64_t
 
 	bucket_set_limits(&b->host, rate, burst, now);
 	TAILQ_FOREACH(c, &b->clients, link)
-	bucket_set_limits(&c->ceiling, c->ceiling.rate, burst, now);
+		bucket_set_limits(&c->ceiling, c->ceiling.rate, burst, now);
 }
 
 int budget_client_new(struct budget_client **ret, struct budget *b, void *userdata, uint64_t now)
@@ -305,8 +305,7 @@ static struct budget_client *budget_pick(struct budget *b, uint64_t now)
 	struct budget_client *c, *best = NULL;
 	uint64_t n;
 
-	TAILQ_FOREACH(c, &b->clients, link)
-	{
+	TAILQ_FOREACH(c, &b->clients, link) {
 		n = client_amount(c);
 		if (!n)
 			continue;
@@ -368,8 +367,7 @@ uint64_t budget_next_ready(struct budget *b, uint64_t now)
 		return bucket_ready_at(&b->host, client_amount(c), now);
 
 	/* All who could are below their ceilings' water: the first to be let. */
-	TAILQ_FOREACH(c, &b->clients, link)
-	{
+	TAILQ_FOREACH(c, &b->clients, link) {
 		n = client_amount(c);
 		if (n)
 			ready = min_u64(ready, max_u64(bucket_ready_at(&c->ceiling, n, now),
@@ -406,8 +404,7 @@ double budget_client_get_share(const struct budget_client *c)
 	for (;;) {
 		double rate = (double)b->host.rate, weights = 0;
 
-		TAILQ_FOREACH(o, &b->clients, link)
-		{
+		TAILQ_FOREACH(o, &b->clients, link) {
 			if (!client_shares(o, c))
 				continue;
 			if (budget_client_get_ceiling(o) <= fill * o->weight)
@@ -431,5 +428,5 @@ void budget_get_load(const struct budget *b, struct budget_load *load)
 
 	*load = (struct budget_load){ .granted = b->host.in_flight };
 	TAILQ_FOREACH(c, &b->clients, link)
-	load->waiting += c->want > 0 && !c->granted;
+		load->waiting += c->want > 0 && !c->granted;
 }

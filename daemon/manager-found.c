@@ -57,16 +57,15 @@ void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-	if (vm->pid == pid && !vm->found_name && !process_is_gone(vm->pidfd))
-		manager_found_name(m, vm, name);
+		if (vm->pid == pid && !vm->found_name && !process_is_gone(vm->pidfd))
+			manager_found_name(m, vm, name);
 }
 
 void manager_pass_name_on(struct manager *m, const char *name)
 {
 	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link)
-	{
+	TAILQ_FOREACH(vm, &m->vms, link) {
 		if (vm->registered || !vm->found_name || strcmp(vm->found_name, name) != 0)
 			continue;
 		if (manager_name_vm(m, vm, name) == 0)
@@ -137,8 +136,8 @@ static void manager_drop_unwanted(struct manager *m, const struct look *look)
 		manager_forget_vm(m, vm);
 	}
 	TAILQ_FOREACH(vm, &m->leaving, link)
-	if (is_closed(vm, look))
-		vm->unwanted = false;
+		if (is_closed(vm, look))
+			vm->unwanted = false;
 }
 
 /* VMs of the process that it has closed, while it lives on. */
@@ -182,8 +181,8 @@ static void on_look_again(void *userdata, pid_t pid)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-	if (vm->pid == pid)
-		work_look(vm->work);
+		if (vm->pid == pid)
+			work_look(vm->work);
 }
 
 /* finder_ops.dirty_log() */
@@ -193,8 +192,7 @@ static bool on_dirty_log(void *userdata, pid_t pid)
 	bool known = !pid;
 	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link)
-	{
+	TAILQ_FOREACH(vm, &m->vms, link) {
 		if (pid && vm->pid != pid)
 			continue;
 		known = true;

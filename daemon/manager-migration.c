@@ -12,7 +12,7 @@ void manager_arm_timeout(struct manager *m)
 	const struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-	next = min_u64(next, migration_get_timeout(vm, timeout_usec));
+		next = min_u64(next, migration_get_timeout(vm, timeout_usec));
 	/* The calls below fail in a forked child only. */
 	(void)sd_event_source_set_time(m->timeout, next);
 	(void)sd_event_source_set_enabled(m->timeout,
@@ -44,8 +44,8 @@ int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-	if (migration_get_timeout(vm, timeout_usec) <= usec)
-		(void)manager_handle(m, vm, VM_EVENT_TIMEOUT, NULL);
+		if (migration_get_timeout(vm, timeout_usec) <= usec)
+			(void)manager_handle(m, vm, VM_EVENT_TIMEOUT, NULL);
 	manager_arm_timeout(m);
 	return 0;
 }

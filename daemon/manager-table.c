@@ -16,11 +16,11 @@ struct vm *manager_find_vm(struct manager *m, const char *name)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-	if (strcmp(vm->name, name) == 0)
-		return vm;
+		if (strcmp(vm->name, name) == 0)
+			return vm;
 	TAILQ_FOREACH(vm, &m->vms, link)
-	if (strcmp(vm->id, name) == 0)
-		return vm;
+		if (strcmp(vm->id, name) == 0)
+			return vm;
 	return NULL;
 }
 
@@ -51,8 +51,8 @@ static void manager_drop_pidfd(struct manager *m, const struct vm *vm)
 	const struct vm *o;
 
 	TAILQ_FOREACH(o, &m->vms, link)
-	if (o->pid == vm->pid && o != vm)
-		return;
+		if (o->pid == vm->pid && o != vm)
+			return;
 	fd_store_remove(vm->pid);
 }
 
@@ -126,8 +126,8 @@ struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-	if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
-		return vm;
+		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+			return vm;
 	return NULL;
 }
 
@@ -136,11 +136,11 @@ struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->unwanted, link)
-	if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
-		return vm;
+		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+			return vm;
 	TAILQ_FOREACH(vm, &m->leaving, link)
-	if (vm->pid == pid && vm->number == number && vm->unwanted)
-		return vm;
+		if (vm->pid == pid && vm->number == number && vm->unwanted)
+			return vm;
 	return NULL;
 }
 

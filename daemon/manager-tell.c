@@ -23,8 +23,7 @@ static void manager_send_status(struct manager *m)
 	const struct vm *vm;
 
 	m->status_nsec = now_nsec(CLOCK_MONOTONIC);
-	TAILQ_FOREACH(vm, &m->vms, link)
-	{
+	TAILQ_FOREACH(vm, &m->vms, link) {
 		struct vm_info info;
 
 		vm_get_info(vm, &info);
@@ -60,8 +59,7 @@ static void manager_tell_late(struct manager *m)
 {
 	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link)
-	{
+	TAILQ_FOREACH(vm, &m->vms, link) {
 		if (!vm_note_late(vm))
 			continue;
 		manager_log_late(vm);

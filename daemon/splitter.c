@@ -38,14 +38,13 @@ static void splitter_divide(struct splitter *s)
 	struct work *w;
 
 	TAILQ_FOREACH(w, &s->works, link)
-	n++;
+		n++;
 	/* Without the memory it stays divided as it is. */
 	demands = calloc(n + 1, sizeof(*demands));
 	if (!demands)
 		return;
 	n = 0;
-	TAILQ_FOREACH(w, &s->works, link)
-	{
+	TAILQ_FOREACH(w, &s->works, link) {
 		w->ahead = 0;
 		budget_client_set_weight(w->client, BUDGET_WEIGHT_DEFAULT);
 		if (w->goal == VM_GOAL_SPLIT && w->vm->stage == VM_STAGE_SPLITTING)
@@ -83,8 +82,8 @@ void splitter_pump(struct splitter *s)
 
 	next = budget_next_ready(s->budget, now);
 	TAILQ_FOREACH(w, &s->works, link)
-	if (work_get_retry(w))
-		next = min_u64(next, work_get_retry(w));
+		if (work_get_retry(w))
+			next = min_u64(next, work_get_retry(w));
 	s->ops->set_timer(s->userdata, next);
 }
 
@@ -94,8 +93,8 @@ void splitter_on_timer(struct splitter *s)
 	struct work *w;
 
 	TAILQ_FOREACH(w, &s->works, link)
-	if (work_get_retry(w) && work_get_retry(w) <= now)
-		work_step(w);
+		if (work_get_retry(w) && work_get_retry(w) <= now)
+			work_step(w);
 	splitter_pump(s);
 }
 
@@ -137,8 +136,7 @@ void splitter_set_limits(struct splitter *s, const struct splitter_limits *limit
 
 	s->limits = *limits;
 	budget_set_limits(s->budget, limits->rate, limits->burst, splitter_now(s));
-	TAILQ_FOREACH(w, &s->works, link)
-	{
+	TAILQ_FOREACH(w, &s->works, link) {
 		work_update_ceiling(w);
 		/* One that waits for budget may need none now, or the other way round. */
 		work_step(w);
@@ -153,7 +151,7 @@ void splitter_get_load(const struct splitter *s, struct splitter_load *load)
 	*load = (struct splitter_load){};
 	budget_get_load(s->budget, &load->budget);
 	TAILQ_FOREACH(w, &s->works, link)
-	load->retrying += w->step == STEP_NONE && w->not_before != 0;
+		load->retrying += w->step == STEP_NONE && w->not_before != 0;
 }
 
 void splitter_count_call(struct splitter *s, enum step step, uint64_t nsec, int r)

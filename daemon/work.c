@@ -102,8 +102,8 @@ static bool work_is_blocked(const struct work *w)
 	if (w->leaving)
 		return false;
 	TAILQ_FOREACH(o, &w->splitter->works, link)
-	if (o->leaving && o->vm->pid == w->vm->pid)
-		return true;
+		if (o->leaving && o->vm->pid == w->vm->pid)
+			return true;
 	return false;
 }
 
@@ -294,7 +294,7 @@ static uint64_t work_get_log_pause(const struct work *w)
 	if (w->looks < LOOKS_MAX)
 		pause = min_u64(LOG_LOOK_MIN_NSEC << w->looks, LOG_LOOK_MAX_NSEC);
 	TAILQ_FOREACH(o, &w->splitter->works, link)
-	n += o->log != DIRTY_LOG_NONE;
+		n += o->log != DIRTY_LOG_NONE;
 	return max_u64(pause, n * NSEC_PER_SEC / LOG_LOOKS_PER_SEC);
 }
 
@@ -447,8 +447,8 @@ static void work_finish_leave(struct work *w)
 	vm_close(vm);
 	s->ops->left(s->userdata, vm);
 	TAILQ_FOREACH(o, &s->works, link)
-	if (o->vm->pid == pid)
-		work_step(o);
+		if (o->vm->pid == pid)
+			work_step(o);
 }
 
 static bool error_means_gone(int r)

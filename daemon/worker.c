@@ -96,8 +96,7 @@ static bool pool_interrupt(struct worker_pool *pool, bool all)
 	bool any = false;
 	struct job *job;
 
-	TAILQ_FOREACH(job, &pool->running, link)
-	{
+	TAILQ_FOREACH(job, &pool->running, link) {
 		if (!all && !job->cancelled)
 			continue;
 		pthread_kill(job->thread, WORKER_SIGNAL);
@@ -304,7 +303,7 @@ static size_t count_jobs(const struct job_list *list)
 	size_t n = 0;
 
 	TAILQ_FOREACH(job, list, link)
-	n++;
+		n++;
 	return n;
 }
 

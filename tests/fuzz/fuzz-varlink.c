@@ -67,8 +67,7 @@ static void check_round_trip(json_object *message)
 static bool has_double(json_object *value)
 {
 	if (json_object_is_type(value, json_type_object)) {
-		json_object_object_foreach(value, key, member)
-		{
+		json_object_object_foreach(value, key, member) {
 			(void)key;
 			if (has_double(member))
 				return true;
