@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """TLB conflict aborts, injected: KVM invalidates the whole VMID, and the guest goes on.
 
-No emulator raises them. A debug kernel calls other stage-2 aborts that (CONFIG_FAIL_FUNCTION); the guest
-takes each again, until the kernel has called enough of them so.
+No emulator raises them. A debug kernel calls every other stage-2 abort that (CONFIG_FAIL_FUNCTION); the guest
+takes each again, until it is called what it is.
 """
 
 from host.lab import read, write
@@ -15,14 +15,15 @@ SYSTEMD = False
 DEBUG = "only"
 
 INJECTION = "/sys/kernel/debug/fail_function"
-TIMES = 200
+# More than there will be: two CPUs at once may take the last one, and it is counted once.
+TIMES = 1000000
 PAGES = 4096
 EVERY = 16
 
 
 def inject():
     write(f"{INJECTION}/inject", "kvm_is_tlb_conflict")
-    # Half of the aborts, as long as there are some left to be injected; nothing about each in the log.
+    # Half of the aborts; nothing about each in the log.
     for name, value in (("interval", 1), ("verbose", 0), ("times", TIMES), ("probability", 50)):
         write(f"{INJECTION}/{name}", value)
 
