@@ -486,7 +486,7 @@ static bool work_take_result(struct work *w, enum step step, int r)
 
 static void work_done(struct job *job, int r)
 {
-	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
+	struct work *w = container_of(job, struct work, job);
 	struct splitter *s = w->splitter;
 	enum vm_stage stage = w->vm->stage;
 	enum step step = w->step;
@@ -525,7 +525,7 @@ static void work_done(struct job *job, int r)
 /* In a worker's thread: nothing but the call, on what belongs to it. */
 static int work_run(struct job *job)
 {
-	struct work *w = (struct work *)((char *)job - offsetof(struct work, job));
+	struct work *w = container_of(job, struct work, job);
 	const struct backend_ops *ops = w->vm->backend->ops;
 	uint64_t began;
 	int r = 0;
