@@ -190,6 +190,20 @@ void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks)
 	}
 }
 
+void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t bytes)
+{
+	struct memslot *m;
+
+	if (slot >= vm->survey.n_slots || !blocks)
+		return;
+	m = &vm->survey.slots[slot];
+	/* As large as those there are, until the next survey; but in what was passed. */
+	if (m->blocks && m->block_bytes / m->blocks < bytes / blocks)
+		bytes = m->block_bytes / m->blocks * blocks;
+	m->blocks += blocks;
+	m->block_bytes += min_u64(bytes, m->bytes - min_u64(m->block_bytes, m->bytes));
+}
+
 void vm_set_deadline(struct vm *vm, uint64_t usec)
 {
 	if (usec != vm->deadline_usec)

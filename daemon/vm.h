@@ -130,7 +130,7 @@ void survey_done(struct survey *survey);
  * @state: of its migration
  * @scheduled_usec: when that was last scheduled, CLOCK_BOOTTIME
  * @dirty_logging: of its memory, as its migration was last told
- * @survey: the last one, less what was split since
+ * @survey: the last one, less what was split since, and with what was recovered
  * @surveyed: there has been one
  * @deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
  * @told_late: vm_note_late() has said so
@@ -213,6 +213,12 @@ bool vm_take_survey(struct vm *vm, struct survey *survey);
 
 /* Takes note that @blocks were split in the memslot at index @slot. */
 void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks);
+
+/*
+ * Takes note that @blocks came back in the memslot at index @slot, of which a walk has
+ * passed @bytes of guest memory meanwhile.
+ */
+void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t bytes);
 
 /* CLOCK_REALTIME, UINT64_MAX: none. */
 void vm_set_deadline(struct vm *vm, uint64_t usec);

@@ -404,6 +404,9 @@ static void work_account(struct work *w, enum step step)
 	w->granted = false;
 	w->vm->tlbis += call->tlbis;
 	splitter_count_tlbis(w->splitter, step, call);
+	if (step == STEP_RECOVER)
+		vm_note_recovered(w->vm, w->range.slot, call->blocks,
+				  call->gpa - min_u64(w->range.gpa, call->gpa));
 	if (step != STEP_SPLIT)
 		return;
 

@@ -692,6 +692,10 @@ static void test_cancelled_recovers_within_the_budget(void **state)
 	began = h->now;
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
 	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
+	host_run_until(h, h->now + 500 * NSEC_PER_MSEC);
+	assert_in_range(info_of(vm).blocks, 450, 550);
+	assert_int_equal(info_of(vm).blocks, fake_count_blocks(&fakes[0]));
+	assert_int_equal(info_of(vm).block_bytes, info_of(vm).blocks * BLOCK);
 	host_run(h);
 	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
 	assert_false(fakes[0].held);
@@ -718,8 +722,12 @@ static void test_turning_round(void **state)
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
 	host_run_until(h, h->now + 200 * NSEC_PER_MSEC);
 	assert_false(fakes[0].held);
+	assert_true(fake_count_blocks(&fakes[0]) > 600);
+	assert_int_equal(info_of(vm).blocks, fake_count_blocks(&fakes[0]));
+	assert_int_equal(info_of(vm).block_bytes, fake_count_blocks(&fakes[0]) * BLOCK);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(info_of(vm).blocks, fake_count_blocks(&fakes[0]));
 	host_run(h);
 	assert_true(fakes[0].held);
 	assert_int_equal(vm->stage, VM_STAGE_SPLIT);

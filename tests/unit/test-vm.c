@@ -46,7 +46,7 @@ static void test_names_of_vms(void **state)
 	assert_true(vm_name_is_valid(name));
 }
 
-static void test_survey_and_splits(void **state)
+static void test_survey_splits_and_recoveries(void **state)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
 	struct survey survey = { .n_slots = 2 };
@@ -76,6 +76,19 @@ static void test_survey_and_splits(void **state)
 	assert_int_equal(info.block_bytes, 56);
 	assert_int_equal(info.n_memslots, 2);
 	assert_int_equal(info.memslots[1].blocks, 0);
+
+	vm_note_recovered(vm, 0, 2, 90); /* of the size of those there are */
+	vm_note_recovered(vm, 1, 2, 20); /* there are none: all that was passed */
+	vm_note_recovered(vm, 1, 0, 30); /* passed over */
+	vm_note_recovered(vm, 2, 1, 10);
+	vm_get_info(vm, &info);
+	assert_int_equal(info.memslots[0].blocks, 9);
+	assert_int_equal(info.memslots[0].block_bytes, 72);
+	assert_int_equal(info.memslots[1].blocks, 2);
+	assert_int_equal(info.memslots[1].block_bytes, 20);
+	vm_note_recovered(vm, 1, 7, 70); /* never more than the memslot has */
+	vm_get_info(vm, &info);
+	assert_int_equal(info.memslots[1].block_bytes, 50);
 }
 
 static void on_gone(struct vm *vm)
@@ -128,7 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_of_states),
 		cmocka_unit_test(test_names_of_vms),
-		cmocka_unit_test(test_survey_and_splits),
+		cmocka_unit_test(test_survey_splits_and_recoveries),
 		cmocka_unit_test(test_watching),
 	};
 
