@@ -101,6 +101,8 @@ static void print_tally(const struct tally *tally, size_t n_vms, const struct te
 
 static void print_head(const struct term *term, json_object *host, const struct tally *tally)
 {
+	uint64_t tlbis = ctl_json_count(host, "tlbisTotal");
+	uint64_t blocks = ctl_json_count(host, "blocksTotal");
 	enum colour colour = COLOUR_GREEN;
 	char n[FORMAT_SIZE];
 
@@ -113,8 +115,8 @@ static void print_head(const struct term *term, json_object *host, const struct 
 	print_support(host);
 	printf(" TLBI budget: ");
 	print_budget(host);
-	printf("  Since start: %s TLBIs", format_count(n, ctl_json_count(host, "tlbisTotal")));
-	printf(", %s blocks split\n", format_count(n, ctl_json_count(host, "blocksTotal")));
+	printf("  Since start: %s TLBI%s", format_count(n, tlbis), plural(tlbis));
+	printf(", %s block%s split\n", format_count(n, blocks), plural(blocks));
 }
 
 /* "in 2min 5s": what is left until then. */

@@ -9,6 +9,7 @@
 #include "ctl-format.h"
 #include "ctl-json.h"
 #include "plan.h"
+#include "util.h"
 #include "varlink-message.h"
 
 #define BLOCK_SIZE_DEFAULT (UINT64_C(2) << 20)
@@ -48,8 +49,9 @@ static void print_cost(const struct plan_demand *demand, const struct plan *plan
 {
 	char memory[FORMAT_SIZE], size[FORMAT_SIZE], n[FORMAT_SIZE];
 
-	printf("Memory:       %s in %s blocks of %s\n", format_bytes(memory, demand->memory),
-	       format_count(n, plan->blocks), format_bytes(size, demand->block_size));
+	printf("Memory:       %s in %s block%s of %s\n", format_bytes(memory, demand->memory),
+	       format_count(n, plan->blocks), plural(plan->blocks),
+	       format_bytes(size, demand->block_size));
 	if (demand->bbm)
 		printf("TLBIs:        none a block (FEAT_BBM level 2); one of the whole VMID each call\n");
 	else
@@ -57,7 +59,7 @@ static void print_cost(const struct plan_demand *demand, const struct plan *plan
 		       "              none on CPUs with FEAT_BBM level 2 (--bbm)\n",
 		       format_count(n, plan->tlbis));
 	printf("Page tables:  %s", format_bytes(size, plan->table_bytes));
-	printf(" in %s tables of %s\n", format_count(n, plan->tables),
+	printf(" in %s table%s of %s\n", format_count(n, plan->tables), plural(plan->tables),
 	       format_bytes(memory, plan->page_size));
 	printf("              charged to the VM's memory cgroup\n");
 }
@@ -71,11 +73,13 @@ static void print_time(const struct plan_demand *demand, const struct plan *plan
 		return;
 	}
 	if (demand->span_usec != UINT64_MAX)
-		printf("Rate needed:  %s TLBIs/s, to be split in %s\n",
-		       format_count(n, plan->least_rate), format_span(span, demand->span_usec));
+		printf("Rate needed:  %s TLBI%s/s, to be split in %s\n",
+		       format_count(n, plan->least_rate), plural(plan->least_rate),
+		       format_span(span, demand->span_usec));
 	if (demand->rate)
-		printf("Time:         %s at %s TLBIs/s%s\n", format_span(span, plan->time_usec),
-		       format_count(n, demand->rate), plan->late ? ", past the deadline" : "");
+		printf("Time:         %s at %s TLBI%s/s%s\n", format_span(span, plan->time_usec),
+		       format_count(n, demand->rate), plural(demand->rate),
+		       plan->late ? ", past the deadline" : "");
 }
 
 /* Without a wish: what there is unless something is configured. */
@@ -83,12 +87,12 @@ static void print_time_by_default(const struct plan_demand *demand)
 {
 	struct plan_demand usual = *demand;
 	struct plan plan;
-	char span[FORMAT_SIZE];
+	char n[FORMAT_SIZE], span[FORMAT_SIZE];
 
 	usual.rate = RATE_DEFAULT;
 	if (plan_make(&plan, &usual) == 0)
-		printf("Time:         %s at %d TLBIs/s, the default\n",
-		       format_span(span, plan.time_usec), RATE_DEFAULT);
+		printf("Time:         %s at %s TLBIs/s, the default\n",
+		       format_span(span, plan.time_usec), format_count(n, RATE_DEFAULT));
 }
 
 static int print_json(const struct plan_demand *demand, const struct plan *plan)

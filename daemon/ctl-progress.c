@@ -21,8 +21,10 @@ void progress_init(struct progress *p, const struct term *term)
 	*p = (struct progress){ .bar = term->redraw, .bar_width = BAR_MAX };
 }
 
-double progress_fraction(const struct progress *p)
+double progress_fraction(const struct progress *p, const struct ctl_vm *vm)
 {
+	if (strcmp(vm->stage, "split") == 0)
+		return 1;
 	if (p->most_bytes == 0)
 		return 0;
 	return 1 - (double)p->least_bytes / (double)p->most_bytes;
@@ -63,19 +65,19 @@ static void format_counts(const struct progress *p, const struct ctl_vm *vm, cha
 			  int width)
 {
 	char rate[FORMAT_SIZE] = "", tlbis[FORMAT_SIZE], left[FORMAT_SIZE + 8] = "";
+	uint64_t spent = vm->tlbis - p->start_tlbis, split = vm->blocks_split - p->start_split;
 	char span[FORMAT_SIZE];
 	int length;
 
 	if (p->rate > 0)
 		snprintf(rate, sizeof(rate), ", %.0f/s", p->rate);
-	snprintf(tlbis, sizeof(tlbis), ", %" PRIu64 " TLBIs", vm->tlbis - p->start_tlbis);
+	snprintf(tlbis, sizeof(tlbis), ", %" PRIu64 " TLBI%s", spent, plural(spent));
 	if (vm->has_eta)
 		snprintf(left, sizeof(left), ", %s left", format_span(span, vm->eta_usec));
 	do {
-		length = snprintf(buf, size, "%3d%%  %" PRIu64 " blocks%s%s%s%s",
-				  (int)(100 * progress_fraction(p)),
-				  vm->blocks_split - p->start_split, rate, tlbis, left,
-				  vm->late ? ", late" : "");
+		length = snprintf(buf, size, "%3d%%  %" PRIu64 " block%s%s%s%s%s",
+				  (int)(100 * progress_fraction(p, vm)), split, plural(split), rate,
+				  tlbis, left, vm->late ? ", late" : "");
 	} while (length > width && *tlbis && !(*tlbis = '\0'));
 }
 
@@ -101,7 +103,7 @@ static void draw_bar(struct progress *p, const struct ctl_vm *vm)
 	text_put(vm->name, name, &term, stdout);
 	putchar(' ');
 	if (room >= BAR_MIN) {
-		done = (int)((double)room * progress_fraction(p));
+		done = (int)((double)room * progress_fraction(p, vm));
 		printf(" [%s%.*s%s%.*s]", term_on(&term, colour), done, full,
 		       term_off(&term, colour), room - done, none);
 	}
@@ -113,7 +115,7 @@ static void draw_bar(struct progress *p, const struct ctl_vm *vm)
 
 static void print_line(struct progress *p, const struct ctl_vm *vm)
 {
-	unsigned int tenths = (unsigned int)(10 * progress_fraction(p));
+	unsigned int tenths = (unsigned int)(10 * progress_fraction(p, vm));
 	char counts[160];
 
 	if (strcmp(p->stage, vm->stage) == 0 && tenths == p->tenths)
@@ -144,15 +146,14 @@ void progress_end(struct progress *p)
 void progress_summary(struct progress *p, const struct ctl_vm *vm, uint64_t now)
 {
 	char size[FORMAT_SIZE], span[FORMAT_SIZE];
-	uint64_t split = vm->blocks_split - p->start_split;
+	uint64_t spent = vm->tlbis - p->start_tlbis, split = vm->blocks_split - p->start_split;
 
 	progress_end(p);
 	if (split == 0) {
 		printf("%s: all in pages, nothing was left to split.\n", vm->name);
 		return;
 	}
-	printf("%s: split %" PRIu64 " blocks (%s) in %s, for %" PRIu64 " TLBIs.\n", vm->name, split,
-	       format_bytes(size, p->most_bytes),
-	       format_span(span, (now - p->start_nsec) / NSEC_PER_USEC),
-	       vm->tlbis - p->start_tlbis);
+	printf("%s: split %" PRIu64 " block%s (%s) in %s, for %" PRIu64 " TLBI%s.\n", vm->name,
+	       split, plural(split), format_bytes(size, p->most_bytes),
+	       format_span(span, (now - p->start_nsec) / NSEC_PER_USEC), spent, plural(spent));
 }

@@ -47,6 +47,6 @@ void progress_end(struct progress *progress);
 void progress_summary(struct progress *progress, const struct ctl_vm *vm, uint64_t now_nsec);
 
 /* How far the splitting has got, 0 to 1. */
-double progress_fraction(const struct progress *progress);
+double progress_fraction(const struct progress *progress, const struct ctl_vm *vm);
 
 #endif /* EAGERSPLITD_CTL_PROGRESS_H */

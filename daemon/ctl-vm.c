@@ -132,10 +132,10 @@ static void print_vm(const struct term *term, const struct ctl_vm *vm, uint64_t 
 	if (*vm->error)
 		printf("Error:      %s\n", vm->error);
 	printf("Memory:     %s\n", format_bytes(buf, vm->bytes));
-	printf("In blocks:  %s (%s blocks)\n", format_bytes(buf, vm->block_bytes),
-	       format_count(n, vm->blocks));
-	printf("Split:      %s blocks, for %s TLBIs\n", format_count(buf, vm->blocks_split),
-	       format_count(n, vm->tlbis));
+	printf("In blocks:  %s (%s block%s)\n", format_bytes(buf, vm->block_bytes),
+	       format_count(n, vm->blocks), plural(vm->blocks));
+	printf("Split:      %s block%s, for %s TLBI%s\n", format_count(buf, vm->blocks_split),
+	       plural(vm->blocks_split), format_count(n, vm->tlbis), plural(vm->tlbis));
 	if (vm->has_eta)
 		printf("ETA:        %s\n", format_span(buf, vm->eta_usec));
 	if (vm->has_deadline)
@@ -180,8 +180,8 @@ int ctl_register(const struct ctl *ctl, char **args)
 	if (ctl->json)
 		return EXIT_SUCCESS;
 	ctl_vm_from_json(&vm, ctl_json_member(reply, "vm"));
-	printf("Registered %s: process %" PRId64 ", %s, %" PRIu64 " blocks.\n", vm.name, vm.pid,
-	       format_bytes(size, vm.bytes), vm.blocks);
+	printf("Registered %s: process %" PRId64 ", %s, %" PRIu64 " block%s.\n", vm.name, vm.pid,
+	       format_bytes(size, vm.bytes), vm.blocks, plural(vm.blocks));
 	return EXIT_SUCCESS;
 }
 
@@ -222,8 +222,8 @@ int ctl_migration(const struct ctl *ctl, char **args)
 	if (ctl->json)
 		return EXIT_SUCCESS;
 	ctl_vm_from_json(&vm, ctl_json_member(reply, "vm"));
-	printf("%s: migration %s, stage %s, %" PRIu64 " blocks left.\n", vm.name, vm.migration,
-	       vm.stage, vm.blocks);
+	printf("%s: migration %s, stage %s, %" PRIu64 " block%s left.\n", vm.name, vm.migration,
+	       vm.stage, vm.blocks, plural(vm.blocks));
 	return EXIT_SUCCESS;
 }
 

@@ -53,11 +53,11 @@ static enum next watch_replies(const struct ctl *ctl, struct client *client, on_
 /* A line that says everything, for who reads it later. */
 static void print_full_change(const struct ctl_vm *vm, const char *clock, const char *eta)
 {
-	printf("%s %s: migration %s, %s, %" PRIu64 " blocks left, %" PRIu64 " split, %" PRIu64
-	       " TLBIs%s%s%s%s%s\n",
-	       clock, vm->name, vm->migration, vm->stage, vm->blocks, vm->blocks_split, vm->tlbis,
-	       *eta ? ", ETA " : "", eta, vm->late ? ", late" : "", *vm->error ? ": " : "",
-	       vm->error);
+	printf("%s %s: migration %s, %s, %" PRIu64 " block%s left, %" PRIu64 " split, %" PRIu64
+	       " TLBI%s%s%s%s%s%s\n",
+	       clock, vm->name, vm->migration, vm->stage, vm->blocks, plural(vm->blocks),
+	       vm->blocks_split, vm->tlbis, plural(vm->tlbis), *eta ? ", ETA " : "", eta,
+	       vm->late ? ", late" : "", *vm->error ? ": " : "", vm->error);
 }
 
 /* How often progress alone is worth a line on a terminal. */
@@ -140,8 +140,9 @@ static void print_short_change(const struct term *term, struct watch *watch,
 	/* As wide as the widest name so far. */
 	if (width > watch->name_width)
 		watch->name_width = width < most ? width : most;
-	snprintf(rest, sizeof(rest), "%" PRIu64 " blocks%s%s%s%s%s", vm->blocks, *eta ? ", " : "",
-		 eta, vm->late ? ", late" : "", *vm->error ? ": " : "", vm->error);
+	snprintf(rest, sizeof(rest), "%" PRIu64 " block%s%s%s%s%s%s", vm->blocks,
+		 plural(vm->blocks), *eta ? ", " : "", eta, vm->late ? ", late" : "",
+		 *vm->error ? ": " : "", vm->error);
 	printf("%s  ", clock);
 	text_put_padded(vm->name, watch->name_width, term, stdout);
 	printf("  %-9s  %s%-10s%s  ", vm->migration, term_on(term, colour), vm->stage,
@@ -247,8 +248,8 @@ static void print_scheduled(const struct ctl_vm *vm)
 {
 	char size[FORMAT_SIZE], span[FORMAT_SIZE];
 
-	printf("%s: %s, %" PRIu64 " blocks (%s) to split", vm->name, vm->stage, vm->blocks,
-	       format_bytes(size, vm->block_bytes));
+	printf("%s: %s, %" PRIu64 " block%s (%s) to split", vm->name, vm->stage, vm->blocks,
+	       plural(vm->blocks), format_bytes(size, vm->block_bytes));
 	if (vm->has_eta)
 		printf(", %s left%s", format_span(span, vm->eta_usec),
 		       vm->late ? ": later than the deadline" : "");

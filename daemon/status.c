@@ -57,7 +57,7 @@ static void add_splitting(struct line *line, const struct status *status)
 		add(line, "splitting %s", status->name);
 	else
 		add(line, "splitting %zu", status->splitting);
-	add(line, "%" PRIu64 " blocks left", status->blocks);
+	add(line, "%" PRIu64 " block%s left", status->blocks, plural(status->blocks));
 	if (s >= 120)
 		add(line, "%" PRIu64 "min", (s + 59) / 60);
 	else if (s)
@@ -79,7 +79,7 @@ char *status_format(char buf[static STATUS_SIZE], const struct status *status,
 		add(&line, "No VMs");
 		return buf;
 	}
-	add(&line, "%zu VM%s", status->vms, status->vms == 1 ? "" : "s");
+	add(&line, "%zu VM%s", status->vms, plural(status->vms));
 	line.separator = ": ";
 	if (status->splitting)
 		add_splitting(&line, status);

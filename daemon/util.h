@@ -34,6 +34,12 @@
 	}                                   \
 	struct eagersplitd_swallow_semicolon
 
+/* What "block", "TLBI" and other regular nouns end in where there are @n. */
+static inline const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static inline void freep(void *p)
 {
 	free(*(void **)p);

@@ -224,15 +224,18 @@ bool vm_note_late(struct vm *vm)
 
 static void vm_log_stage(const struct vm *vm)
 {
+	uint64_t blocks = vm_count_blocks(vm);
+
 	switch (vm->stage) {
 	case VM_STAGE_SPLITTING:
-		log_vm_info(vm, MESSAGE_VM_STAGE, "Splitting, %" PRIu64 " blocks to go",
-			    vm_count_blocks(vm));
+		log_vm_info(vm, MESSAGE_VM_STAGE, "Splitting, %" PRIu64 " block%s to go", blocks,
+			    plural(blocks));
 		break;
 	case VM_STAGE_SPLIT:
 		log_vm_info(vm, MESSAGE_VM_SPLIT,
-			    "Split: %" PRIu64 " blocks by %" PRIu64 " TLBIs so far",
-			    vm->blocks_split, vm->tlbis);
+			    "Split: %" PRIu64 " block%s by %" PRIu64 " TLBI%s so far",
+			    vm->blocks_split, plural(vm->blocks_split), vm->tlbis,
+			    plural(vm->tlbis));
 		break;
 	case VM_STAGE_RECOVERING:
 		log_vm_info(vm, MESSAGE_VM_STAGE, "Recovering blocks");

@@ -361,8 +361,8 @@ static void work_handle_survey(struct work *w)
 		vm_set_stage(vm, VM_STAGE_SPLIT, NULL);
 		w->walk = (struct walk){};
 	} else if (w->walk.idle_passes >= IDLE_PASSES_MAX) {
-		snprintf(error, sizeof(error), "%" PRIu64 " blocks cannot be split",
-			 vm_count_blocks(vm));
+		snprintf(error, sizeof(error), "%" PRIu64 " block%s cannot be split",
+			 vm_count_blocks(vm), plural(vm_count_blocks(vm)));
 		work_fail(w, error);
 	} else {
 		vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);

@@ -163,7 +163,7 @@ def commands():
         true(re.fullmatch(r"guest: split 2048 blocks \(4\.0 GiB\) in .*, for 2048 TLBIs\.", lines[-1]),
              lines[-1])
         equal(daemon.ctl("prepare", "guest", "--wait"),
-              (0, "guest: split   0%  0 blocks, 0 TLBIs\n"
+              (0, "guest: split 100%  0 blocks, 0 TLBIs\n"
                   "guest: all in pages, nothing was left to split.\n", ""))
 
         status, out, err = daemon.ctl("status", "guest")
@@ -175,6 +175,23 @@ def commands():
         equal(daemon.ctl("reload"), (0, "", ""))
         equal(daemon.ctl("unregister", "guest"), (0, "", ""))
         equal(daemon.ctl("list")[1].count("\n"), 1)
+
+
+@test
+def one_is_singular():
+    """Of one block and one TLBI nothing is said in the plural"""
+    with Daemon(TlbiRate=0, Memory="2M", TlbiUSec=0) as daemon, Vmm() as vmm:
+        out = daemon.ctl("register", str(vmm.pid), "--name=guest")[1]
+        out += daemon.ctl("status", "guest")[1]
+        out += daemon.ctl("prepare", "guest", "--wait")[1]
+        out += daemon.ctl("status", "guest")[1] + daemon.ctl()[1]
+        for text in "2.0 MiB, 1 block.\n", "(1 block)", "split 1 block (2.0 MiB) in", "for 1 TLBI.\n", \
+                    "1 block, for 1 TLBI\n", "1 TLBI, 1 block split":
+            true(text in out, (text, out))
+        equal(re.findall(r"\b1 (?:blocks|TLBIs)", out), [])
+    out = run("plan", "--memory=2M", "--rate=1")[1]
+    for text in "in 1 block of", "in 1 table of", "1.0s at 1 TLBI/s":
+        true(text in out, (text, out))
 
 
 @test
