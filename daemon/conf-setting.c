@@ -160,13 +160,32 @@ static char *reason_for_choice(const struct setting *setting, const char *text)
 	return reason;
 }
 
+/* A limit as one would write it. */
+static void format_limit(char *buf, size_t size, const struct setting *setting, uint64_t value)
+{
+	const char *unit = "";
+
+	if (setting->type == SETTING_TIME) {
+		unit = setting->unit_usec == 1 ? "us" : "s";
+	} else if (setting->type == SETTING_SIZE && value >= TIB && value % TIB == 0) {
+		unit = "T";
+		value /= TIB;
+	} else if (setting->type == SETTING_SIZE && value >= MIB && value % MIB == 0) {
+		unit = "M";
+		value /= MIB;
+	}
+	snprintf(buf, size, "%" PRIu64 "%s", value, unit);
+}
+
 /* Why @text does not do: @r is what parsing it gave, 0: it is out of range. */
 static char *setting_reason(const struct setting *setting, const char *text, int r)
 {
-	const char *unit =
-		setting->type == SETTING_TIME ? setting->unit_usec == 1 ? "us" : "s" : "";
+	char min[32], max[32];
 	char *reason;
 	int n;
+
+	format_limit(min, sizeof(min), setting, setting->min);
+	format_limit(max, sizeof(max), setting, setting->max);
 
 	if (setting->type == SETTING_CHOICE)
 		return reason_for_choice(setting, text);
@@ -177,8 +196,8 @@ static char *setting_reason(const struct setting *setting, const char *text, int
 		n = asprintf(&reason, "%s=%s: not %s", setting->name, text,
 			     setting_expects(setting));
 	else
-		n = asprintf(&reason, "%s=%s: not between %" PRIu64 "%s and %" PRIu64 "%s",
-			     setting->name, text, setting->min, unit, setting->max, unit);
+		n = asprintf(&reason, "%s=%s: not between %s and %s", setting->name, text, min,
+			     max);
 	return n < 0 ? NULL : reason;
 }
 

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -329,4 +330,13 @@ int config_backend_from_string(const char *s)
 
 	r = choice_find(setting_find("Split", "Backend")->choices, s, &value);
 	return r < 0 ? r : (int)value;
+}
+
+char *config_format_rate(char buf[static CONFIG_RATE_SIZE], uint64_t rate)
+{
+	if (rate)
+		snprintf(buf, CONFIG_RATE_SIZE, "%" PRIu64 " TLBI%s a second", rate, plural(rate));
+	else
+		snprintf(buf, CONFIG_RATE_SIZE, "TLBIs without limit");
+	return buf;
 }

@@ -100,4 +100,9 @@ DEFINE_CLEANUP(struct config *, config_free);
 /* A Backend= value, or -EINVAL. */
 int config_backend_from_string(const char *s);
 
+#define CONFIG_RATE_SIZE 48
+
+/* TlbiRate= for people: "1000 TLBIs a second". Returns @buf. */
+char *config_format_rate(char buf[static CONFIG_RATE_SIZE], uint64_t rate);
+
 #endif /* EAGERSPLITD_CONF_H */

@@ -235,8 +235,9 @@ static void report_invalid(const char *parameter)
 {
 	fprintf(stderr, "Invalid value for \"%s\".\n", parameter);
 	if (strcmp(parameter, "name") == 0)
-		fprintf(stderr, "Names are up to 128 letters, digits and . _ : @ + -, and begin "
-				"with a letter or a digit.\n");
+		fprintf(stderr,
+			"Names are up to 128 letters, digits and . _ : @ + -, begin with a "
+			"letter or a\ndigit, and do not look like an id, as 1234.5 does.\n");
 }
 
 static void report_standard(const struct varlink_reply *reply)

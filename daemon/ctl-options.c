@@ -25,7 +25,7 @@ struct option_info {
 static int set_socket(struct ctl *ctl, const char *value)
 {
 	ctl->socket = value;
-	return 0;
+	return *value ? 0 : -EINVAL;
 }
 
 static int set_json(struct ctl *ctl, const char *value)
@@ -104,7 +104,8 @@ static const struct option_info infos[] = {
 	  "openmetrics, or prometheus: text 0.0.4 [openmetrics]" },
 	{ "output", "FILE", CTL_OPTION_OUTPUT, set_output, "the name of a file",
 	  "Write to FILE, replacing it as a whole" },
-	{ "socket", "PATH", 0, set_socket, NULL, "Talk to the eagersplitd that listens there" },
+	{ "socket", "PATH", 0, set_socket, "the path of a socket",
+	  "Talk to the eagersplitd that listens there" },
 	{ "json", NULL, 0, set_json, NULL, "Print JSON, an object a line" },
 	{ "help", NULL, 0, NULL, NULL, "Show this, or the help of a command" },
 	{ "version", NULL, 0, NULL, NULL, "Show the version" },

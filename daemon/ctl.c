@@ -130,7 +130,7 @@ static int show_help(const char *name)
 {
 	const struct command *command;
 
-	if (!name) {
+	if (!name || strcmp(name, "help") == 0) {
 		print_help();
 		return EXIT_SUCCESS;
 	}

@@ -227,8 +227,10 @@ static void check_socket(const struct doctor *d, struct check_result *result)
 		advise(result,
 		       "Run it again as root, or join the group of the socket, \"adduser USER "
 		       "eagersplitd\", and log in again.");
-	else
+	else if (strcmp(d->socket, EAGERSPLITD_SOCKET) == 0)
 		advise(result, "Nothing listens there: systemctl start eagersplitd.socket");
+	else
+		advise(result, "Nothing listens there: eagersplitd --socket=%s", d->socket);
 }
 
 static void check_daemon(const struct doctor *d, struct check_result *result)

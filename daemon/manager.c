@@ -342,6 +342,7 @@ static void manager_apply(struct manager *m)
 int manager_reload(struct manager *m, char **ret_error)
 {
 	_cleanup_free_ char *error = NULL;
+	char rate[CONFIG_RATE_SIZE];
 	struct config *config;
 	int r;
 
@@ -363,8 +364,8 @@ int manager_reload(struct manager *m, char **ret_error)
 		m->reloads++;
 		manager_apply(m);
 		log_full(LOG_INFO, MESSAGE_RELOADED, NULL,
-			 "Configuration reloaded: %" PRIu64 " TLBIs a second, burst %" PRIu64,
-			 config->tlbi_rate, config->tlbi_burst);
+			 "Configuration reloaded: %s, burst %" PRIu64,
+			 config_format_rate(rate, config->tlbi_rate), config->tlbi_burst);
 	}
 	sd_notify(0, "READY=1");
 	manager_notify_status(m);

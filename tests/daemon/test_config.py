@@ -109,6 +109,9 @@ def bad_drop_in():
 def unknown_settings():
     """An unknown setting is warned about with file and line, and the rest is taken"""
     with Daemon(TlbiRate=100) as daemon:
+        daemon.write_config("[Budget]\nTlbiRate=0\n")
+        daemon.call("Reload")
+        true("reloaded: TLBIs without limit, burst" in daemon.log(), daemon.log())
         daemon.write_config("[Budget]\nTlbiRat=7\nTlbiRate=300\n[Nonsense]\nX=1\n")
         daemon.call("Reload")
         equal(budget(daemon)[0], 300)

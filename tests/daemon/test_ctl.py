@@ -67,7 +67,7 @@ def usage():
     for arguments in (
         ["nonsense"], ["status"], ["status", "a", "b"], ["register"], ["register", "x"],
         ["register", "0"], ["register", "99999999999"], ["migration", "a"], ["--nonsense"],
-        ["--socket"], ["prepare", "a", "--deadline=yesterday"], ["prepare", "a", "--deadline=60"],
+        ["--socket"], ["--socket=", "list"], ["prepare", "a", "--deadline=yesterday"], ["prepare", "a", "--deadline=60"],
         ["prepare", "a", "--tlbi-rate=-1"], ["list", "--wait"], ["host", "--name=x"],
         ["migration", "a", "scheduled", "--wait"], ["--wait"], ["help", "nonsense"],
         ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
@@ -83,7 +83,7 @@ def usage():
 @test
 def help_and_version():
     """--help and --version need no daemon"""
-    for general in ["--help"], ["-h"], ["help"]:
+    for general in ["--help"], ["-h"], ["help"], ["help", "help"]:
         status, out, err = run(*general)
         equal((status, err), (0, ""))
         for word in *COMMANDS, "--socket", "--json", "--version":
@@ -209,6 +209,7 @@ def refusals():
             (["register", str(gone.pid)], f"No process {gone.pid}"),
             (["register", str(vmm.pid), "--name=other"], '"guest" is registered already'),
             (["register", "1", "--name=a b"], 'Invalid value for "name".\nNames are'),
+            (["register", "1", "--name=1234.5"], "do not look like an id, as 1234.5 does"),
             (["migration", "guest", "completed"], '"none" cannot become "completed"'),
         ):
             status, out, err = daemon.ctl(*arguments)

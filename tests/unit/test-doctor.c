@@ -267,7 +267,8 @@ static void test_socket_and_daemon(void **state)
 	fake->daemon.supported = false;
 	check(fake, "daemon", CHECK_FAILED, "sim", "cannot split");
 	fake->connect = -ECONNREFUSED;
-	check(fake, "socket", CHECK_FAILED, "/run/s: Connection refused", "systemctl start");
+	check(fake, "socket", CHECK_FAILED, "/run/s: Connection refused",
+	      "eagersplitd --socket=/run/s");
 	check(fake, "daemon", CHECK_SKIPPED, "cannot be asked", NULL);
 	fake->connect = -EACCES;
 	check(fake, "socket", CHECK_FAILED, "Permission denied", "join the group");
