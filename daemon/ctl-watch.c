@@ -202,6 +202,8 @@ static bool report_missed(const struct ctl *ctl, const struct ctl_vm *vm)
 
 	if (!(ctl->given & CTL_OPTION_DEADLINE) || now <= ctl->deadline_usec)
 		return false;
+	/* What it is about comes first, wherever both go. */
+	fflush(stdout);
 	fprintf(stderr, "%s: that is %s after the deadline.\n", vm->name,
 		format_span(span, now - ctl->deadline_usec));
 	return true;

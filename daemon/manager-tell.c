@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "manager-private.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include <systemd/sd-daemon.h>
@@ -43,15 +42,16 @@ static void manager_log_late(struct vm *vm)
 {
 	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
 	struct vm_info info;
+	double eta, left;
 
 	vm_get_info(vm, &info);
+	eta = (double)info.eta_usec / (double)USEC_PER_SEC;
+	left = ((double)info.deadline_usec - (double)now) / (double)USEC_PER_SEC;
 	if (info.deadline_usec <= now || !info.has_eta)
 		log_vm_warning(vm, MESSAGE_VM_LATE, "Late: not split, and its deadline has passed");
 	else
 		log_vm_warning(vm, MESSAGE_VM_LATE,
-			       "Late: split in %" PRIu64 " s, and its deadline is in %" PRIu64 " s",
-			       info.eta_usec / USEC_PER_SEC,
-			       (info.deadline_usec - now) / USEC_PER_SEC);
+			       "Late: split in %.1f s, %.1f s after its deadline", eta, eta - left);
 }
 
 /* Who has become late, by what another VM gets, or by time alone. */

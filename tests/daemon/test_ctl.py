@@ -285,6 +285,9 @@ def ready_too_late():
         equal(status, 1)
         true("split 512 blocks" in out, out)
         true(re.fullmatch(r"guest: that is \S+ after the deadline\.\n", err), err)
+        both = subprocess.run([CTL, f"--socket={daemon.socket_path}", "prepare", "guest", "--wait", "--deadline=1us"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+        true(both.splitlines()[-1].startswith("guest: that is "), both)
         equal(daemon.ctl("prepare", "guest", "--wait", "--deadline=+1h")[0], 0)
         lines = daemon.ctl()[1].splitlines()
         true(re.match(r"guest +scheduled +split .* -$", lines[7]), lines)
