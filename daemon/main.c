@@ -50,7 +50,7 @@ struct daemon {
 
 static void print_help(void)
 {
-	printf("eagersplitd [OPTIONS...]\n\n"
+	printf("eagersplitd [OPTION...]\n\n"
 	       "Splits the stage-2 blocks of KVM guests ahead of live migration.\n\n"
 	       "  --config=FILE      configuration, with drop-ins in FILE.d/*.conf\n"
 	       "                     [" EAGERSPLITD_CONFIG "]\n"
@@ -401,6 +401,8 @@ int main(int argc, char **argv)
 	int r;
 
 	r = parse_options(&options, argc, argv);
+	if (r < 0)
+		fprintf(stderr, "Try: eagersplitd --help\n");
 	if (r <= 0)
 		return r < 0 ? 2 : EXIT_SUCCESS;
 	if (options.check_config)

@@ -4,6 +4,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -129,7 +130,8 @@ def bad_command_line():
     """Options that make no sense are refused; --version and --help are answered"""
     for arguments in ["--nonsense"], ["extra"], ["--backend=magic"], ["--config"]:
         r = subprocess.run([DAEMON, *arguments], capture_output=True, text=True, check=False)
-        true(r.returncode != 0 and r.stderr, arguments)
+        equal(r.returncode, 2, arguments)
+        true(re.fullmatch(r".*eagersplitd: .+\nTry: eagersplitd --help\n", r.stderr), (arguments, r.stderr))
     for arguments in ["--version"], ["--help"]:
         r = subprocess.run([DAEMON, *arguments], capture_output=True, text=True, check=False)
         equal((r.returncode, r.stderr), (0, ""), arguments)
