@@ -56,9 +56,12 @@ void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 	struct manager *m = userdata;
 	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (vm->pid == pid && !vm->found_name && !process_is_gone(vm->pidfd))
-			manager_found_name(m, vm, name);
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		if (vm->pid != pid || vm->found_name || process_is_gone(vm->pidfd))
+			continue;
+		manager_found_name(m, vm, name);
+		manager_save_vm(m, vm);
+	}
 }
 
 void manager_pass_name_on(struct manager *m, const char *name)
@@ -68,8 +71,10 @@ void manager_pass_name_on(struct manager *m, const char *name)
 	TAILQ_FOREACH(vm, &m->vms, link) {
 		if (vm->registered || !vm->found_name || strcmp(vm->found_name, name) != 0)
 			continue;
-		if (manager_name_vm(m, vm, name) == 0)
-			return;
+		if (manager_name_vm(m, vm, name) < 0)
+			continue;
+		manager_save_vm(m, vm);
+		return;
 	}
 }
 

@@ -53,7 +53,6 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	work_update_ceiling(vm->work);
 	if (record->name[0])
 		(void)manager_name_vm(m, vm, record->name);
-	manager_look_for_name(m, vm);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
 		    (int)vm->pid, vm_migration_to_string(vm_state_get_migration(vm->state)));
 	/* What had come to its end need not be done again. */
@@ -93,6 +92,7 @@ static bool on_record(void *userdata, const struct vm_record *record)
 void manager_load(struct manager *m, int *pidfds, size_t n_pidfds)
 {
 	struct resume resume = { .manager = m, .pidfds = pidfds, .n_pidfds = n_pidfds };
+	struct vm *vm;
 	int r;
 
 	/* On a host that cannot split, what there is to know stays until it can. */
@@ -102,6 +102,9 @@ void manager_load(struct manager *m, int *pidfds, size_t n_pidfds)
 	r = vm_store_load(m->store, on_record, &resume);
 	if (r < 0)
 		log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
+	/* Not before: what others call one VM may be the name that another has had. */
+	TAILQ_FOREACH(vm, &m->vms, link)
+		manager_look_for_name(m, vm);
 	manager_arm_timeout(m);
 }
 

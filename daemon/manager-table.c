@@ -91,7 +91,9 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 		m->observer->vm_removed(m->observer_userdata, vm);
 	vm->leaving = true;
 	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
-	manager_pass_name_on(m, vm->name);
+	/* On stopping it stays its own, for the next daemon. */
+	if (!m->stopped)
+		manager_pass_name_on(m, vm->name);
 	manager_notify_status(m);
 	work_leave(vm->work, gone);
 }

@@ -65,7 +65,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 		.blocks_split = vm->blocks_split,
 		.tlbis = vm->tlbis,
 	};
-	if (vm->registered && strcmp(vm->name, vm->id) != 0)
+	if (strcmp(vm->name, vm->id) != 0)
 		snprintf(record->name, sizeof(record->name), "%s", vm->name);
 }
 

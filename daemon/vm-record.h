@@ -17,7 +17,7 @@
 /**
  * struct vm_record - a VM
  * @start_time: of its process, see process_get_start_time()
- * @name: what it was given at Register; empty: none
+ * @name: what it is called, whoever named it; empty: by its id
  * @stage: what was reached
  *
  * The rest is as in struct vm.

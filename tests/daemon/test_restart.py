@@ -320,6 +320,67 @@ def registered_without_a_name():
         equal(daemon.error("Register", pid=vmm.pid), ("VmExists", {"vm": name}))
 
 
+def pids(daemon):
+    return {vm["vm"]: vm["pid"] for vm in daemon.call("ListVms")["vms"]}
+
+
+def wait_until_called(daemon, name, vmm):
+    while pids(daemon).get(name) != vmm.pid:
+        pass
+
+
+@test
+def names_stay():
+    """Which of two VMs has a name that could be either's is so for the next daemon, in whichever order it knows them"""
+    for number in signal.SIGTERM, signal.SIGKILL:
+        with Qemu("guest=web") as a, Qemu("guest=web") as b:
+            for source, target in (a, b), (b, a):
+                with Daemon(**FAST) as daemon:
+                    daemon.create_vm(source)
+                    daemon.wait_for_vm("web")
+                    vm = daemon.create_vm(target)
+                    daemon.wait_for_vm(vm.id)
+                    before = pids(daemon)
+                    equal(before, {"web": source.pid, vm.id: target.pid})
+                    daemon.restart(number)
+                    equal(pids(daemon), before)
+
+
+@test
+def given_names_stay():
+    """A name that was given at Register stays that VM's, though another's VMM calls its VM the same"""
+    with Qemu("guest=web") as a, Qemu("guest=web") as b:
+        for mine, other in (a, b), (b, a):
+            with Daemon(**FAST) as daemon:
+                daemon.create_vm(mine)
+                daemon.register(mine, "web")
+                daemon.migrate("web", "scheduled")
+                vm = daemon.create_vm(other)
+                daemon.wait_for_vm(vm.id)
+                daemon.restart(signal.SIGKILL)
+                equal(pids(daemon), {"web": mine.pid, vm.id: other.pid})
+                equal(get(daemon, "web")["migration"], "scheduled")
+
+
+@test
+def names_pass_on():
+    """A name that has passed to another VM while there was a daemon is that one's for the next, too"""
+    with Qemu("guest=web") as a, Qemu("guest=web") as b:
+        for target, third in (a, b), (b, a):
+            with Daemon(**FAST) as daemon:
+                source = Qemu("guest=web")
+                daemon.create_vm(source)
+                daemon.wait_for_vm("web")
+                vm = daemon.create_vm(target)
+                daemon.wait_for_vm(vm.id)
+                source.kill()
+                wait_until_called(daemon, "web", target)
+                vm = daemon.create_vm(third)
+                daemon.wait_for_vm(vm.id)
+                daemon.restart(signal.SIGKILL)
+                equal(pids(daemon), {"web": target.pid, vm.id: third.pid})
+
+
 @test
 def schedule_goes_on():
     """The time of a schedule that nobody follows up goes on while there is no daemon"""

@@ -110,10 +110,10 @@ static void test_from_a_vm(void **state)
 
 	vm_record_from_vm(&record, &vm);
 	assert_same(&record, &expected);
-	/* An id is no name that it was given. */
+	/* Whoever named it. */
 	vm.registered = false;
 	vm_record_from_vm(&record, &vm);
-	assert_string_equal(record.name, "");
+	assert_string_equal(record.name, "web-1");
 }
 
 /* No part of a record is one. */
