@@ -26,8 +26,9 @@
 /**
  * struct candidate - a process that is to be looked at
  * @asked: since when, for something has happened there; NEVER: no longer
- * @due: when to look for a VM that it is to have; NEVER: for none
- * @tries: of these
+ * @due: when to look for VMs that it is to have; NEVER: for none
+ * @missing: how many of those have not been seen
+ * @tries: of these looks
  *
  * Times are of CLOCK_MONOTONIC.
  */
@@ -35,6 +36,7 @@ struct candidate {
 	pid_t pid;
 	uint64_t asked;
 	uint64_t due;
+	unsigned int missing;
 	unsigned int tries;
 };
 
@@ -257,11 +259,16 @@ static void finder_settle(struct finder *f, pid_t pid, int r)
 	struct candidate *c = finder_find(f, pid);
 	uint64_t now = finder_now(f);
 
-	/* Something has happened meanwhile, which this look may not have seen. */
-	if (!c || c->asked != NEVER)
+	if (!c)
 		return;
-	/* The VM that the host told of is yet to be seen. */
-	if (c->due != NEVER && (r == -ENOTTY || r == 0)) {
+	/* Of VMs that are made at once, one may be there before the others. */
+	if (r > 0)
+		c->missing -= (unsigned int)min_u64((uint64_t)r, c->missing);
+	/* Something has happened meanwhile, which this look may not have seen. */
+	if (c->asked != NEVER)
+		return;
+	/* One that the host told of is yet to be seen. */
+	if (c->missing && (r == -ENOTTY || r >= 0)) {
 		if (c->due > now)
 			return;
 		c->due = now + finder_wait(c->tries);
@@ -304,6 +311,7 @@ static void finder_ask(struct finder *f, pid_t pid, bool created)
 	c->asked = min_u64(c->asked, now);
 	if (created) {
 		c->due = now;
+		c->missing++;
 		c->tries = 0;
 	}
 	finder_go_on(f);

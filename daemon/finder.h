@@ -37,7 +37,7 @@ struct look {
  * struct finder_ops - whom it tells
  * @seen: of the VMs of a process, which may be others than were known. Returns
  *	  how many are new, or a negative errno, -ENOTTY where it has none.
- *	  Where a VM was created and none is new, the process is looked at once
+ *	  Where more VMs were created than are new, the process is looked at once
  *	  more a little later
  * @look_again: that VMs known of that process may have given way to others
  * @dirty_log: that dirty logging was started or stopped on a VM of that

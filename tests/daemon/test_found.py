@@ -78,6 +78,17 @@ def told_of_early():
         equal(daemon.wait_for_vm(vm.id)["blocks"], 512)
 
 
+@test
+def two_told_of_early():
+    """Of two VMs that the host tells of before their VMM has them both are looked for, not just the first"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        first, second = (daemon.create_vm(vmm, number=n, early=True) for n in (0, 1))
+        wait_until_heard(daemon, other)
+        for vm in first, second:
+            vm.appear()
+            equal(daemon.wait_for_vm(vm.id)["blocks"], 512)
+
+
 def wait_until_heard(daemon, vmm, **options):
     """Returns once the daemon has heard of all that happened before: it has found another VM, which is given."""
     vm = daemon.create_vm(vmm, **options)
