@@ -48,7 +48,7 @@ struct candidate {
  *	  it takes as long as that process has descriptors: it is done in a thread,
  *	  and leaves the others to splitting
  * @scan: the job that looks through all processes
- * @pids: those that had a VM then; of the job until it has ended
+ * @pids: those that had a VM then, and those known; of the job until it has ended
  * @next_pid: of these, to be looked at, if @listed
  * @scanning: until the last has been
  * @again: and what was seen may be out of date: look once more
@@ -124,6 +124,7 @@ static void finder_take_list(struct finder *f, int r)
 {
 	if (r < 0)
 		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
+	f->ops->list_known(f->userdata, on_found, f);
 	f->listed = true;
 	f->next_pid = 0;
 }

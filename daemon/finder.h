@@ -39,12 +39,16 @@ struct look {
  *	  how many are new, or a negative errno, -ENOTTY where it has none.
  *	  Where more VMs were created than are new, the process is looked at once
  *	  more a little later
+ * @list_known: calls @add for each process that is to be looked at whenever all
+ *		are, though it may have no VM any more
  * @look_again: that VMs known of that process may have given way to others
  * @dirty_log: that dirty logging was started or stopped on a VM of that
  *	       process; 0: of any. Whether any is known; if not, it is looked at
  */
 struct finder_ops {
 	int (*seen)(void *userdata, const struct look *look);
+	void (*list_known)(void *userdata, int (*add)(void *add_userdata, pid_t pid),
+			   void *add_userdata);
 	void (*look_again)(void *userdata, pid_t pid);
 	bool (*dirty_log)(void *userdata, pid_t pid);
 };

@@ -179,6 +179,24 @@ static int on_seen(void *userdata, const struct look *look)
 	return look->n < 0 ? look->n : manager_take_found(m, look);
 }
 
+/*
+ * finder_ops.list_known(): those whose VMs are not wanted. The others' are surveyed after
+ * that, which tells as well whether they are there.
+ */
+static void on_list_known(void *userdata, int (*add)(void *add_userdata, pid_t pid),
+			  void *add_userdata)
+{
+	struct manager *m = userdata;
+	const struct vm *vm;
+
+	/* Without the memory for it, it is left for the next time. */
+	TAILQ_FOREACH(vm, &m->unwanted, link)
+		(void)add(add_userdata, vm->pid);
+	TAILQ_FOREACH(vm, &m->leaving, link)
+		if (vm->unwanted)
+			(void)add(add_userdata, vm->pid);
+}
+
 /* finder_ops.look_again() */
 static void on_look_again(void *userdata, pid_t pid)
 {
@@ -208,6 +226,7 @@ static bool on_dirty_log(void *userdata, pid_t pid)
 
 const struct finder_ops manager_finder_ops = {
 	.seen = on_seen,
+	.list_known = on_list_known,
 	.look_again = on_look_again,
 	.dirty_log = on_dirty_log,
 };

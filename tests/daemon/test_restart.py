@@ -310,6 +310,21 @@ def unregistered_and_killed():
 
 
 @test
+def unregistered_and_closed():
+    """A VM that was unregistered, and closed while there was no daemon, is not taken for the one that is made then"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.call("Unregister", vm=vm.id)
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        vm.destroy()
+        daemon.start_again()
+        vm = daemon.create_vm(vmm)
+        equal(daemon.wait_for_vm(vm.id)["pid"], vmm.pid)
+
+
+@test
 def registered_without_a_name():
     """A VM that goes by its id is known by the next daemon, with all that was said of it"""
     with Daemon(**FAST) as daemon, Vmm() as vmm:

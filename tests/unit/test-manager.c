@@ -573,15 +573,22 @@ static struct backend *wrap_late(struct backend *backend)
 	return backend;
 }
 
-/* A VM of the simulated host that nobody registers, of 512 blocks. */
-static pid_t make_vm(struct fixture *f)
+/* What is a VM of the simulated host, of 512 blocks. */
+static void make_image(pid_t pid)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	pid_t pid = make_vmm(f);
 
 	assert_true(fd >= 0);
 	assert_int_equal(sim_image_create(fd, pid, 0, GIB, GIB / 512), 0);
 	close(fd);
+}
+
+/* A VM that nobody registers. */
+static pid_t make_vm(struct fixture *f)
+{
+	pid_t pid = make_vmm(f);
+
+	make_image(pid);
 	return pid;
 }
 
@@ -791,6 +798,45 @@ static void test_registered_while_looked_at(void **state)
 	stop(&f);
 }
 
+/* As a VMM that closes its VM. */
+static void remove_vm(pid_t pid)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	sim_image_remove(fd, pid, 0);
+	close(fd);
+}
+
+/* That a VM which nobody wants was closed is seen also where the host could not tell. */
+static void test_unwanted_and_lost(void **state)
+{
+	struct fixture f;
+	pid_t pid, other;
+	struct vm *vm;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	pid = make_vm(&f);
+	manager_begin(f.manager, NULL, NULL, 0);
+	vm = run_until_found(&f, pid);
+	while (!info_of(vm).surveyed)
+		run_once(&f);
+	assert_int_equal(manager_unregister(f.manager, info_of(vm).name), 0);
+
+	remove_vm(pid);
+	other = make_vm(&f);
+	told.event(told.userdata, HOST_EVENTS_LOST, 0);
+	run_until_found(&f, other);
+	/* One that is told of by then is looked at after all of the others. */
+	other = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, other);
+	run_until_found(&f, other);
+	make_image(pid);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	run_until_found(&f, pid);
+	stop(&f);
+}
+
 static int setup(void **state)
 {
 	int fd = mkstemp(path);
@@ -823,6 +869,7 @@ int main(void)
 		cmocka_unit_test(test_host_that_comes_and_goes),
 		cmocka_unit_test(test_many_events_of_a_process),
 		cmocka_unit_test(test_registered_while_looked_at),
+		cmocka_unit_test(test_unwanted_and_lost),
 	};
 
 	int failed;
