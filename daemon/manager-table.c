@@ -249,7 +249,9 @@ int manager_register(struct manager *m, pid_t pid, const char *name, struct vm *
 	r = manager_check_registration(m, pid, name);
 	if (r < 0)
 		return r;
-	r = manager_get_unregistered(m, pid, &vm);
+	/* One that is called that already is the one that is meant. */
+	vm = name ? manager_find_vm(m, name) : NULL;
+	r = vm && !process_is_gone(vm->pidfd) ? 0 : manager_get_unregistered(m, pid, &vm);
 	if (r < 0)
 		return r;
 	r = name ? manager_name_vm(m, vm, name) : 0;

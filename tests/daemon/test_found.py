@@ -195,6 +195,22 @@ def unregistered():
 
 
 @test
+def registered_by_its_name():
+    """Register by a name that one of a process's VMs has by itself is of that one, and leaves the others alone"""
+    with Daemon(**FAST) as daemon, Qemu("guest=web") as vmm:
+        first = daemon.create_vm(vmm)
+        daemon.wait_for_vm("web")
+        second = daemon.create_vm(vmm, number=1)
+        daemon.wait_for_vm(second.id)
+        daemon.call("Unregister", vm=first.id)
+        # Now it is the other's.
+        equal(names(daemon), ["web"])
+        daemon.register(vmm, "web")
+        equal(names(daemon), ["web"])
+        equal(daemon.call("GetVm", vm=second.id)["vm"]["vm"], "web")
+
+
+@test
 def unregistered_and_made_anew():
     """A VM that a VMM makes once it has closed one that was unregistered is found"""
     with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
