@@ -146,7 +146,7 @@ struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
 	return NULL;
 }
 
-/* A VM that is in no list yet. See manager_add_vm(). */
+/* A VM that is in no list yet, and for which there is nothing to do. See manager_add_vm(). */
 static int manager_make_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
@@ -164,16 +164,13 @@ static int manager_make_vm(struct manager *m, pid_t pid, int pidfd, int number, 
 	r = vm_watch(vm, m->event, on_vmm_gone);
 	if (r < 0)
 		return r;
-	r = work_new(&vm->work, m->splitter, vm);
-	if (r < 0)
-		return r;
 	*ret = TAKE_PTR(vm);
 	return 0;
 }
 
 int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
 {
-	struct vm *vm;
+	_cleanup_(vm_freep) struct vm *vm = NULL;
 	int r;
 
 	if (m->n_vms >= MANAGER_VMS_MAX)
@@ -181,28 +178,38 @@ int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct v
 	r = manager_make_vm(m, pid, pidfd, number, &vm);
 	if (r < 0)
 		return r;
+	r = work_new(&vm->work, m->splitter, vm);
+	if (r < 0)
+		return r;
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
 	m->vms_registered++;
 	fd_store_add(pid, vm->pidfd);
 	manager_notify_status(m);
-	*ret = vm;
+	*ret = TAKE_PTR(vm);
 	return 0;
 }
 
 int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bool held)
 {
+	_cleanup_(vm_freep) struct vm *made = NULL;
 	struct vm *vm;
 	int r;
 
-	r = manager_make_vm(m, pid, pidfd, number, &vm);
+	r = manager_make_vm(m, pid, pidfd, number, &made);
+	if (r == 0 && held)
+		r = work_new(&made->work, m->splitter, made);
 	if (r < 0)
 		return r;
+	vm = TAKE_PTR(made);
 	vm->unwanted = true;
+	if (!held) {
+		TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
+		return 0;
+	}
 	vm->leaving = true;
 	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
-	if (held)
-		work_resume(vm->work, VM_GOAL_RELEASE);
+	/* That it is not surveyed has the hold released. */
 	work_leave(vm->work, false);
 	return 0;
 }

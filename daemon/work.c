@@ -665,9 +665,14 @@ void work_leave(struct work *w, bool gone)
 	struct splitter *s = w->splitter;
 
 	w->splitter->undivided = true;
-	/* Held by a daemon before us: it has forgotten, so it is ours to end. */
+	/*
+	 * Held by a daemon before us: it has forgotten, so it is ours to end. Before a survey
+	 * one does not know.
+	 */
 	if (gone)
 		w->hold = HOLD_NONE;
+	else if (!w->vm->surveyed)
+		w->hold = HOLD_UNKNOWN;
 	else if (w->vm->survey.held)
 		w->hold = HOLD_SET;
 	w->leaving = true;

@@ -487,6 +487,23 @@ static void test_forgotten_hold_is_released(void **state)
 	host_free(h);
 }
 
+/* Likewise if it is let go of before anything is known of it: a daemon that is stopped at once. */
+static void test_forgotten_hold_is_released_on_leaving(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 10);
+	fakes[0].held = true;
+	vm = host_add_vm(h, &fakes[0], 1);
+	assert_false(vm->surveyed);
+	work_leave(vm->work, false);
+	host_run(h);
+	assert_int_equal(h->left, 1);
+	assert_false(fakes[0].held);
+	host_free(h);
+}
+
 /* Somebody has released it, or it is another VM by now: what is split would not stay so. */
 static void test_hold_that_is_lost(void **state)
 {
@@ -1259,6 +1276,7 @@ int main(void)
 		cmocka_unit_test(test_leaving_releases_and_no_more),
 		cmocka_unit_test(test_leaving_what_was_never_held_is_immediate),
 		cmocka_unit_test(test_forgotten_hold_is_released),
+		cmocka_unit_test(test_forgotten_hold_is_released_on_leaving),
 		cmocka_unit_test(test_hold_that_is_lost),
 		cmocka_unit_test(test_resuming),
 		cmocka_unit_test(test_release_that_fails_does_not_keep_us),
