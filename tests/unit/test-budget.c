@@ -475,16 +475,20 @@ static void test_no_drift(void **state)
 	}
 }
 
-/* Centuries idle at the highest rate: a burst, and not an overflow. */
+/*
+ * Centuries idle at the highest rate: a burst, and not an overflow. After the first pause
+ * rate times time is just beyond 2^64, and would be next to nothing if it were cut off.
+ */
 static void test_idle_for_ever_earns_a_burst(void **state)
 {
 	struct budget_client *c;
-	uint64_t now = 0;
+	uint64_t now = UINT64_MAX / BUDGET_RATE_MAX + 1;
 	struct budget *b;
 
-	assert_int_equal(budget_new(&b, BUDGET_RATE_MAX, BUDGET_BURST_MAX, now), 0);
-	assert_int_equal(budget_client_new(&c, b, NULL, now), 0);
+	assert_int_equal(budget_new(&b, BUDGET_RATE_MAX, BUDGET_BURST_MAX, 0), 0);
+	assert_int_equal(budget_client_new(&c, b, NULL, 0), 0);
 	budget_client_set_want(c, UINT64_MAX);
+	assert_true(drain(b, now) == BUDGET_BURST_MAX);
 	for (int i = 0; i < 3; i++) {
 		now += UINT64_MAX / 4;
 		assert_true(drain(b, now) == BUDGET_BURST_MAX);
@@ -508,6 +512,14 @@ static void test_unused_tokens_come_back(void **state)
 	host_done(&h);
 }
 
+/* |a - b| within one in a hundred of b. */
+static void assert_close(uint64_t a, uint64_t b)
+{
+	uint64_t off = a > b ? a - b : b - a;
+
+	assert_true(off <= b / 100 + 1);
+}
+
 /* A kernel that spends more than it was let has to be paid for. */
 static void test_overdraft_is_paid_back(void **state)
 {
@@ -525,6 +537,69 @@ static void test_overdraft_is_paid_back(void **state)
 	host_done(&h);
 }
 
+/* However many spend however much more: the debt has an end, and no number overflows. */
+static void test_overdraft_has_an_end(void **state)
+{
+	struct host h;
+	uint64_t n;
+
+	host_init(&h, 1000, 16, 1);
+	h.now += NSEC_PER_SEC;
+	want_all(&h, 1);
+	for (size_t i = 0; i < CLIENTS; i++)
+		assert_non_null(budget_grant(h.budget, h.now, &n));
+	for (size_t i = 0; i < CLIENTS; i++)
+		budget_return(h.clients[i], h.now, UINT64_MAX);
+	assert_null(budget_grant(h.budget, h.now, &n));
+	/* From 16 - BUDGET_BURST_MAX tokens up to one, a thousand a second. */
+	assert_true(budget_next_ready(h.budget, h.now) ==
+		    h.now + (BUDGET_BURST_MAX - 15) * NSEC_PER_MSEC);
+	host_done(&h);
+}
+
+/* Memory without blocks costs nothing: who walks that must not have all turns. */
+static void test_turns_where_nothing_is_used(void **state)
+{
+	struct host h;
+	uint64_t n;
+
+	host_init(&h, 1000, 16, 1);
+	h.now += NSEC_PER_SEC;
+	budget_client_set_want(h.clients[0], 100);
+	budget_client_set_want(h.clients[1], 100);
+	for (size_t i = 0; i < 10; i++) {
+		assert_ptr_equal(budget_grant(h.budget, h.now, &n), h.clients[i % 2]);
+		budget_return(h.clients[i % 2], h.now, 0);
+	}
+	host_done(&h);
+}
+
+/* Shares are of what is spent: who uses less of its grants gets more of them. */
+static void test_shares_are_of_what_is_used(void **state)
+{
+	uint64_t used[2] = {}, n;
+	struct host h;
+
+	host_init(&h, 1000, 16, 1);
+	budget_client_set_want(h.clients[0], UINT64_MAX);
+	budget_client_set_want(h.clients[1], UINT64_MAX);
+	for (int turn = 0; turn < 10000; turn++) {
+		struct budget_client *c;
+		uint64_t spent;
+		size_t i;
+
+		h.now = budget_next_ready(h.budget, h.now);
+		c = budget_grant(h.budget, h.now, &n);
+		assert_non_null(c);
+		i = (size_t)(uintptr_t)budget_client_get_userdata(c);
+		spent = i == 0 ? 1 : n;
+		used[i] += spent;
+		budget_return(c, h.now, spent);
+	}
+	assert_close(used[0], used[1]);
+	host_done(&h);
+}
+
 static void test_nobody_wants_nothing_is_due(void **state)
 {
 	struct host h;
@@ -534,14 +609,6 @@ static void test_nobody_wants_nothing_is_due(void **state)
 	assert_null(budget_grant(h.budget, h.now, &n));
 	assert_true(budget_next_ready(h.budget, h.now) == UINT64_MAX);
 	host_done(&h);
-}
-
-/* |a - b| within one in a hundred of b. */
-static void assert_close(uint64_t a, uint64_t b)
-{
-	uint64_t off = a > b ? a - b : b - a;
-
-	assert_true(off <= b / 100 + 1);
 }
 
 static void test_shares_follow_weights(void **state)
@@ -631,6 +698,26 @@ static void test_late_joiner_starts_level(void **state)
 	host_done(&h);
 }
 
+/* Nor is one that got much while there was no limit made to wait for it when there is one. */
+static void test_coming_back_starts_level(void **state)
+{
+	struct host h;
+	uint64_t n;
+
+	host_init(&h, 0, 1, 1);
+	budget_client_set_want(h.clients[0], UINT64_MAX);
+	assert_ptr_equal(budget_grant(h.budget, h.now, &n), h.clients[0]);
+	budget_return(h.clients[0], h.now, n);
+	budget_client_set_want(h.clients[0], 0);
+	host_rerate(&h, 10, 1);
+	budget_client_set_want(h.clients[0], UINT64_MAX);
+	budget_client_set_want(h.clients[1], UINT64_MAX);
+	host_run(&h, h.now + 10 * NSEC_PER_SEC);
+	assert_close(h.total[0], 50);
+	assert_close(h.total[1], 50);
+	host_done(&h);
+}
+
 static void test_share_fills_up_below_ceilings(void **state)
 {
 	struct host h;
@@ -648,6 +735,24 @@ static void test_share_fills_up_below_ceilings(void **state)
 	budget_set_limits(h.budget, 0, 16, h.now);
 	assert_true(isinf(budget_client_get_share(h.clients[0])));
 	assert_true(budget_client_get_share(h.clients[1]) == 50);
+	host_done(&h);
+}
+
+/* What is in flight is still spent, also where no more is wanted. */
+static void test_share_beside_a_last_grant(void **state)
+{
+	struct host h;
+	uint64_t n;
+
+	host_init(&h, 1000, 16, 1);
+	h.now += NSEC_PER_SEC;
+	budget_client_set_want(h.clients[0], 1);
+	assert_ptr_equal(budget_grant(h.budget, h.now, &n), h.clients[0]);
+	budget_client_set_want(h.clients[0], 0);
+	budget_client_set_want(h.clients[1], UINT64_MAX);
+	assert_true(budget_client_get_share(h.clients[1]) == 500);
+	budget_return(h.clients[0], h.now, 1);
+	assert_true(budget_client_get_share(h.clients[1]) == 1000);
 	host_done(&h);
 }
 
@@ -689,12 +794,17 @@ int main(void)
 		cmocka_unit_test(test_idle_for_ever_earns_a_burst),
 		cmocka_unit_test(test_unused_tokens_come_back),
 		cmocka_unit_test(test_overdraft_is_paid_back),
+		cmocka_unit_test(test_overdraft_has_an_end),
+		cmocka_unit_test(test_turns_where_nothing_is_used),
+		cmocka_unit_test(test_shares_are_of_what_is_used),
 		cmocka_unit_test(test_nobody_wants_nothing_is_due),
 		cmocka_unit_test(test_shares_follow_weights),
 		cmocka_unit_test(test_sharing_is_work_conserving),
 		cmocka_unit_test(test_ceiling_is_a_bound),
 		cmocka_unit_test(test_late_joiner_starts_level),
+		cmocka_unit_test(test_coming_back_starts_level),
 		cmocka_unit_test(test_share_fills_up_below_ceilings),
+		cmocka_unit_test(test_share_beside_a_last_grant),
 		cmocka_unit_test(test_grants_are_small),
 	};
 

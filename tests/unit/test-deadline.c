@@ -60,6 +60,29 @@ static void test_in_time(void **state)
 	assert_int_equal(demands[0].ahead, 0);
 }
 
+/* A tenth more than it takes: calls end late, and blocks are mapped meanwhile. */
+static void test_margin(void **state)
+{
+	struct deadline_demand demands[100] = { DEMAND(1000, SECONDS(10), INFINITY) };
+
+	for (size_t i = 1; i < ARRAY_SIZE(demands); i++)
+		demands[i] = (struct deadline_demand)DEMAND(10000, DEADLINE_NONE, INFINITY);
+	deadline_divide(demands, ARRAY_SIZE(demands), 1000);
+	assert_true(share(demands, ARRAY_SIZE(demands), 0, 1000) >= 110);
+}
+
+/* Where the rest is next to nothing for each, it is still something: share() looks at that. */
+static void test_many_beside_one(void **state)
+{
+	struct deadline_demand demands[2000] = { DEMAND(1000000, SECONDS(1), INFINITY) };
+
+	for (size_t i = 1; i < ARRAY_SIZE(demands); i++)
+		demands[i] = (struct deadline_demand)DEMAND(10000, DEADLINE_NONE, INFINITY);
+	deadline_divide(demands, ARRAY_SIZE(demands), 1000);
+	assert_int_equal(demands[0].weight, BUDGET_WEIGHT_MAX);
+	assert_true(share(demands, ARRAY_SIZE(demands), 1999, 1000) > 0);
+}
+
 /* With time to spare it gets more than it needs: nothing is gained by waiting. */
 static void test_time_to_spare(void **state)
 {
@@ -190,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_deadlines),  cmocka_unit_test(test_in_time),
+		cmocka_unit_test(test_margin),	      cmocka_unit_test(test_many_beside_one),
 		cmocka_unit_test(test_time_to_spare), cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_passed),	      cmocka_unit_test(test_ceiling),
 		cmocka_unit_test(test_extremes),      cmocka_unit_test(test_simulated),
