@@ -33,6 +33,11 @@ static uint64_t on_now(void *userdata)
 	return now_nsec(CLOCK_MONOTONIC);
 }
 
+static uint64_t on_realtime(void *userdata)
+{
+	return now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+}
+
 static int on_budget_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
@@ -147,6 +152,7 @@ static void on_left(void *userdata, struct vm *vm)
 
 static const struct splitter_ops splitter_ops = {
 	.now = on_now,
+	.realtime = on_realtime,
 	.set_timer = on_set_timer,
 	.submit = on_submit,
 	.cancel = on_cancel,

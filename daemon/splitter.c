@@ -32,7 +32,7 @@ static struct deadline_demand work_to_demand(struct work *w, uint64_t now_usec)
 /* Divides the budget among all that are being split, by their deadlines. */
 static void splitter_divide(struct splitter *s)
 {
-	uint64_t now_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	uint64_t now_usec = s->ops->realtime(s->userdata);
 	_cleanup_free_ struct deadline_demand *demands = NULL;
 	size_t n = 0;
 	struct work *w;

@@ -21,7 +21,8 @@ struct job;
 
 /**
  * struct splitter_ops - what the splitter needs, and whom it tells
- * @now: CLOCK_MONOTONIC in nanoseconds, read at that moment (see budget.h)
+ * @now: CLOCK_MONOTONIC in nanoseconds, read at that moment (see budget.h); in any thread
+ * @realtime: CLOCK_REALTIME in microseconds, which deadlines are of
  * @set_timer: has splitter_on_timer() called at that time; UINT64_MAX: never
  * @submit: has the job run in a thread
  * @cancel: has the job end soon
@@ -31,6 +32,7 @@ struct job;
  */
 struct splitter_ops {
 	uint64_t (*now)(void *userdata);
+	uint64_t (*realtime)(void *userdata);
 	void (*set_timer)(void *userdata, uint64_t at);
 	void (*submit)(void *userdata, struct job *job);
 	void (*cancel)(void *userdata, struct job *job);

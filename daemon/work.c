@@ -540,12 +540,12 @@ static int work_run(struct job *job)
 		r = vm_open(w->vm);
 	if (r < 0)
 		return r;
-	began = now_nsec(CLOCK_MONOTONIC);
+	began = splitter_now(w->splitter);
 	if (w->step == STEP_SURVEY)
 		r = ops->survey(w->vm->host_vm, &w->survey);
 	else
 		r = ops->split(w->vm->host_vm, &w->call);
-	w->took = now_nsec(CLOCK_MONOTONIC) - began;
+	w->took = splitter_now(w->splitter) - began;
 	return r;
 }
 

@@ -67,6 +67,7 @@ struct fake_host {
 	struct backend backend;
 	struct splitter *splitter;
 	uint64_t now;
+	uint64_t suspended_usec;
 	uint64_t timer;
 	uint64_t rng;
 	uint64_t latency;
@@ -226,6 +227,12 @@ static inline uint64_t fake_now(void *userdata)
 	return ((struct fake_host *)userdata)->now;
 }
 
+/* Since the other clock has begun, which stands still while the host is suspended. */
+static inline uint64_t fake_realtime(void *userdata)
+{
+	return fake_now(userdata) / NSEC_PER_USEC + ((struct fake_host *)userdata)->suspended_usec;
+}
+
 static inline void fake_set_timer(void *userdata, uint64_t at)
 {
 	((struct fake_host *)userdata)->timer = at;
@@ -288,6 +295,7 @@ static inline void fake_left(void *userdata, struct vm *vm)
 
 static const struct splitter_ops fake_splitter_ops = {
 	.now = fake_now,
+	.realtime = fake_realtime,
 	.set_timer = fake_set_timer,
 	.submit = fake_submit,
 	.cancel = fake_cancel,

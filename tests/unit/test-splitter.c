@@ -871,6 +871,77 @@ static void test_two_share(void **state)
 	host_free(h);
 }
 
+/*
+ * Two VMs of 600 blocks at 100 TLBIs a second, with a deadline each, so many seconds from now
+ * (0: none): that of the first, and that of the second.
+ */
+static struct fake_host *start_with_deadlines(uint64_t first, uint64_t second, struct vm *vms[2])
+{
+	const uint64_t seconds[2] = { first, second };
+	struct fake_host *h;
+
+	h = start(100, 1, 600, &vms[0]);
+	fake_vm_init(&fakes[1], h, 600);
+	vms[1] = host_add_vm(h, &fakes[1], 2);
+	host_run(h);
+	for (size_t i = 0; i < 2; i++) {
+		if (seconds[i])
+			vm_set_deadline(vms[i], fake_realtime(h) + seconds[i] * USEC_PER_SEC);
+		work_set_goal(vms[i]->work, VM_GOAL_SPLIT);
+	}
+	return h;
+}
+
+/* The one that has less time gets what it takes; the ETAs are those of one after the other. */
+static void test_deadlines(void **state)
+{
+	struct fake_host *h;
+	struct vm *vms[2];
+
+	h = start_with_deadlines(20, 10, vms);
+	host_run_until(h, h->now + 50 * NSEC_PER_MSEC);
+	assert_in_range(info_of(vms[1]).eta_usec, 5 * USEC_PER_SEC, 10 * USEC_PER_SEC);
+	assert_in_range(info_of(vms[0]).eta_usec, 10 * USEC_PER_SEC, 12 * USEC_PER_SEC);
+	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
+	assert_int_equal(vms[1]->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vms[0]->stage, VM_STAGE_SPLITTING);
+	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
+	assert_int_equal(vms[0]->stage, VM_STAGE_SPLIT);
+	host_free(h);
+}
+
+/* A deadline that has passed is none that others make way for. */
+static void test_deadline_that_has_passed(void **state)
+{
+	struct fake_host *h;
+	struct vm *vms[2];
+
+	h = start_with_deadlines(1, 11, vms);
+	vm_set_deadline(vms[0], fake_realtime(h) - 1);
+	work_update_ceiling(vms[0]->work);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	assert_in_range(vms[0]->tlbis, 40, 55);
+	host_free(h);
+}
+
+/* Shares follow the time that is left, though nothing else happens but that it goes by. */
+static void test_deadline_that_comes_closer(void **state)
+{
+	struct fake_host *h;
+	struct vm *vms[2];
+	uint64_t before;
+
+	h = start_with_deadlines(600, 0, vms);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	assert_in_range(vms[0]->tlbis, 45, 60);
+	before = vms[0]->tlbis;
+	/* What is left of it then is what splitting takes. */
+	h->suspended_usec = 593 * USEC_PER_SEC;
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	assert_in_range(vms[0]->tlbis - before, 85, 101);
+	host_free(h);
+}
+
 static void test_limits_of_every_vm(void **state)
 {
 	struct splitter_limits limits = {
@@ -1291,6 +1362,9 @@ int main(void)
 		cmocka_unit_test(test_unthrottled),
 		cmocka_unit_test(test_no_progress_is_a_failure),
 		cmocka_unit_test(test_two_share),
+		cmocka_unit_test(test_deadlines),
+		cmocka_unit_test(test_deadline_that_has_passed),
+		cmocka_unit_test(test_deadline_that_comes_closer),
 		cmocka_unit_test(test_limits_of_every_vm),
 		cmocka_unit_test(test_survey_on_demand),
 		cmocka_unit_test(test_looking_at_what_is_logged),
