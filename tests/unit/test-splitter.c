@@ -321,6 +321,7 @@ static void test_short_of_memory_for_a_while(void **state)
 	assert_int_equal(vm->tlbis, 100);
 	/* 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s of waiting in between. */
 	assert_true(h->now - began >= 3100 * NSEC_PER_MSEC);
+	assert_int_equal(h->splitter->stats.failed[STEP_SPLIT], 5);
 	host_free(h);
 }
 
@@ -367,6 +368,16 @@ static void test_interrupted_calls_are_repeated(void **state)
 	host_run(h);
 	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
 	assert_int_equal(vm->tlbis, 100);
+	/* That was nobody's failure. */
+	assert_int_equal(h->splitter->stats.latency[STEP_HOLD].count, 21);
+	assert_int_equal(h->splitter->stats.failed[STEP_HOLD], 0);
+
+	/* Whose hold is to end must not stay held for it. */
+	set_error(&fakes[0], -EINTR, 3, BACKEND_RELEASE);
+	work_leave(vm->work, false);
+	host_run(h);
+	assert_int_equal(h->left, 1);
+	assert_false(fakes[0].held);
 	host_free(h);
 }
 
@@ -679,6 +690,49 @@ static void test_look_is_due_while_another_leaves(void **state)
 	host_free(h);
 }
 
+/* It is of no concern to the VMs of other processes. */
+static void test_leaving_holds_up_no_other_process(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start_blocked(true, &vm);
+	fake_vm_init(&fakes[2], h, 100);
+	vm = host_add_vm(h, &fakes[2], 2);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
+	assert_int_equal(h->left, 0);
+	assert_true(fakes[2].held);
+	assert_true(vm->blocks_split > 0);
+	host_free(h);
+}
+
+/* What it was granted and has spent is charged once. */
+static void test_leaving_owes_nothing(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 16, &vm);
+	h->now += NSEC_PER_SEC;
+	for (pid_t pid = 2; pid < 4; pid++) {
+		uint64_t began = h->now;
+
+		work_set_goal(vm->work, VM_GOAL_SPLIT);
+		host_run(h);
+		assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+		/* A burst is there at once, for the second, too. */
+		assert_true(h->now == began);
+		h->now += NSEC_PER_SEC;
+		work_leave(vm->work, false);
+		host_run(h);
+		fake_vm_init(&fakes[pid], h, 16);
+		vm = host_add_vm(h, &fakes[pid], pid);
+		host_run(h);
+	}
+	host_free(h);
+}
+
 static void test_completed_releases(void **state)
 {
 	struct fake_host *h;
@@ -767,6 +821,29 @@ static void test_interrupted_hold_is_repeated(void **state)
 	assert_true(fakes[0].held);
 	assert_int_equal(h->calls[1].flags, BACKEND_HOLD);
 	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	/* Nor is it a call that took any time. */
+	assert_int_equal(h->splitter->stats.latency[STEP_HOLD].count, 1);
+	host_free(h);
+}
+
+/* What went wrong with a call for the old goal is no failure of the new one. */
+static void test_call_for_another_goal_fails(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	while (!(h->calls[h->n_calls - 1].flags & BACKEND_SPLIT && h->n_jobs))
+		assert_true(host_step(h));
+	set_error(&fakes[0], -EINVAL, 1, BACKEND_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	/* It has been in the kernel already. */
+	h->cancelled[0] = false;
+	host_run(h);
+	assert_int_equal(fakes[0].error_count, 0);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 100);
 	host_free(h);
 }
 
@@ -826,6 +903,39 @@ static int idle_split(struct backend_vm *backend_vm, struct split_call *call)
 {
 	fake_log((struct fake_vm *)backend_vm, call->flags);
 	return 0;
+}
+
+/* That nothing is left says that the range is done, whatever the address. */
+static int done_split(struct backend_vm *backend_vm, struct split_call *call)
+{
+	uint64_t gpa = call->gpa;
+	int r = fake_split(backend_vm, call);
+
+	if (!call->size)
+		call->gpa = gpa;
+	return r;
+}
+
+static void test_range_that_is_done(void **state)
+{
+	struct backend_ops ops = fake_ops;
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	ops.split = done_split;
+	h->backend.ops = &ops;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_RELEASE);
+	host_run(h);
+	/* There are no blocks to be recovered to begin with. */
+	fakes[0].slots[0].stubborn = true;
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	host_free(h);
 }
 
 static void test_no_progress_is_a_failure(void **state)
@@ -983,9 +1093,18 @@ static void test_survey_on_demand(void **state)
 	host_run(h);
 	assert_int_equal(h->n_calls, 3);
 
+	/* While it is being split what is known is kept up to date, however long that takes. */
+	vm->tlbi_rate = 10;
+	work_update_ceiling(vm->work);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
-	host_run_until(h, h->now + 20 * NSEC_PER_MSEC);
+	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
+	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(h->n_jobs, 0);
 	assert_int_equal(work_survey(vm->work), 0);
+	host_run(h);
+	/* Told so once more, it is not said to be less than that until it has been looked at. */
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
 	host_run(h);
 	/* Split, and a block has come back: it is seen, and split. */
 	h->now += NSEC_PER_SEC;
@@ -1354,12 +1473,16 @@ int main(void)
 		cmocka_unit_test(test_registered_again_while_leaving),
 		cmocka_unit_test(test_goal_changes_while_another_leaves),
 		cmocka_unit_test(test_look_is_due_while_another_leaves),
+		cmocka_unit_test(test_leaving_holds_up_no_other_process),
+		cmocka_unit_test(test_leaving_owes_nothing),
 		cmocka_unit_test(test_completed_releases),
 		cmocka_unit_test(test_cancelled_recovers_within_the_budget),
 		cmocka_unit_test(test_turning_round),
 		cmocka_unit_test(test_interrupted_hold_is_repeated),
+		cmocka_unit_test(test_call_for_another_goal_fails),
 		cmocka_unit_test(test_recovery_of_a_vm_that_others_hold),
 		cmocka_unit_test(test_unthrottled),
+		cmocka_unit_test(test_range_that_is_done),
 		cmocka_unit_test(test_no_progress_is_a_failure),
 		cmocka_unit_test(test_two_share),
 		cmocka_unit_test(test_deadlines),
