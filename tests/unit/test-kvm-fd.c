@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "child.h"
 #include "kvm-fd.h"
 #include "util.h"
 
@@ -76,7 +77,7 @@ static struct child start_child_with(rlim_t before, bool with_vm, rlim_t after)
 	int fds[2];
 
 	assert_int_equal(pipe(fds), 0);
-	child.pid = fork();
+	child.pid = child_fork();
 	assert_true(child.pid >= 0);
 	if (child.pid == 0) {
 		int vm = -2;

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "backend.h"
+#include "child.h"
 #include "conf.h"
 #include "manager.h"
 #include "process.h"
@@ -120,7 +121,7 @@ static void stop(struct fixture *f)
 /* A process to be registered as a VMM. */
 static pid_t make_vmm(struct fixture *f)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0)
