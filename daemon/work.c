@@ -339,8 +339,8 @@ static void work_handle_survey(struct work *w)
 	if (!w->walk.active)
 		w->retries = 0;
 	w->splitter->undivided = true;
-	/* By a daemon before us, which has forgotten it. */
-	if (w->goal == VM_GOAL_NONE && vm->survey.held) {
+	/* By a daemon before us, which has forgotten it. Once, or that would go on for ever. */
+	if (w->goal == VM_GOAL_NONE && vm->survey.held && !w->release_failed) {
 		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
 		w->hold = HOLD_SET;
 		w->goal = VM_GOAL_RELEASE;
@@ -461,10 +461,12 @@ static bool error_means_gone(int r)
 
 static void work_after_release(struct work *w, int r)
 {
-	if (r < 0 && r != -EINTR && !error_means_gone(r))
+	if (r == -EINTR)
+		return;
+	w->hold = HOLD_NONE;
+	w->release_failed = r < 0 && !error_means_gone(r);
+	if (w->release_failed)
 		log_vm_warning(w->vm, MESSAGE_VM_HELD, "Cannot release the hold: %s", strerror(-r));
-	if (r != -EINTR)
-		w->hold = HOLD_NONE;
 }
 
 /* What @step has changed, before anything follows from it. Whether that is news. */

@@ -53,6 +53,7 @@ enum hold {
  * @range: what it is to deal with, or the next one is
  * @survey: its result, if it is a survey
  * @hold: whether the VM is held
+ * @release_failed: the last time that its hold was to end
  * @want_survey: survey next
  * @surveyed_at: when the last survey ended, 0: there was none
  * @log: what it saw of dirty logging
@@ -83,6 +84,7 @@ struct work {
 	struct survey survey;
 
 	enum hold hold;
+	bool release_failed;
 	bool want_survey;
 	uint64_t surveyed_at;
 	enum dirty_log log;

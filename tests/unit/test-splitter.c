@@ -586,6 +586,36 @@ static void test_release_that_fails_does_not_keep_us(void **state)
 	}
 }
 
+/* Nor is it tried for ever, where the hold is still seen: it is not ours, after all. */
+static void test_forgotten_hold_that_stays(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 10);
+	fakes[0].held = true;
+	set_error(&fakes[0], -EINVAL, UINT32_MAX, BACKEND_RELEASE);
+	vm = host_add_vm(h, &fakes[0], 1);
+	host_run(h);
+	assert_true(fakes[0].held);
+	assert_int_equal(count_calls(h, BACKEND_RELEASE), 1);
+	assert_true(fakes[0].closed);
+	h->now += NSEC_PER_SEC;
+	assert_int_equal(work_survey(vm->work), 1);
+	host_run(h);
+	assert_int_equal(count_calls(h, BACKEND_RELEASE), 1);
+
+	/* A migration's own hold is let go of as ever. */
+	set_error(&fakes[0], 0, 0, 0);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_RELEASE);
+	host_run(h);
+	assert_false(fakes[0].held);
+	host_free(h);
+}
+
 /* The release of the one must not undo the hold of the other. */
 static void test_registered_again_while_leaving(void **state)
 {
@@ -1470,6 +1500,7 @@ int main(void)
 		cmocka_unit_test(test_hold_that_is_lost),
 		cmocka_unit_test(test_resuming),
 		cmocka_unit_test(test_release_that_fails_does_not_keep_us),
+		cmocka_unit_test(test_forgotten_hold_that_stays),
 		cmocka_unit_test(test_registered_again_while_leaving),
 		cmocka_unit_test(test_goal_changes_while_another_leaves),
 		cmocka_unit_test(test_look_is_due_while_another_leaves),
