@@ -60,10 +60,9 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 {
 	bool gone = process_is_gone(vm->pidfd);
 
-	if (gone && m->backend->ops->forget_vm)
+	if (gone && !vm->replaced && m->backend->ops->forget_vm)
 		m->backend->ops->forget_vm(m->backend, vm->pid, vm->number);
-	/* Of a VM that was registered again meanwhile it is that one's. */
-	if (m->store && (gone || !m->stopped) && !manager_find_number(m, vm->pid, vm->number))
+	if (m->store && (gone || !m->stopped) && !vm->replaced)
 		vm_store_remove(m->store, vm->pid, vm->number);
 	if (!m->stopped)
 		manager_drop_pidfd(m, vm);
@@ -168,6 +167,23 @@ static int manager_make_vm(struct manager *m, pid_t pid, int pidfd, int number, 
 	return 0;
 }
 
+static void vm_list_replace(struct vm_list *list, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, list, link)
+		if (vm->pid == pid && vm->number == number)
+			vm->replaced = true;
+}
+
+/* Those that have had that number, and are not quite gone yet. */
+static void manager_replace(struct manager *m, pid_t pid, int number)
+{
+	vm_list_replace(&m->vms, pid, number);
+	vm_list_replace(&m->leaving, pid, number);
+	vm_list_replace(&m->unwanted, pid, number);
+}
+
 int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
@@ -181,6 +197,7 @@ int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct v
 	r = work_new(&vm->work, m->splitter, vm);
 	if (r < 0)
 		return r;
+	manager_replace(m, pid, number);
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
 	m->vms_registered++;

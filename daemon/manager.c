@@ -118,17 +118,6 @@ static void manager_check_stopped(struct manager *m)
 		m->stopped(m->stopped_userdata);
 }
 
-/* Whether @vm was registered again while it was let go of. */
-static bool is_there_again(const struct vm *vm)
-{
-	const struct vm *o = vm;
-
-	while ((o = TAILQ_NEXT(o, link)))
-		if (o->pid == vm->pid && o->number == vm->number)
-			return true;
-	return false;
-}
-
 static void on_left(void *userdata, struct vm *vm)
 {
 	struct manager *m = userdata;
@@ -137,7 +126,7 @@ static void on_left(void *userdata, struct vm *vm)
 	if (vm->unwanted)
 		vm->stage = VM_STAGE_WHOLE;
 	/* For the next daemon: by now one knows what the call that was in flight has done. */
-	if ((m->stopped || vm->unwanted) && !is_there_again(vm))
+	if ((m->stopped || vm->unwanted) && !vm->replaced)
 		manager_save_vm(m, vm);
 	TAILQ_REMOVE(&m->leaving, vm, link);
 	vm->leaving = false;

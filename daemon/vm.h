@@ -123,6 +123,7 @@ void survey_done(struct survey *survey);
  * @registered: somebody has, and that may have given it its name
  * @unwanted: somebody has unregistered it
  * @leaving: it is no longer in the table
+ * @replaced: another has its number by now: what is kept under that is of the other
  * @watch: of @pidfd; fires when the VMM is gone
  * @host_vm: the backend's handle, owned; open only while there is work, since
  *	     it keeps the VM's memory alive; NULL: not open
@@ -154,6 +155,7 @@ struct vm {
 	bool registered;
 	bool unwanted;
 	bool leaving;
+	bool replaced;
 	sd_event_source *watch;
 	struct backend_vm *host_vm;
 	struct work *work;

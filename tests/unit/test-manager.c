@@ -838,6 +838,79 @@ static void test_unwanted_and_lost(void **state)
 	stop(&f);
 }
 
+static bool take_record(void *userdata, const struct vm_record *record)
+{
+	struct vm_record *kept = userdata;
+
+	assert_int_equal(kept->pid, 0);
+	*kept = *record;
+	return true;
+}
+
+/* What the next daemon finds, of one VM at the most. */
+static struct vm_record load_record(void)
+{
+	struct vm_record kept = {};
+	struct vm_store *store;
+
+	assert_int_equal(vm_store_new(&store, dir), 0);
+	assert_int_equal(vm_store_load(store, take_record, &kept), 0);
+	vm_store_free(store);
+	return kept;
+}
+
+/* Its first life, "a", is in the middle of a call that takes minutes when it begins the next one. */
+static struct vm *register_twice(struct fixture *f)
+{
+	struct vm_store *store;
+	struct vm *vm;
+	pid_t pid;
+
+	start(f, SIM_STUCK);
+	assert_int_equal(vm_store_new(&store, dir), 0);
+	manager_begin(f->manager, store, NULL, 0);
+	vm = add_vm(f, "a");
+	pid = info_of(vm).pid;
+	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
+	while (f->progress < 3)
+		run_once(f);
+	assert_int_equal(manager_unregister(f->manager, "a"), 0);
+	assert_int_equal(manager_register(f->manager, pid, "b", &vm), 0);
+	return vm;
+}
+
+/* The second life may be let go of before the first: what is kept is of the second. */
+static void test_record_of_one_registered_again(void **state)
+{
+	struct vm_record kept;
+	struct fixture f;
+
+	(void)register_twice(&f);
+	manager_stop(f.manager, on_stopped, &f);
+	while (!f.stopped)
+		run_once(&f);
+	kept = load_record();
+	assert_string_equal(kept.name, "b");
+	assert_int_equal(kept.state, VM_STATE_NONE);
+	stop(&f);
+}
+
+/* So is that it is not wanted, after all. */
+static void test_record_of_one_unregistered_again(void **state)
+{
+	struct manager_metrics metrics;
+	struct fixture f;
+
+	(void)register_twice(&f);
+	assert_int_equal(manager_unregister(f.manager, "b"), 0);
+	do {
+		run_once(&f);
+		manager_get_metrics(f.manager, &metrics);
+	} while (!metrics.splitter->latency[STEP_RELEASE].count);
+	assert_true(load_record().unwanted);
+	stop(&f);
+}
+
 static int setup(void **state)
 {
 	int fd = mkstemp(path);
@@ -871,6 +944,8 @@ int main(void)
 		cmocka_unit_test(test_many_events_of_a_process),
 		cmocka_unit_test(test_registered_while_looked_at),
 		cmocka_unit_test(test_unwanted_and_lost),
+		cmocka_unit_test(test_record_of_one_registered_again),
+		cmocka_unit_test(test_record_of_one_unregistered_again),
 	};
 
 	int failed;
