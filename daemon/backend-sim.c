@@ -25,7 +25,6 @@
 /* Where arm64 VMMs put the memory of their VMs, and below it their devices. */
 #define SIM_GPA		    (UINT64_C(1) << 30)
 #define SIM_FRAMEBUFFER_GPA (UINT64_C(1) << 28)
-#define SIM_PAGE_SIZE	    UINT64_C(4096)
 
 /**
  * struct sim - the host

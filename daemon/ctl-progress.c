@@ -45,10 +45,8 @@ static void take(struct progress *p, const struct ctl_vm *vm, uint64_t now)
 	if (!p->started)
 		start(p, vm, now);
 	/* Bytes, not blocks: a 1 GiB block may become 512 of 2 MiB on its way to pages. */
-	if (vm->block_bytes > p->most_bytes) {
+	if (vm->block_bytes > p->most_bytes)
 		p->most_bytes = p->least_bytes = vm->block_bytes;
-		p->most_blocks = vm->blocks;
-	}
 	p->least_bytes = min_u64(p->least_bytes, vm->block_bytes);
 
 	passed = now - p->rate_nsec;

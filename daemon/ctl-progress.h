@@ -23,8 +23,7 @@ struct progress {
 	uint64_t start_split;
 	uint64_t start_tlbis;
 	uint64_t most_bytes; /* the most that was mapped by blocks */
-	uint64_t most_blocks; /* at that time */
-	uint64_t least_bytes; /* since then: a re-survey may find more */
+	uint64_t least_bytes; /* since then: another survey may find more */
 
 	char stage[32]; /* said last */
 	unsigned int tenths;

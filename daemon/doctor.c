@@ -13,11 +13,6 @@
 
 #define KVM_DEVICE "/dev/kvm"
 
-/* Splits go without break-before-make: added by the series bbm. */
-#ifndef KVM_ARM_EAGER_SPLIT_NO_BREAK
-#define KVM_ARM_EAGER_SPLIT_NO_BREAK (1 << 1)
-#endif
-
 static void _printf_(3, 4)
 	found(struct check_result *result, enum check_status status, const char *format, ...)
 {

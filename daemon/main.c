@@ -20,13 +20,6 @@
 #include "util.h"
 #include "vm-store.h"
 
-#ifndef EAGERSPLITD_CONFIG
-#define EAGERSPLITD_CONFIG "/etc/eagersplitd/eagersplitd.conf"
-#endif
-#ifndef EAGERSPLITD_SOCKET
-#define EAGERSPLITD_SOCKET "/run/eagersplitd/control.sock"
-#endif
-
 /**
  * struct options - the command line
  * @config: NULL: the default, which may be missing
