@@ -73,6 +73,7 @@ int budget_client_new(struct budget_client **ret, struct budget *b, void *userda
 struct budget_client *budget_client_free(struct budget_client *c);
 DEFINE_CLEANUP(struct budget_client *, budget_client_free);
 
+/* As given to budget_client_new(). */
 void *budget_client_get_userdata(const struct budget_client *c);
 
 /* 1 to BUDGET_WEIGHT_MAX: its share is to the others' as the weights are. */

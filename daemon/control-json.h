@@ -10,9 +10,10 @@
 
 #include "manager.h"
 
+/* The interface's Host. */
 json_object *control_host_to_json(const struct host_info *info);
 
-/* With its memslots, as GetVm gives it, or without. */
+/* The interface's Vm: with its memslots, as GetVm gives it, or without. */
 json_object *control_vm_to_json(const struct vm *vm, bool memslots);
 
 /* { "vm": VM }, the parameters of most replies. */

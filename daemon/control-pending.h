@@ -15,6 +15,7 @@ struct pending_calls;
 struct varlink_connection;
 struct vm;
 
+/* Begins without any. Returns 0 or -ENOMEM. */
 int pending_calls_new(struct pending_calls **ret);
 
 /* Forgets all calls. Returns NULL. */

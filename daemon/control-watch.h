@@ -19,6 +19,7 @@ struct varlink_connection;
 struct vm;
 struct watches;
 
+/* Begins without any; their timer is on event. Returns 0 or a negative errno. */
 int watches_new(struct watches **ret, sd_event *event);
 
 /* Ends all streams by forgetting them. Returns NULL. */

@@ -20,6 +20,7 @@ int client_connect(struct client **ret, const struct ctl *ctl);
 /* The same, and says nothing. */
 int client_try(struct client **ret, const struct ctl *ctl);
 
+/* Closes the connection. Returns NULL. */
 struct client *client_free(struct client *client);
 DEFINE_CLEANUP(struct client *, client_free);
 
@@ -48,7 +49,7 @@ json_object *client_call_once(const struct ctl *ctl, const char *method, json_ob
 /* The same as client_call(), but prints nothing but what went wrong. */
 json_object *client_ask(struct client *client, const char *method, json_object *parameters);
 
-/* Says on stderr what a reply that is an error means, and what to do; with --json also prints it. */
+/* Says on stderr what a reply that is an error means, and what to do; --json: prints it, too. */
 void client_report(struct client *client, const struct varlink_reply *reply);
 
 /* True if the reply is this error of org.eagersplit.Manager. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ctl-format.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,16 +82,13 @@ char *format_count(char buf[static FORMAT_SIZE], uint64_t n)
 
 int parse_number(const char *s, int64_t *ret)
 {
-	unsigned long long value;
-	char *end;
+	uint64_t value;
+	int r;
 
-	if (!isdigit((unsigned char)*s))
-		return -EINVAL;
-	errno = 0;
-	value = strtoull(s, &end, 10);
-	if (*end)
-		return -EINVAL;
-	if (errno == ERANGE || value > INT64_MAX)
+	r = parse_u64(s, &value);
+	if (r < 0)
+		return r;
+	if (value > INT64_MAX)
 		return -ERANGE;
 	*ret = (int64_t)value;
 	return 0;

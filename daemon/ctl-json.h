@@ -12,6 +12,10 @@
 
 #include <json-c/json.h>
 
+/*
+ * The member of that name: as it is, as a string, as a number, as a boolean. What they give
+ * belongs to the object.
+ */
 json_object *ctl_json_member(json_object *object, const char *name);
 const char *ctl_json_string(json_object *object, const char *name);
 int64_t ctl_json_int(json_object *object, const char *name);
@@ -39,6 +43,7 @@ struct ctl_vm {
 	const char *error; /* "": none */
 };
 
+/* Reads a VM. */
 void ctl_vm_from_json(struct ctl_vm *vm, json_object *object);
 
 /* The elements of an array; 0 of what is none. */

@@ -30,6 +30,8 @@ struct table_column {
 
 /* Columns must outlive the table. NULL: no memory. */
 struct table *table_new(const struct table_column *columns);
+
+/* Returns NULL. */
 struct table *table_free(struct table *table);
 DEFINE_CLEANUP(struct table *, table_free);
 

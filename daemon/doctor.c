@@ -174,7 +174,7 @@ static void check_ptrace(const struct doctor *d, struct check_result *result)
 		return;
 	}
 	found(result, CHECK_OK, "kernel.yama.ptrace_scope = %s", scope);
-	/* Documentation/admin-guide/LSM/Yama.rst: 3 is "no attach", not even with CAP_SYS_PTRACE. */
+	/* Documentation/admin-guide/LSM/Yama.rst: 3, "no attach", not even by CAP_SYS_PTRACE. */
 	if (strcmp(scope, "3") != 0)
 		return;
 	result->status = CHECK_FAILED;

@@ -142,11 +142,13 @@ bool manager_is_surveying_vm(const struct vm *vm);
  */
 int manager_reload(struct manager *m, char **ret_error);
 
+/* Fills @info. */
 void manager_get_host(const struct manager *m, struct host_info *info);
 
 /* What is in force: borrowed, valid until the loop runs again. */
 const struct config *manager_get_config(const struct manager *m);
 
+/* Fills @metrics. */
 void manager_get_metrics(const struct manager *m, struct manager_metrics *metrics);
 
 /*

@@ -52,6 +52,7 @@ bool varlink_reader_has_message(struct varlink_reader *reader);
 /* How many bytes of a message, complete or not, are at hand. */
 size_t varlink_reader_pending(const struct varlink_reader *reader);
 
+/* Frees what it holds: it is an empty one then. */
 void varlink_reader_done(struct varlink_reader *reader);
 
 /* Queues a message of length bytes and its NUL. Returns 0 or -ENOMEM. */
@@ -66,6 +67,7 @@ int varlink_writer_flush(struct varlink_writer *writer, int fd);
 /* Bytes queued. */
 size_t varlink_writer_pending(const struct varlink_writer *writer);
 
+/* The same for a writer; what was not sent is lost. */
 void varlink_writer_done(struct varlink_writer *writer);
 
 #endif /* EAGERSPLITD_VARLINK_FRAME_H */

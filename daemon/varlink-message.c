@@ -127,7 +127,7 @@ int varlink_call_from_message(json_object *message, struct varlink_call *ret,
 	struct varlink_call call = { .message = message };
 	bool upgrade = false;
 
-	/* Nothing here can be upgraded, and a caller that asks for it would go on in another protocol. */
+	/* Nothing can be upgraded: a caller that asks for it would go on in another protocol. */
 	if (get_string(message, "method", &call.method) < 0 || !call.method)
 		*ret_field = "method";
 	else if (get_parameters(message, &call.parameters) < 0)

@@ -66,6 +66,7 @@ json_object *varlink_call_to_message(const char *method, json_object *parameters
 json_object *varlink_reply_to_message(json_object *parameters, bool continues);
 json_object *varlink_error_to_message(const char *error, json_object *parameters);
 
+/* Lets go of the message, and so of all that belongs to it. */
 void varlink_call_done(struct varlink_call *call);
 void varlink_reply_done(struct varlink_reply *reply);
 

@@ -101,14 +101,19 @@ int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 /* Closes all connections, after a last try to send what is queued for them. Returns NULL. */
 struct varlink_server *varlink_server_free(struct varlink_server *server);
 
+/* Connections that there are now. */
 size_t varlink_server_n_connections(const struct varlink_server *server);
 
 /* Valid as long as the server is. */
 const struct varlink_server_stats *varlink_server_stats(const struct varlink_server *server);
 
-/* For connections only. */
+/*
+ * What follows is for connections only. Hands a call to its method, or answers it by the
+ * error that it deserves.
+ */
 void varlink_server_dispatch(struct varlink_server *server, struct varlink_connection *connection,
 			     const struct varlink_call *call);
+/* Takes one on, for which there is room, and off. */
 void varlink_server_add(struct varlink_server *server, struct varlink_connection *connection);
 void varlink_server_remove(struct varlink_server *server, struct varlink_connection *connection);
 /* Counts an error reply, of the method with these stats or, if NULL, of none. */
