@@ -5,14 +5,24 @@
 
 #include "conf.h"
 
+static uint64_t now_usec(clockid_t clock)
+{
+	return now_nsec(clock) / NSEC_PER_USEC;
+}
+
+static uint64_t manager_get_timeout(const struct manager *m, const struct vm *vm)
+{
+	return migration_get_timeout(vm, m->config->scheduled_timeout_sec * USEC_PER_SEC,
+				     now_usec(CLOCK_BOOTTIME), now_usec(CLOCK_REALTIME));
+}
+
 void manager_arm_timeout(struct manager *m)
 {
-	uint64_t timeout_usec = m->config->scheduled_timeout_sec * USEC_PER_SEC;
 	uint64_t next = UINT64_MAX;
 	const struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-		next = min_u64(next, migration_get_timeout(vm, timeout_usec));
+		next = min_u64(next, manager_get_timeout(m, vm));
 	/* The calls below fail in a forked child only. */
 	(void)sd_event_source_set_time(m->timeout, next);
 	(void)sd_event_source_set_enabled(m->timeout,
@@ -22,7 +32,7 @@ void manager_arm_timeout(struct manager *m)
 int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 		   const struct migration_terms *terms)
 {
-	switch (migration_handle(vm, event, terms)) {
+	switch (migration_handle(vm, event, terms, now_usec(CLOCK_BOOTTIME))) {
 	case VM_STEP_REFUSE:
 		return -EPROTO;
 	case VM_STEP_KEEP:
@@ -40,11 +50,10 @@ int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
-	uint64_t timeout_usec = m->config->scheduled_timeout_sec * USEC_PER_SEC;
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-		if (migration_get_timeout(vm, timeout_usec) <= usec)
+		if (manager_get_timeout(m, vm) <= usec)
 			(void)manager_handle(m, vm, VM_EVENT_TIMEOUT, NULL);
 	manager_arm_timeout(m);
 	return 0;

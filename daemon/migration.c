@@ -5,11 +5,6 @@
 #include "vm.h"
 #include "work.h"
 
-static uint64_t now_usec(clockid_t clock)
-{
-	return now_nsec(clock) / NSEC_PER_USEC;
-}
-
 static bool is_under_way(enum vm_state state)
 {
 	return vm_state_get_goal(state) == VM_GOAL_SPLIT;
@@ -78,7 +73,7 @@ static void migration_repeat(struct vm *vm, enum vm_event event,
 }
 
 enum vm_step migration_handle(struct vm *vm, enum vm_event event,
-			      const struct migration_terms *terms)
+			      const struct migration_terms *terms, uint64_t boottime_usec)
 {
 	enum vm_step step;
 	enum vm_state to;
@@ -91,19 +86,19 @@ enum vm_step migration_handle(struct vm *vm, enum vm_event event,
 	else
 		return step;
 	if (vm->state == VM_STATE_SCHEDULED)
-		vm->scheduled_usec = now_usec(CLOCK_BOOTTIME);
+		vm->scheduled_usec = boottime_usec;
 	return step;
 }
 
-uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec)
+uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec, uint64_t boottime_usec,
+			       uint64_t realtime_usec)
 {
 	uint64_t from = vm->scheduled_usec;
-	uint64_t now = now_usec(CLOCK_REALTIME);
 
 	if (vm->state != VM_STATE_SCHEDULED || !timeout_usec)
 		return UINT64_MAX;
-	if (vm->deadline_usec != UINT64_MAX && vm->deadline_usec > now)
-		from = max_u64(from, now_usec(CLOCK_BOOTTIME) +
-					     min_u64(vm->deadline_usec - now, INT64_MAX));
+	if (vm->deadline_usec != UINT64_MAX && vm->deadline_usec > realtime_usec)
+		from = max_u64(from, boottime_usec +
+					     min_u64(vm->deadline_usec - realtime_usec, INT64_MAX));
 	return from + timeout_usec;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A VM's migration: what happens to it, by the table of vm-state.h, and what is done then. */
+/*
+ * A VM's migration: what happens to it, by the table of vm-state.h, and what is done then.
+ * What time it is, is said by the caller.
+ */
 #ifndef EAGERSPLITD_MIGRATION_H
 #define EAGERSPLITD_MIGRATION_H
 
@@ -23,17 +26,19 @@ struct migration_terms {
 /*
  * Has @event happen to @vm's migration, sets the work's goal accordingly, and
  * logs it. @terms: NULL, or what was said along with it; where the state
- * stays the same, what is not given stays as it was. Returns what came of it;
- * VM_STEP_END is left to the caller.
+ * stays the same, what is not given stays as it was. @boottime_usec: now, on
+ * CLOCK_BOOTTIME. Returns what came of it; VM_STEP_END is left to the caller.
  */
 enum vm_step migration_handle(struct vm *vm, enum vm_event event,
-			      const struct migration_terms *terms);
+			      const struct migration_terms *terms, uint64_t boottime_usec);
 
 /*
  * When @vm's schedule ends by itself unless somebody follows it up, in
  * microseconds of CLOCK_BOOTTIME: @timeout_usec (0: never) after it was last
- * said, or after the deadline where that is later. UINT64_MAX: never.
+ * said, or after the deadline where that is later. @boottime_usec, @realtime_usec:
+ * now, on both clocks. UINT64_MAX: never.
  */
-uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec);
+uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec, uint64_t boottime_usec,
+			       uint64_t realtime_usec);
 
 #endif /* EAGERSPLITD_MIGRATION_H */

@@ -3,6 +3,8 @@
 #include "fake-host.h"
 #include "migration.h"
 
+#define SECONDS(s) ((s)*USEC_PER_SEC)
+
 static struct fake_vm fakes[1];
 
 static struct fake_host *start(uint64_t rate, struct vm **ret)
@@ -17,7 +19,7 @@ static struct fake_host *start(uint64_t rate, struct vm **ret)
 
 static enum vm_step told(struct vm *vm, enum vm_migration migration)
 {
-	return migration_handle(vm, (enum vm_event)(VM_EVENT_TOLD + migration), NULL);
+	return migration_handle(vm, (enum vm_event)(VM_EVENT_TOLD + migration), NULL, 0);
 }
 
 static void test_unannounced(void **state)
@@ -26,17 +28,17 @@ static void test_unannounced(void **state)
 	struct vm *vm;
 
 	h = start(1000, &vm);
-	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_ON_IGNORED, NULL), VM_STEP_KEEP);
+	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_ON_IGNORED, NULL, 0), VM_STEP_KEEP);
 	host_run(h);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
 
-	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_ON, NULL), VM_STEP_GO);
+	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_ON, NULL, 0), VM_STEP_GO);
 	assert_int_equal(info_of(vm).migration, VM_MIGRATION_ACTIVE);
 	host_run(h);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
 	assert_true(fakes[0].held);
 
-	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL), VM_STEP_GO);
+	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL, 0), VM_STEP_GO);
 	assert_int_equal(info_of(vm).migration, VM_MIGRATION_CANCELLED);
 	host_run(h);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
@@ -53,7 +55,7 @@ static void test_completed_said_late(void **state)
 	h = start(1000, &vm);
 	assert_int_equal(told(vm, VM_MIGRATION_ACTIVE), VM_STEP_GO);
 	host_run(h);
-	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL), VM_STEP_GO);
+	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL, 0), VM_STEP_GO);
 	host_run_until(h, h->now + 100 * NSEC_PER_MSEC);
 	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
 	assert_int_equal(told(vm, VM_MIGRATION_COMPLETED), VM_STEP_GO);
@@ -103,7 +105,7 @@ static void test_recovery_after_logging(void **state)
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
 
 	fakes[0].slots[0].stubborn = false;
-	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL), VM_STEP_AGAIN);
+	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL, 0), VM_STEP_AGAIN);
 	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
 	host_run(h);
 	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
@@ -111,30 +113,49 @@ static void test_recovery_after_logging(void **state)
 	host_free(h);
 }
 
+/* As of that time of CLOCK_BOOTTIME, which began a thousand seconds after the other clock. */
+static uint64_t timeout_at(const struct vm *vm, uint64_t now)
+{
+	return migration_get_timeout(vm, SECONDS(10), now, now + SECONDS(1000));
+}
+
+static enum vm_step scheduled_at(struct vm *vm, uint64_t now, const uint64_t *deadline)
+{
+	const struct migration_terms terms = { .deadline_usec = deadline };
+
+	return migration_handle(vm, VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, &terms, now);
+}
+
 static void test_timeout(void **state)
 {
-	uint64_t deadline = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC + 3600 * USEC_PER_SEC;
-	const struct migration_terms terms = { .deadline_usec = &deadline };
+	uint64_t deadline = SECONDS(1000 + 3600);
 	struct fake_host *h;
-	uint64_t plain;
 	struct vm *vm;
 
 	h = start(1000, &vm);
-	assert_true(migration_get_timeout(vm, USEC_PER_SEC) == UINT64_MAX);
-	assert_int_equal(migration_handle(vm, VM_EVENT_TIMEOUT, NULL), VM_STEP_KEEP);
-	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
-	plain = migration_get_timeout(vm, USEC_PER_SEC);
-	assert_true(plain == vm->scheduled_usec + USEC_PER_SEC);
-	assert_true(migration_get_timeout(vm, 0) == UINT64_MAX);
+	assert_true(timeout_at(vm, 0) == UINT64_MAX);
+	assert_int_equal(migration_handle(vm, VM_EVENT_TIMEOUT, NULL, 0), VM_STEP_KEEP);
+	assert_int_equal(scheduled_at(vm, SECONDS(5), NULL), VM_STEP_GO);
+	assert_true(timeout_at(vm, SECONDS(5)) == SECONDS(15));
+	assert_true(timeout_at(vm, SECONDS(50)) == SECONDS(15));
+	assert_true(migration_get_timeout(vm, 0, 0, 0) == UINT64_MAX);
 
-	/* Nobody is expected to follow it up before the deadline. */
-	assert_int_equal(migration_handle(vm, VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, &terms),
-			 VM_STEP_AGAIN);
-	assert_true(migration_get_timeout(vm, USEC_PER_SEC) > plain + 3000 * USEC_PER_SEC);
+	/* Said once more: from then on. */
+	assert_int_equal(scheduled_at(vm, SECONDS(8), NULL), VM_STEP_AGAIN);
+	assert_true(timeout_at(vm, SECONDS(8)) == SECONDS(18));
+
+	/* Nobody is expected to follow it up before the deadline, while that is ahead. */
+	assert_int_equal(scheduled_at(vm, SECONDS(9), &deadline), VM_STEP_AGAIN);
+	assert_true(timeout_at(vm, SECONDS(9)) == SECONDS(3610));
+	assert_true(timeout_at(vm, SECONDS(100)) == SECONDS(3610));
+	assert_true(timeout_at(vm, SECONDS(3601)) == SECONDS(19));
+	deadline = UINT64_MAX - 1;
+	assert_int_equal(scheduled_at(vm, SECONDS(9), &deadline), VM_STEP_AGAIN);
+	assert_true(timeout_at(vm, SECONDS(9)) > (uint64_t)INT64_MAX);
 	host_run(h);
 
-	assert_int_equal(migration_handle(vm, VM_EVENT_TIMEOUT, NULL), VM_STEP_GO);
-	assert_true(migration_get_timeout(vm, USEC_PER_SEC) == UINT64_MAX);
+	assert_int_equal(migration_handle(vm, VM_EVENT_TIMEOUT, NULL, 0), VM_STEP_GO);
+	assert_true(timeout_at(vm, SECONDS(9)) == UINT64_MAX);
 	host_run(h);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
 	assert_false(fakes[0].held);
@@ -142,6 +163,34 @@ static void test_timeout(void **state)
 	assert_int_equal(told(vm, VM_MIGRATION_ACTIVE), VM_STEP_GO);
 	host_run(h);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	host_free(h);
+}
+
+/* What was said of one migration is not said of the next; and what is done is not done again. */
+static void test_terms(void **state)
+{
+	const uint64_t deadline = SECONDS(5000), rate = 10;
+	const struct migration_terms terms = { &deadline, &rate };
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, &vm);
+	assert_int_equal(migration_handle(vm, VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, &terms, 0),
+			 VM_STEP_GO);
+	assert_int_equal(told(vm, VM_MIGRATION_ACTIVE), VM_STEP_GO);
+	assert_int_equal(vm->tlbi_rate, 10);
+	assert_int_equal(vm->deadline_usec, deadline);
+	assert_int_equal(told(vm, VM_MIGRATION_CANCELLED), VM_STEP_GO);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(told(vm, VM_MIGRATION_CANCELLED), VM_STEP_AGAIN);
+	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+
+	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
+	assert_int_equal(vm->tlbi_rate, 0);
+	assert_true(vm->deadline_usec == UINT64_MAX);
+	host_run(h);
+	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
 	host_free(h);
 }
 
@@ -153,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_scheduled_again_meanwhile),
 		cmocka_unit_test(test_recovery_after_logging),
 		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_terms),
 	};
 
 	return cmocka_run_group_tests_name("migration", tests, NULL, NULL);
