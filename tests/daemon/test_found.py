@@ -140,6 +140,9 @@ def named_by_qemu():
             vm = daemon.create_vm(vmm)
             equal(daemon.wait_for_vm(name or vm.id)["pid"], vmm.pid)
             equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], name or vm.id)
+        # What it is called already is no other's name.
+        equal(daemon.register(db, "db")["vm"], "db")
+        equal(daemon.error("Register", pid=db.pid, name="db"), ("VmExists", {"vm": "db"}))
 
 
 @test

@@ -142,6 +142,18 @@ def nobody_follows_up():
 
 
 @test
+def timeout_is_changed():
+    """A timeout that is set on reload holds for what has been scheduled before"""
+    with Daemon(ScheduledTimeoutSec=0, **FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.wait_for_stage("guest", "split")
+        daemon.configure(ScheduledTimeoutSec=1, **FAST)
+        daemon.call("Reload")
+        daemon.wait_for("guest", lambda vm: vm["migration"] == "cancelled")
+
+
+@test
 def schedule_followed_up():
     """A migration that is active, or done, is not ended by the timeout of its schedule"""
     with Daemon(ScheduledTimeoutSec=1, **FAST) as daemon, Vmm() as active, Vmm() as done, \

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A daemon that ends, however and whenever: the next one goes on where the work was."""
 
+import contextlib
+import json
 import os
 import signal
 import time
 
 from harness import FAST, STUCK, Daemon, Qemu, SimVm, Vmm
 from tap import equal, main, test, true
+from varlink import Error
 
 # So slow that each of the moments below is in the middle of something.
 SLOW = {"TlbiRate": 2000, "TlbiBurst": 4, "Memory": "1G", "TlbiUSec": 10}
@@ -39,6 +42,61 @@ def what_is_kept():
                 equal(after[key], before[key], key)
             true(vm.held, "held")
             equal(vm.blocks, 0)
+
+
+@test
+def rate_is_kept():
+    """The rate that was said with a migration holds for the next daemon, too"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled", tlbiRate=1)
+        daemon.restart(signal.SIGKILL)
+        # 512 blocks, one a second; without it they are split at once.
+        after = daemon.wait_for(vm.id, lambda vm: "etaUSec" in vm or vm["stage"] == "split")
+        equal(after["stage"], "splitting")
+        true(after["etaUSec"] > 256e6, after)
+
+
+@test
+def name_is_kept():
+    """The name that was given at Register is kept, though QEMU has another for the VM"""
+    with Daemon(**FAST) as daemon, Qemu("guest=web") as vmm:
+        daemon.create_vm(vmm)
+        daemon.wait_for_vm("web")
+        daemon.register(vmm, "mine")
+        daemon.restart()
+        equal([vm["vm"] for vm in daemon.call("ListVms")["vms"]], ["mine"])
+
+
+@test
+def counts_are_kept_now_and_then():
+    """What was split is kept also while nothing else changes"""
+    with Daemon(TlbiRate=100) as daemon, Vmm() as vmm, daemon.client() as client:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        for told in client.watch(vm.id):
+            with open(daemon.path(f"vms/{vm.id}"), encoding="utf-8") as f:
+                record = json.load(f)
+            if record["blocksSplit"] or told["stage"] == "split":
+                break
+        equal((record["stage"], told["stage"]), ("splitting", "splitting"))
+
+
+@test
+def done_is_done():
+    """What had come to its end is not done again by the next daemon"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.migrate(vm.id, "cancelled")
+        daemon.wait_for_stage(vm.id, "whole")
+        daemon.restart()
+        equal(get(daemon, vm.id)["migration"], "cancelled")
+        calls = daemon.call("org.eagersplit.Metrics.GetMetrics")["metrics"]["calls"]
+        equal({call["operation"] for call in calls if call["count"]}, {"survey"})
 
 
 @test
@@ -325,6 +383,23 @@ def unregistered_and_closed():
 
 
 @test
+def unregistered_and_let_go_of():
+    """A VM that was unregistered when it was split is left alone once it has been let go of"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.wait_for_stage(vm.id, "split")
+        daemon.call("Unregister", vm=vm.id)
+        equal(daemon.stop(), 0)
+        equal((vm.held, vm.blocks), (False, 0))
+        vm.hold()
+        daemon.start_again()
+        equal(daemon.stop(), 0)
+        true(vm.held, "held by another")
+
+
+@test
 def registered_without_a_name():
     """A VM that goes by its id is known by the next daemon, with all that was said of it"""
     with Daemon(**FAST) as daemon, Vmm() as vmm:
@@ -409,8 +484,40 @@ def schedule_goes_on():
 
 
 @test
+def pidfds_are_dropped():
+    """A pidfd is kept when the daemon stops, and dropped with the last VM of its process"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        name = f"vmm-{vmm.pid}"
+        vms = [daemon.create_vm(vmm, number=number) for number in (0, 1)]
+        for vm in vms:
+            daemon.wait_for_vm(vm.id)
+        equal(daemon.stop(), 0)
+        messages = list(iter(daemon.notify.receive, {"EXITED": "0"}))
+        equal([m["FDNAME"] for m in messages if "FDSTORE" in m], [name, name])
+        equal([m for m in messages if "FDSTOREREMOVE" in m], [])
+
+        daemon.start()
+        daemon.notify.wait_for("READY", "1")
+        # Not with the first one, with which the process lives on.
+        with daemon.client() as client:
+            watch = client.watch(vms[0].id)
+            next(watch)
+            vms[0].destroy()
+            with contextlib.suppress(Error):
+                list(watch)
+        equal(daemon.call("Unregister", vm=vms[1].id), {})
+        vms[1].destroy()
+        equal(daemon.notify.wait_for("FDSTOREREMOVE", "1")["FDNAME"], name)
+        equal(daemon.stop(), 0)
+        messages = list(iter(daemon.notify.receive, {"EXITED": "0"}))
+        equal([m for m in messages if "FDSTOREREMOVE" in m], [])
+        daemon.start()
+        daemon.notify.wait_for("READY", "1")
+
+
+@test
 def pidfds_are_kept():
-    """The service manager is given each VMM's pidfd, gives it back, and drops it in the end"""
+    """The service manager is given each VMM's pidfd, and gives it back"""
     with Daemon(**FAST) as daemon:
         vmm = Vmm()
         name = f"vmm-{vmm.pid}"

@@ -386,7 +386,7 @@ static void test_status(void **state)
 	size_t n;
 
 	start(&f, SIM_STUCK);
-	for (size_t i = 0; i < ARRAY_SIZE(f.children); i++)
+	for (int i = 0; i < 4; i++)
 		assert_int_equal(manager_register(f.manager, make_vmm(&f), NULL, &vm), 0);
 	vm = manager_next_vm(f.manager, NULL);
 	assert_int_equal(manager_unregister(f.manager, info_of(vm).name), 0);
@@ -698,7 +698,8 @@ static void test_host_that_comes_and_goes(void **state)
 
 /*
  * The simulated host, of which the test tells what happens. Looks at processes are
- * counted, and one in a thread that is not the loop's can be made to last.
+ * counted, and one in a thread that is not the loop's can be made to last; as can be a
+ * call that splits, whatever interrupts it.
  */
 static struct {
 	struct backend_ops ops;
@@ -709,6 +710,11 @@ static struct {
 	atomic_uint in_loop, in_thread;
 	atomic_bool last;
 	sem_t looked, go_on;
+	int (*split)(struct backend_vm *vm, struct split_call *call);
+	atomic_bool no_end;
+	sem_t splits, end;
+	int (*survey)(struct backend_vm *vm, struct survey *ret);
+	atomic_bool no_survey;
 } told;
 
 static int told_watch(struct backend *backend, sd_event *event, host_event_fn fn, void *userdata)
@@ -735,12 +741,35 @@ static int told_list_vms(struct backend *backend, int pidfd, pid_t pid,
 	return n;
 }
 
+static int told_split(struct backend_vm *vm, struct split_call *call)
+{
+	if (call->flags & BACKEND_SPLIT && atomic_exchange(&told.no_end, false)) {
+		sem_post(&told.splits);
+		while (sem_wait(&told.end) < 0)
+			;
+	}
+	return told.split(vm, call);
+}
+
+static int told_survey(struct backend_vm *vm, struct survey *ret)
+{
+	return told.no_survey ? -EIO : told.survey(vm, ret);
+}
+
 static struct backend *wrap_told(struct backend *backend)
 {
 	told.ops = *backend->ops;
 	told.list_vms = told.ops.list_vms;
 	told.ops.list_vms = told_list_vms;
 	told.ops.watch = told_watch;
+	told.split = told.ops.split;
+	told.ops.split = told_split;
+	told.no_end = false;
+	told.survey = told.ops.survey;
+	told.ops.survey = told_survey;
+	told.no_survey = false;
+	assert_int_equal(sem_init(&told.splits, 0, 0), 0);
+	assert_int_equal(sem_init(&told.end, 0, 0), 0);
 	told.loop = pthread_self();
 	told.in_loop = 0;
 	told.in_thread = 0;
@@ -799,14 +828,104 @@ static void test_registered_while_looked_at(void **state)
 	stop(&f);
 }
 
-/* As a VMM that closes its VM. */
-static void remove_vm(pid_t pid)
+/* It is of no concern to the VMs of other processes. */
+static void test_dirty_logging_of_a_process(void **state)
+{
+	struct fixture f;
+	struct vm *a, *b;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	a = add_vm(&f, "a");
+	b = add_vm(&f, "b");
+	told.event(told.userdata, HOST_DIRTY_LOG, info_of(a).pid);
+	assert_true(manager_is_surveying_vm(a));
+	assert_false(manager_is_surveying_vm(b));
+	while (manager_is_surveying_vm(a))
+		run_once(&f);
+	/* Of one that cannot be told. */
+	told.event(told.userdata, HOST_DIRTY_LOG, 0);
+	assert_true(manager_is_surveying_vm(a));
+	assert_true(manager_is_surveying_vm(b));
+	stop(&f);
+}
+
+/* One that is gone as soon as it is looked at is not found over and over. */
+static void test_found_and_gone(void **state)
+{
+	struct fixture f;
+	pid_t pid, other;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	told.no_survey = true;
+	pid = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	while (!f.removed)
+		run_once(&f);
+	told.no_survey = false;
+	/* It would be looked at before this one. */
+	other = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, other);
+	assert_null(manager_next_vm(f.manager, run_until_found(&f, other)));
+	assert_int_equal(f.removed, 1);
+	stop(&f);
+}
+
+static void replace_image(pid_t pid, bool create)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	assert_true(fd >= 0);
 	sim_image_remove(fd, pid, 0);
+	if (create)
+		assert_int_equal(sim_image_create(fd, pid, 0, GIB, GIB / 512), 0);
 	close(fd);
+}
+
+/* A VM, "a", that is in the middle of a call, whatever happens, until told.end. */
+static pid_t start_in_a_call(struct fixture *f, struct vm_store *store)
+{
+	struct vm *vm;
+
+	start_on(f, SIM_STUCK, wrap_told);
+	manager_begin(f->manager, store, NULL, 0);
+	vm = add_vm(f, "a");
+	told.no_end = true;
+	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
+	while (f->progress < 3)
+		run_once(f);
+	sem_wait(&told.splits);
+	return info_of(vm).pid;
+}
+
+/* One that is not wanted, and not let go of yet: it is not found, but what comes in its place is. */
+static void test_unregistered_in_the_middle_of_a_call(void **state)
+{
+	struct fixture f;
+	unsigned int n;
+	pid_t pid;
+
+	pid = start_in_a_call(&f, NULL);
+	assert_int_equal(manager_unregister(f.manager, "a"), 0);
+
+	/* It is looked for again when it has been looked for in vain. */
+	n = told.in_thread;
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	while (told.in_thread < n + 2)
+		run_once(&f);
+	assert_null(manager_next_vm(f.manager, NULL));
+
+	replace_image(pid, false);
+	n = told.in_thread;
+	told.event(told.userdata, HOST_VM_DESTROYED, pid);
+	while (told.in_thread < n + 1)
+		run_once(&f);
+	replace_image(pid, true);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	run_until_found(&f, pid);
+	sem_post(&told.end);
+	stop(&f);
 }
 
 /* That a VM which nobody wants was closed is seen also where the host could not tell. */
@@ -824,7 +943,7 @@ static void test_unwanted_and_lost(void **state)
 		run_once(&f);
 	assert_int_equal(manager_unregister(f.manager, info_of(vm).name), 0);
 
-	remove_vm(pid);
+	replace_image(pid, false);
 	other = make_vm(&f);
 	told.event(told.userdata, HOST_EVENTS_LOST, 0);
 	run_until_found(&f, other);
@@ -875,6 +994,8 @@ static struct vm *register_twice(struct fixture *f)
 	while (f->progress < 3)
 		run_once(f);
 	assert_int_equal(manager_unregister(f->manager, "a"), 0);
+	/* Also if it is killed now. */
+	assert_true(load_record().unwanted);
 	assert_int_equal(manager_register(f->manager, pid, "b", &vm), 0);
 	return vm;
 }
@@ -911,6 +1032,48 @@ static void test_record_of_one_unregistered_again(void **state)
 	stop(&f);
 }
 
+/* Nothing is kept of a VM that was not wanted when its VMM is gone. */
+static void test_unwanted_and_gone(void **state)
+{
+	struct vm_store *store;
+	struct fixture f;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&f, SIM_QUICK);
+	assert_int_equal(vm_store_new(&store, dir), 0);
+	manager_begin(f.manager, store, NULL, 0);
+	vm = add_vm(&f, "a");
+	pid = info_of(vm).pid;
+	assert_int_equal(manager_unregister(f.manager, "a"), 0);
+	assert_int_equal(load_record().pid, pid);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	while (load_record().pid)
+		run_once(&f);
+	stop(&f);
+}
+
+/* Nor if that was before it was let go of. */
+static void test_gone_before_it_is_let_go_of(void **state)
+{
+	struct vm_store *store;
+	struct fixture f;
+	siginfo_t si;
+	pid_t pid;
+
+	assert_int_equal(vm_store_new(&store, dir), 0);
+	pid = start_in_a_call(&f, store);
+	assert_int_equal(manager_unregister(f.manager, "a"), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
+	/* That is before all else; the call has not ended. */
+	run_once(&f);
+	sem_post(&told.end);
+	while (load_record().pid)
+		run_once(&f);
+	stop(&f);
+}
+
 static int setup(void **state)
 {
 	int fd = mkstemp(path);
@@ -944,8 +1107,13 @@ int main(void)
 		cmocka_unit_test(test_many_events_of_a_process),
 		cmocka_unit_test(test_registered_while_looked_at),
 		cmocka_unit_test(test_unwanted_and_lost),
+		cmocka_unit_test(test_dirty_logging_of_a_process),
+		cmocka_unit_test(test_found_and_gone),
+		cmocka_unit_test(test_unregistered_in_the_middle_of_a_call),
 		cmocka_unit_test(test_record_of_one_registered_again),
 		cmocka_unit_test(test_record_of_one_unregistered_again),
+		cmocka_unit_test(test_unwanted_and_gone),
+		cmocka_unit_test(test_gone_before_it_is_let_go_of),
 	};
 
 	int failed;
