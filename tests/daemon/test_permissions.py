@@ -83,6 +83,27 @@ def others():
         equal(daemon.call("GetVm", vm="guest")["vm"]["migration"], "none")
 
 
+# A daemon of USER, which the folder belongs to and the program can be executed by.
+AS_USER = ["sh", "-c", f"""
+folder=${{2#--config=}} folder=${{folder%/*}}
+cp "$1" "$folder/daemon"
+shift
+chown -R {USER} "$folder"
+exec setpriv --reuid={USER} --clear-groups "$folder/daemon" "$@"
+""", "sh"]
+
+
+@test
+def user_of_the_daemon():
+    """Whom the daemon runs as may change something, for it could anyway; other users may not"""
+    if os.getuid() != 0:
+        raise Skip("needs root, to be somebody else")
+    with Daemon(wrapper=AS_USER, **FAST) as daemon:
+        open_to_all(daemon)
+        run_as(lambda: daemon.call("Reload"))
+        run_as(lambda: equal(daemon.error("Reload"), (DENIED, {})), uid=USER - 1)
+
+
 @test
 def group_of_the_socket():
     """Members of the socket's group may look, others do not get in"""

@@ -18,6 +18,15 @@ def expected_more():
 
 
 @test
+def wants_no_answer():
+    """Who asks for a watch and wants no answer gets none, and the next call is answered"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, daemon.client() as client:
+        daemon.register(vmm, "guest")
+        client.send("Watch", more=True, oneway=True)
+        equal(list(client.call("GetHost")), ["host"])
+
+
+@test
 def state_first():
     """A watch begins with what the VM is now"""
     with Daemon(**FAST) as daemon, Vmm() as vmm, daemon.client() as client:
