@@ -140,9 +140,9 @@ static void reader_parse(struct reader *reader, const char *line)
 }
 
 /*
- * Reads a line without its end, and without white space in front, by which inih
- * would take it for a continuation. False: there is none. One that is too long, or
- * that C strings cannot hold, is an error, and given as an empty one.
+ * Reads a line without its end, and without white space in front, behind which a
+ * section may open as well. False: there is none. One that is too long, or that C
+ * strings cannot hold, is an error, and given as an empty one.
  */
 static bool reader_read_line(struct reader *reader, FILE *file, char line[LINE_MAX_ + 1])
 {

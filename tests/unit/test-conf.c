@@ -123,6 +123,7 @@ static void test_bad_lines(void **state)
 		{ "[Sim]\nBbmLevel=1\n", ":2: ", "BbmLevel=1: not one of 0, 2" },
 		{ "[Budget]\nTlbiRate 5\n", ":2: ", "neither [Section] nor Setting=value" },
 		{ "[Budget\nTlbiRate=5\n", ":1: ", "neither [Section] nor Setting=value" },
+		{ "[Budget]\nTlbiRate=#5\n", ":2: ", "TlbiRate=: " NOT_A_RATE },
 		/* The first one counts. */
 		{ "[Budget]\nTlbiRate=5\nTlbiRate=x\nTlbiBurst=x\n",
 		  ":3: ", "TlbiRate=x: " NOT_A_RATE },
@@ -224,6 +225,10 @@ static void test_all_problems(void **state)
 			"W:9: unknown section [ Sim], ignored\n"
 			"E:11: BbmLevel=1: not one of 0, 2\n"
 			"E:12: neither [Section] nor Setting=value\n");
+	/* The first one is what is returned. */
+	assert_problems("[Budget]\nTlbiBurst=0\nTlbiRate=x\n", -ERANGE,
+			"E:2: TlbiBurst=0: not between 1 and 1000000000\n"
+			"E:3: TlbiRate=x: " NOT_A_RATE "\n");
 }
 
 /* Each of these lines means the same as without its extras. */
@@ -236,7 +241,7 @@ static void test_how_lines_may_look(void **state)
 			     "\tTlbiRate = 10K/s # a comment\r\n"
 			     "   TlbiBurst=5\r\n"
 			     "; TlbiBurst=6\n"
-			     "[Split]\n"
+			     " [Split]\n"
 			     "ScheduledTimeoutSec=1h 30min\n"
 			     "[Sim]\n"
 			     "TlbiUSec=1ms\n"

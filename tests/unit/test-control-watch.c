@@ -200,6 +200,33 @@ static void test_slow_reader(void **state)
 	assert_in_range(progress, 1, 2);
 }
 
+/* One change that overtakes what the VMs are at the start is told once, and lets nothing else by. */
+static void test_progress_waits(void **state)
+{
+	struct fixture *f = *state;
+	char stage[32];
+	size_t n = 0;
+
+	run(f);
+	vm_set_stage(f->vms[N_VMS - 1], VM_STAGE_SPLITTING, NULL);
+	watches_vm_state(f->watches, f->vms[N_VMS - 1]);
+	do {
+		while (receive(f, stage) >= 0)
+			n++;
+		run(f);
+	} while (n < N_VMS);
+	assert_int_equal(receive(f, stage), -1);
+
+	/* At one time, since the loop does not run: there is no time for the second. */
+	watches_vm_progress(f->watches, f->vms[1]);
+	watches_vm_progress(f->watches, f->vms[2]);
+	assert_int_equal(receive(f, stage), 1);
+	assert_int_equal(receive(f, stage), -1);
+	while (receive(f, stage) < 0)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	assert_int_equal(n, N_VMS);
+}
+
 /* Changes that nobody reads end the connection before they cost memory without end. */
 static void test_too_many_changes(void **state)
 {
@@ -221,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_thousands_of_vms, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_progress_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_changes, setup, teardown),
 	};
 
