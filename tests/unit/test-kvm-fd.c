@@ -29,7 +29,7 @@
 
 /**
  * struct child - a process that waits to be killed
- * @vm: number of its VM's descriptor; -1: it has none
+ * @vm: number of its first VM's descriptor; -1: it has none
  */
 struct child {
 	pid_t pid;
@@ -37,15 +37,20 @@ struct child {
 	int vm;
 };
 
-static int child_open_vm(void)
+/* Opens so many, at least one, the first of them twice. -1: that is not possible. */
+static int child_open_vms(unsigned int n)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm;
 
 	/* Not the first of the anonymous inodes there. */
 	(void)!eventfd(0, 0);
 	vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0UL);
-	if (vm >= 0)
-		(void)!dup(vm);
+	if (vm < 0)
+		return -1;
+	(void)!dup(vm);
+	while (--n)
+		if (ioctl(kvm, KVM_CREATE_VM, 0UL) < 0)
+			return -1;
 	return vm;
 }
 
@@ -71,7 +76,7 @@ static bool fill_descriptors(rlim_t n)
  * With so many descriptors before that of the VM, and after it. Its number is -2 if
  * as many are not allowed.
  */
-static struct child start_child_with(rlim_t before, bool with_vm, rlim_t after)
+static struct child start_child_with(rlim_t before, unsigned int n_vms, rlim_t after)
 {
 	struct child child = { .vm = -1 };
 	int fds[2];
@@ -83,7 +88,7 @@ static struct child start_child_with(rlim_t before, bool with_vm, rlim_t after)
 		int vm = -2;
 
 		if (!before || fill_descriptors(before))
-			vm = with_vm ? child_open_vm() : -1;
+			vm = n_vms ? child_open_vms(n_vms) : -1;
 		if (after && !fill_descriptors(after))
 			vm = -2;
 		(void)!write(fds[1], &vm, sizeof(vm));
@@ -100,7 +105,7 @@ static struct child start_child_with(rlim_t before, bool with_vm, rlim_t after)
 
 static struct child start_child(bool with_vm)
 {
-	return start_child_with(0, with_vm, 0);
+	return start_child_with(0, with_vm ? 1 : 0, 0);
 }
 
 static void stop_child(const struct child *child)
@@ -206,6 +211,25 @@ static void test_process_with_a_vm(void **state)
 	assert_int_equal(kvm_fd_scan(find_child, &child.pid), 0);
 }
 
+/* Nor is there room for as many VMs as it likes: the first are listed. */
+static void test_many_vms(void **state)
+{
+	struct child child = start_child_with(0, KVM_FD_MAX + 3, 0);
+	struct kvm_vms vms;
+
+	if (child.vm < 0) {
+		stop_child(&child);
+		print_message("# not so many VMs can be created here (/dev/kvm)\n");
+		skip();
+	}
+	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), 0);
+	assert_int_equal(vms.n, KVM_FD_MAX);
+	assert_int_equal(vms.numbers[0], child.vm);
+	for (size_t i = 1; i < vms.n; i++)
+		assert_true(vms.numbers[i] > vms.numbers[i - 1]);
+	stop_child(&child);
+}
+
 /* What kvm_fd_list() says, and logs, which is to fit into @text. */
 static int list_and_read_log(const struct child *child, struct kvm_vms *vms, char *text,
 			     size_t size)
@@ -228,7 +252,7 @@ static int list_and_read_log(const struct child *child, struct kvm_vms *vms, cha
 /* A process can have as many as it likes, and we not as much time: the first are looked at. */
 static void test_many_descriptors(void **state)
 {
-	struct child child = start_child_with(KVM_FD_LOOK_MAX, true, 0);
+	struct child child = start_child_with(KVM_FD_LOOK_MAX, 1, 0);
 	struct kvm_vms vms;
 	char log[256];
 
@@ -241,7 +265,7 @@ static void test_many_descriptors(void **state)
 	assert_non_null(strstr(log, "more than 16384 descriptors"));
 	stop_child(&child);
 
-	child = start_child_with(0, true, KVM_FD_LOOK_MAX);
+	child = start_child_with(0, 1, KVM_FD_LOOK_MAX);
 	assert_int_equal(list_and_read_log(&child, &vms, log, sizeof(log)),
 			 child.vm < 0 ? -ENOTTY : 0);
 	if (child.vm >= 0)
@@ -283,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_process_that_is_gone),
 		cmocka_unit_test(test_pid_reused),
 		cmocka_unit_test(test_process_with_a_vm),
+		cmocka_unit_test(test_many_vms),
 		cmocka_unit_test(test_many_descriptors),
 		cmocka_unit_test(test_not_permitted),
 	};
