@@ -3,6 +3,7 @@
 """A daemon that ends, however and whenever: the next one goes on where the work was."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -505,9 +506,14 @@ def pidfds_are_dropped():
             vms[0].destroy()
             with contextlib.suppress(Error):
                 list(watch)
-        equal(daemon.call("Unregister", vm=vms[1].id), {})
+        with Vmm() as other:
+            daemon.register(other, "other")
+            messages = list(itertools.takewhile(lambda m: m.get("FDNAME") != f"vmm-{other.pid}",
+                                                iter(daemon.notify.receive, None)))
+            equal([m for m in messages if "FDSTOREREMOVE" in m], [])
         vms[1].destroy()
-        equal(daemon.notify.wait_for("FDSTOREREMOVE", "1")["FDNAME"], name)
+        dropped = {daemon.notify.wait_for("FDSTOREREMOVE", "1")["FDNAME"] for _ in range(2)}
+        equal(dropped, {name, f"vmm-{other.pid}"})
         equal(daemon.stop(), 0)
         messages = list(iter(daemon.notify.receive, {"EXITED": "0"}))
         equal([m for m in messages if "FDSTOREREMOVE" in m], [])
