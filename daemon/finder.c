@@ -323,13 +323,24 @@ void finder_look_at(struct finder *f, pid_t pid)
 	finder_ask(f, pid, false);
 }
 
+/* A VM of that process was destroyed: where none is @known, it was one not seen so far. */
+static void finder_destroyed(struct finder *f, pid_t pid, bool known)
+{
+	struct candidate *c = finder_find(f, pid);
+
+	if (c && c->missing && !known)
+		c->missing--;
+	finder_look_at(f, pid);
+}
+
 static void on_event(void *userdata, enum host_event event, pid_t pid)
 {
 	struct finder *f = userdata;
+	bool known = false;
 
 	/* A VMM that closes its VM and makes another gets the same descriptor. */
 	if (pid && (event == HOST_VM_CREATED || event == HOST_VM_DESTROYED))
-		f->ops->look_again(f->userdata, pid);
+		known = f->ops->look_again(f->userdata, pid);
 	switch (event) {
 	case HOST_VM_CREATED:
 		if (pid)
@@ -340,7 +351,7 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 	case HOST_VM_DESTROYED:
 		/* Of a process that cannot be told: whoever calls the VM next will see. */
 		if (pid)
-			finder_look_at(f, pid);
+			finder_destroyed(f, pid, known);
 		break;
 	case HOST_DIRTY_LOG:
 		if (!f->ops->dirty_log(f->userdata, pid))

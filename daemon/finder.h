@@ -41,7 +41,8 @@ struct look {
  *	  more a little later
  * @list_known: calls @add for each process that is to be looked at whenever all
  *		are, though it may have no VM any more
- * @look_again: that VMs known of that process may have given way to others
+ * @look_again: that VMs known of that process may have given way to others.
+ *		Whether any is known
  * @dirty_log: that dirty logging was started or stopped on a VM of that
  *	       process; 0: of any. Whether any is known; if not, it is looked at
  */
@@ -49,7 +50,7 @@ struct finder_ops {
 	int (*seen)(void *userdata, const struct look *look);
 	void (*list_known)(void *userdata, int (*add)(void *add_userdata, pid_t pid),
 			   void *add_userdata);
-	void (*look_again)(void *userdata, pid_t pid);
+	bool (*look_again)(void *userdata, pid_t pid);
 	bool (*dirty_log)(void *userdata, pid_t pid);
 };
 

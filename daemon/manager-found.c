@@ -198,14 +198,23 @@ static void on_list_known(void *userdata, int (*add)(void *add_userdata, pid_t p
 }
 
 /* finder_ops.look_again() */
-static void on_look_again(void *userdata, pid_t pid)
+static bool on_look_again(void *userdata, pid_t pid)
 {
 	struct manager *m = userdata;
+	bool known = false;
 	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (vm->pid == pid)
-			work_look(vm->work);
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		if (vm->pid != pid)
+			continue;
+		known = true;
+		work_look(vm->work);
+	}
+	TAILQ_FOREACH(vm, &m->leaving, link)
+		known = known || vm->pid == pid;
+	TAILQ_FOREACH(vm, &m->unwanted, link)
+		known = known || vm->pid == pid;
+	return known;
 }
 
 /* finder_ops.dirty_log() */

@@ -708,6 +708,8 @@ static struct {
 	void *userdata;
 	pthread_t loop;
 	atomic_uint in_loop, in_thread;
+	atomic_int other; /* of which looks are counted apart */
+	atomic_uint at_other;
 	atomic_bool last;
 	sem_t looked, go_on;
 	int (*split)(struct backend_vm *vm, struct split_call *call);
@@ -734,6 +736,7 @@ static int told_list_vms(struct backend *backend, int pidfd, pid_t pid,
 		return n;
 	}
 	told.in_thread++;
+	told.at_other += pid == told.other;
 	if (atomic_exchange(&told.last, false)) {
 		sem_post(&told.looked);
 		sem_wait(&told.go_on);
@@ -773,6 +776,8 @@ static struct backend *wrap_told(struct backend *backend)
 	told.loop = pthread_self();
 	told.in_loop = 0;
 	told.in_thread = 0;
+	told.other = 0;
+	told.at_other = 0;
 	told.last = false;
 	assert_int_equal(sem_init(&told.looked, 0, 0), 0);
 	assert_int_equal(sem_init(&told.go_on, 0, 0), 0);
@@ -871,6 +876,32 @@ static void test_found_and_gone(void **state)
 	vm = run_until_found(&f, other);
 	assert_ptr_equal(manager_next_vm(f.manager, NULL), vm);
 	assert_int_equal(f.removed, 1);
+	stop(&f);
+}
+
+/*
+ * As QEMU does, which makes a VM to see what KVM can do, and closes it: once there is the one
+ * that it makes then, there is nothing left to look for.
+ */
+static void test_tried_first(void **state)
+{
+	struct fixture f;
+	pid_t pid, without;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	pid = make_vm(&f);
+	without = make_vmm(&f);
+	told.other = without;
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	told.event(told.userdata, HOST_VM_DESTROYED, pid);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	/* Of this one there is, and as often would the other be looked at. */
+	told.event(told.userdata, HOST_VM_CREATED, without);
+	while (told.at_other < 6)
+		run_once(&f);
+	assert_non_null(manager_next_vm(f.manager, NULL));
+	assert_in_range(told.in_thread - told.at_other, 1, 3);
 	stop(&f);
 }
 
@@ -1110,6 +1141,7 @@ int main(void)
 		cmocka_unit_test(test_host_that_comes_and_goes),
 		cmocka_unit_test(test_many_events_of_a_process),
 		cmocka_unit_test(test_registered_while_looked_at),
+		cmocka_unit_test(test_tried_first),
 		cmocka_unit_test(test_unwanted_and_lost),
 		cmocka_unit_test(test_dirty_logging_of_a_process),
 		cmocka_unit_test(test_found_and_gone),
