@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -490,11 +491,33 @@ static void test_too_many_connections(void **state)
 	}
 }
 
+/* Without a descriptor to be had: the loop has rest, and whoever waits is let in later. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit limit, few;
+	struct fixture *f = *state;
+	int fd = local_socket_connect(&f->socket);
+
+	assert_true(fd >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = limit;
+	few.rlim_cur = (rlim_t)fd + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	/* The loop would not come to an end if it was tried over and over. */
+	run(f);
+	assert_int_equal(varlink_server_n_connections(f->server), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	while (!varlink_server_n_connections(f->server))
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_introspection, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pipeline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fire_and_forget, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
