@@ -172,7 +172,7 @@ static void test_simulated(void **state)
 
 	for (int round = 0; round < 200; round++) {
 		struct deadline_demand all[6] = {};
-		double done = 0, now = 0, rate = 1000;
+		double done = 0, rate = 1000;
 
 		/* In order of their deadlines, each with room for its own work. */
 		for (size_t i = 0; i < 5; i++) {
@@ -187,7 +187,6 @@ static void test_simulated(void **state)
 			const double step = 0.05;
 
 			deadline_divide(all, n, rate);
-			now += step;
 			for (size_t i = 0; i < n; i++) {
 				double used = share(all, n, i, rate) * step;
 
