@@ -139,7 +139,7 @@ static int parse_fraction(const char **s, uint64_t *ret)
  */
 static int parse_duration_part(const char **s, uint64_t unit_usec, uint64_t *ret)
 {
-	uint64_t whole, millionths, unit;
+	uint64_t whole, millionths = 0, unit;
 	int r;
 
 	r = parse_digits(*s, s, &whole);
