@@ -16,7 +16,7 @@ HUGE = "anonymous_hugetlb_2mb"
 QUICK = (
     ("dirty_log_perf_test", "-m", "5", "-v", "2", "-b", "32M", "-s", HUGE),
     ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", HUGE),
-    ("dirty_log_test", "-m", "5", "-i", "4", "-I", "10", "-M", "clear-log"),
+    ("dirty_log_test", "-m", "5", "-i", "3", "-I", "10", "-M", "clear-log"),
     ("eager_split_test",),
 )
 # Some minutes each, so for a long run; and nothing that goes another way without break-before-make.
