@@ -189,7 +189,9 @@ static int register_vm(struct varlink_connection *connection, const void *params
 	if (r < 0)
 		return error_register(c, connection, p, r);
 	vm_get_info(vm, &info);
-	if (!info.surveyed && !varlink_connection_is_oneway(connection))
+	/* One that was found earlier may have been given most of its memory since. */
+	if (!varlink_connection_is_oneway(connection) &&
+	    (!info.surveyed || manager_survey_vm(c->manager, vm) > 0))
 		return pending_calls_add(c->pending, connection, vm, false);
 	return varlink_connection_reply(connection, control_vm_reply(vm, false));
 }

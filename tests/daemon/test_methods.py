@@ -56,6 +56,27 @@ def register():
 
 
 @test
+def register_found():
+    """Register of a VM that was found earlier answers with what there is of it now"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
+        def surveys():
+            calls = daemon.call("org.eagersplit.Metrics.GetMetrics")["metrics"]["calls"]
+            return next(c["count"] for c in calls if c["operation"] == "survey")
+
+        found = daemon.create_vm(vmm).id
+        daemon.wait_for_vm(found)
+        later = daemon.create_vm(other).id
+        daemon.wait_for_vm(later)
+        # By the time that the later survey is too old, so is the one before.
+        before = surveys()
+        while surveys() == before:
+            daemon.call("GetVm", vm=later)
+        before = surveys()
+        equal(daemon.register(vmm, "guest")["blocks"], 512)
+        equal(surveys(), before + 1)
+
+
+@test
 def register_without_name():
     """A VM registered without a name is called after its process"""
     with Daemon(**FAST) as daemon, Vmm() as vmm:
