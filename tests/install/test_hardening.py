@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What ./configure adds by itself against those who break the programs' memory, read from their ELF files."""
+
+import os
+import subprocess
+
+from tap import Skip, main, test, true
+
+PROGRAMS = [os.environ[name] for name in ("EAGERSPLITD", "EAGERSPLITCTL")]
+
+
+def readelf(program, *options):
+    return subprocess.run(["readelf", "-W", *options, program], capture_output=True, text=True,
+                          check=True).stdout
+
+
+def each_program(option, mark, what):
+    if not os.environ.get("HARDENING", "").strip():
+        raise Skip("configured without hardening, as for the sanitizers")
+    for program in PROGRAMS:
+        true(mark in readelf(program, option), f"{os.path.basename(program)} has no {what}")
+
+
+@test
+def relocations_are_read_only():
+    """All relocations are made at start, and read-only after that."""
+    each_program("--segments", "GNU_RELRO", "RELRO")
+    each_program("--dynamic", "BIND_NOW", "BIND_NOW")
+
+
+@test
+def addresses_are_random():
+    """The programs lie at random addresses."""
+    each_program("--dynamic", "PIE", "PIE")
+
+
+@test
+def stack_is_watched():
+    """Functions with buffers on the stack see that those have run over."""
+    each_program("--symbols", "__stack_chk_fail", "stack protector")
+    for program in PROGRAMS:
+        stack = next(line for line in readelf(program, "--segments").splitlines() if "GNU_STACK" in line)
+        true("RWE" not in stack, f"{os.path.basename(program)} has an executable stack")
+
+
+@test
+def buffers_are_checked():
+    """The C library checks the sizes of the buffers it is given."""
+    if "_FORTIFY_SOURCE" not in os.environ.get("HARDENING", ""):
+        raise Skip("built without optimization, which FORTIFY needs")
+    each_program("--symbols", "__snprintf_chk", "FORTIFY")
+
+
+if __name__ == "__main__":
+    main()
