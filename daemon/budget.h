@@ -24,7 +24,7 @@
 
 #include <stdint.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define BUDGET_RATE_MAX	      UINT64_C(1000000000)
 #define BUDGET_BURST_MAX      UINT64_C(1000000000)

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "budget.h"
 #include "conf.h"
-#include "parse.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)

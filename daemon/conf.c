@@ -9,8 +9,8 @@
 
 #include <ini.h>
 
+#include "base/log.h"
 #include "conf-setting.h"
-#include "log.h"
 
 /* The longest line, without its end. What is longer inih would take for two. */
 #define LINE_MAX_ 198

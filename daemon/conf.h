@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "util.h"
+#include "base/util.h"
 
 /* No group. */
 #define CONFIG_GROUP_NONE ((gid_t)-1)

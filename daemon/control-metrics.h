@@ -5,7 +5,7 @@
 #include <json-c/json.h>
 
 #include "manager.h"
-#include "varlink-server.h"
+#include "varlink/server.h"
 
 /* The figures as org.eagersplit.Metrics writes them. NULL: no memory. */
 json_object *control_metrics_to_json(const struct manager_metrics *metrics,

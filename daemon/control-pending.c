@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <sys/queue.h>
 
-#include "control-json.h"
 #include "control.h"
-#include "varlink-connection.h"
+#include "control-json.h"
+#include "varlink/connection.h"
 
 struct pending_call {
 	LIST_ENTRY(pending_call) list;

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "util.h"
+#include "base/util.h"
 
 struct pending_calls;
 struct varlink_connection;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static int make_address(struct sockaddr_un *ret, const char *path)
 {

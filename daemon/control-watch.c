@@ -5,11 +5,11 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "control-json.h"
+#include "base/log.h"
 #include "control.h"
-#include "log.h"
+#include "control-json.h"
 #include "manager.h"
-#include "varlink-connection.h"
+#include "varlink/connection.h"
 
 /* Between two replies about progress. */
 #define PROGRESS_USEC (USEC_PER_SEC / 10)

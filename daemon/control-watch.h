@@ -12,7 +12,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "util.h"
+#include "base/util.h"
 
 struct manager;
 struct varlink_connection;

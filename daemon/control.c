@@ -5,15 +5,15 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "conf.h"
 #include "control-json.h"
 #include "control-metrics.h"
 #include "control-pending.h"
 #include "control-watch.h"
-#include "log.h"
 #include "manager.h"
-#include "varlink-connection.h"
-#include "varlink-server.h"
+#include "varlink/connection.h"
+#include "varlink/server.h"
 
 struct control {
 	struct manager *manager;

@@ -6,7 +6,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define CONTROL_INTERFACE		    "org.eagersplit.Manager"
 #define CONTROL_ERROR_NO_SUCH_VM	    CONTROL_INTERFACE ".NoSuchVm"

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/util.h"
 #include "budget.h"
-#include "util.h"
 
 /* Of the rate, what is for all alike in any case. */
 #define EVEN_PART 0.02

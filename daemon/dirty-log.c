@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dirty-log.h"
 
-#include "util.h"
+#include "base/util.h"
 #include "vm.h"
 
 /* Bytes of memslots that are alike: of all, and of the largest. */

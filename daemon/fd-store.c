@@ -6,8 +6,8 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "process.h"
-#include "util.h"
+#include "base/util.h"
+#include "host/process.h"
 
 #define PREFIX "vmm-"
 

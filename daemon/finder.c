@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "log.h"
-#include "process.h"
+#include "base/log.h"
+#include "host/process.h"
 #include "worker.h"
 
 /*

@@ -12,8 +12,8 @@
 
 #include <systemd/sd-event.h>
 
-#include "backend.h"
-#include "util.h"
+#include "base/util.h"
+#include "host/backend.h"
 
 struct finder;
 struct worker_pool;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "latency.h"
 
-#include "util.h"
+#include "base/util.h"
 
 /*
  * From a call that does nothing to the survey of terabytes, in the steps that

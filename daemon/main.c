@@ -10,14 +10,14 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
-#include "backend.h"
+#include "base/log.h"
+#include "base/util.h"
 #include "conf.h"
-#include "control-socket.h"
 #include "control.h"
+#include "control-socket.h"
 #include "fd-store.h"
-#include "log.h"
+#include "host/backend.h"
 #include "manager.h"
-#include "util.h"
 #include "vm-store.h"
 
 /**

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "log.h"
-#include "machined.h"
-#include "process.h"
-#include "qemu-name.h"
+#include "base/log.h"
+#include "host/machined.h"
+#include "host/process.h"
+#include "host/qemu-name.h"
 #include "work.h"
 
 /*

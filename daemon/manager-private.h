@@ -17,8 +17,8 @@
 
 #include <systemd/sd-event.h>
 
-#include "backend.h"
 #include "finder.h"
+#include "host/backend.h"
 #include "manager.h"
 #include "migration.h"
 #include "vm.h"

@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "fd-store.h"
-#include "log.h"
-#include "process.h"
+#include "host/process.h"
 #include "vm-store.h"
 #include "work.h"
 

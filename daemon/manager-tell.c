@@ -5,7 +5,7 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "log.h"
+#include "base/log.h"
 #include "status.h"
 #include "vm-store.h"
 

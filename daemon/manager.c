@@ -9,13 +9,13 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "backend.h"
+#include "base/log.h"
 #include "conf.h"
 #include "finder.h"
-#include "log.h"
-#include "machined.h"
+#include "host/backend.h"
+#include "host/machined.h"
+#include "host/process.h"
 #include "manager-private.h"
-#include "process.h"
 #include "splitter.h"
 #include "vm-store.h"
 #include "work.h"

@@ -12,8 +12,8 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/util.h"
 #include "splitter.h"
-#include "util.h"
 #include "vm.h"
 #include "worker.h"
 

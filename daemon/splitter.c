@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "backend.h"
 #include "deadline.h"
+#include "host/backend.h"
 
 /* How often shares follow the time that is left. */
 #define DIVIDE_INTERVAL_NSEC (100 * NSEC_PER_MSEC)

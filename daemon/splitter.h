@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/util.h"
 #include "budget.h"
 #include "latency.h"
-#include "util.h"
 #include "vm.h"
 #include "work.h"
 

@@ -8,8 +8,8 @@
 
 #include <json-c/json.h>
 
-#include "util.h"
-#include "varlink-message.h"
+#include "base/util.h"
+#include "varlink/message.h"
 
 #define RECORD_VERSION 1
 

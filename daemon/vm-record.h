@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "vm-state.h"
 #include "vm.h"
+#include "vm-state.h"
 
 /* A record is no longer than this, as text. */
 #define VM_RECORD_MAX 4096

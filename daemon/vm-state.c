@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vm-state.h"
 
-#include "util.h"
+#include "base/util.h"
 
 struct transition {
 	enum vm_step step;

@@ -6,7 +6,7 @@
 #ifndef EAGERSPLITD_VM_STORE_H
 #define EAGERSPLITD_VM_STORE_H
 
-#include "util.h"
+#include "base/util.h"
 #include "vm-record.h"
 
 struct vm_store;

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "backend.h"
-#include "log.h"
+#include "base/log.h"
+#include "host/backend.h"
 #include "work.h"
 
 static const char *const migrations[VM_MIGRATION_MAX_] = {

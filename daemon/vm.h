@@ -14,8 +14,8 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/util.h"
 #include "dirty-log.h"
-#include "util.h"
 #include "vm-state.h"
 
 /* What the daemon has done to the VM's stage 2. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "walk.h"
 
-#include "util.h"
+#include "base/util.h"
 #include "vm.h"
 
 void walk_start(struct walk *walk)

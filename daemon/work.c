@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend.h"
+#include "base/log.h"
 #include "budget.h"
-#include "log.h"
+#include "host/backend.h"
 #include "splitter.h"
 
 /* Calls that failed for want of memory, or got nowhere, in a row: give up. */

@@ -10,11 +10,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "backend.h"
+#include "base/util.h"
 #include "dirty-log.h"
-#include "util.h"
-#include "vm-state.h"
+#include "host/backend.h"
 #include "vm.h"
+#include "vm-state.h"
 #include "walk.h"
 #include "worker.h"
 

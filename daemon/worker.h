@@ -13,7 +13,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "util.h"
+#include "base/util.h"
 
 struct worker_pool;
 

@@ -19,6 +19,8 @@ import varlink
 DAEMON = os.path.abspath(os.environ.get("EAGERSPLITD", "./eagersplitd"))
 CTL = os.path.abspath(os.environ.get("EAGERSPLITCTL", "./eagersplitctl"))
 
+INTERFACES = [varlink.INTERFACE, "org.eagersplit.Metrics", "org.varlink.service"]
+
 # Splits at once: no budget, and TLBIs that take no time.
 FAST = {"TlbiRate": 0, "Memory": "1G", "TlbiUSec": 0}
 # Never comes to an end while a test lasts: an hour's work for each burst.
@@ -38,6 +40,12 @@ SECTIONS = {
     "TlbiUSec": "Sim",
     "BbmLevel": "Sim",
 }
+
+
+def interface_file(name):
+    """The definition of an interface, among the sources"""
+    daemon = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon")
+    return os.path.join(daemon, "varlink" if name == "org.varlink.service" else "", f"{name}.varlink")
 
 
 def configuration(**settings):

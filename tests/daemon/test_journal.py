@@ -30,7 +30,7 @@ def read(*path):
 
 
 def message_ids():
-    return dict(re.findall(r'^#define MESSAGE_(\w+)\s+"([0-9a-f]{32})"', read("daemon", "message-id.h"), re.M))
+    return dict(re.findall(r'^#define MESSAGE_(\w+)\s+"([0-9a-f]{32})"', read("daemon", "base", "message-id.h"), re.M))
 
 
 def parse_entry(data):
@@ -168,7 +168,7 @@ def catalog():
     text = read("systemd", "eagersplitd.catalog")
     explained = re.findall(r"^-- ([0-9a-f]{32})$", text, re.M)
     equal(sorted(explained), sorted(message_ids().values()))
-    fields = set(re.findall(r'"(EAGERSPLIT_\w+)=', read("daemon", "log.c")))
+    fields = set(re.findall(r'"(EAGERSPLIT_\w+)=', read("daemon", "base", "log.c")))
     for field in re.findall(r"@(\w+)@", text):
         true(field in fields, field)
 

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The methods of org.eagersplit.Manager, one by one."""
 
-import os
 import threading
 
-from harness import FAST, STUCK, Daemon, Vmm
+from harness import FAST, INTERFACES, STUCK, Daemon, Vmm, interface_file
 from tap import equal, main, test, true
 from varlink import INTERFACE, Error
 
@@ -172,15 +171,13 @@ def deadline():
 @test
 def introspection():
     """org.varlink.service describes the service by the file of the sources"""
-    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon")
-    interfaces = [INTERFACE, "org.eagersplit.Metrics", "org.varlink.service"]
     with Daemon(**FAST) as daemon:
         info = daemon.call("org.varlink.service.GetInfo")
-        equal(info["interfaces"], interfaces)
+        equal(info["interfaces"], INTERFACES)
         equal(sorted(info), ["interfaces", "product", "url", "vendor", "version"])
-        for name in interfaces:
+        for name in INTERFACES:
             reply = daemon.call("org.varlink.service.GetInterfaceDescription", interface=name)
-            with open(os.path.join(folder, f"{name}.varlink"), encoding="utf-8") as f:
+            with open(interface_file(name), encoding="utf-8") as f:
                 equal(reply, {"description": f.read()})
         equal(daemon.error("org.varlink.service.GetInterfaceDescription", interface="org.example"),
               ("org.varlink.service.InterfaceNotFound", {"interface": "org.example"}))

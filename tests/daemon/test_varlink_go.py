@@ -5,11 +5,10 @@
 import os
 import subprocess
 
-from harness import DAEMON, FAST, Daemon, Vmm
+from harness import DAEMON, FAST, INTERFACES, Daemon, Vmm, interface_file
 from tap import Skip, equal, main, test
 
 CLIENT = os.environ.get("VARLINK_GO_CLIENT", "")
-SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon")
 
 
 def go(daemon, *arguments):
@@ -25,7 +24,7 @@ def introspection():
     """It reads who the service is, and its interfaces: the files of the sources"""
     version = subprocess.run([DAEMON, "--version"], capture_output=True, text=True, check=True)
     with Daemon(**FAST) as daemon:
-        go(daemon, "introspection", SOURCES, version.stdout.split()[1])
+        go(daemon, "introspection", version.stdout.split()[1], *map(interface_file, INTERFACES))
 
 
 @test

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "budget.h"
-#include "conf-setting.h"
 #include "conf.h"
+#include "conf-setting.h"
 #include "fuzz.h"
 
 static void on_problem(void *userdata, bool is_error, const char *message)

@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "fuzz.h"
-#include "proc-parse.h"
-#include "qemu-name.h"
-#include "util.h"
+#include "host/proc-parse.h"
+#include "host/qemu-name.h"
 
 static void check_cmdline(const char *data, size_t size)
 {

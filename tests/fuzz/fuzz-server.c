@@ -6,12 +6,12 @@
  */
 #include <string.h>
 
-#include "../local-socket.h"
+#include "base/log.h"
+#include "base/util.h"
 #include "fuzz.h"
-#include "log.h"
-#include "util.h"
-#include "varlink-connection.h"
-#include "varlink-server.h"
+#include "local-socket.h"
+#include "varlink/connection.h"
+#include "varlink/server.h"
 
 #define CLIENTS 4
 

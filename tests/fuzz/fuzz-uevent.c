@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "fuzz.h"
-#include "uevent.h"
+#include "host/uevent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

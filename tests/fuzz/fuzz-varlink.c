@@ -8,11 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "fuzz.h"
-#include "util.h"
-#include "varlink-frame.h"
-#include "varlink-message.h"
-#include "varlink-params.h"
+#include "varlink/frame.h"
+#include "varlink/message.h"
+#include "varlink/params.h"
 
 #define READER_MAX 4096UL
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* In place of daemon/log.c: millions of runs would say the same. Formats all the same. */
+/* In place of daemon/base/log.c: millions of runs would say the same. Formats all the same. */
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "log.h"
+#include "base/log.h"
 
 void log_about(const struct log_about *about, const char *format, ...)
 {

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "backend.h"
+#include "host/backend.h"
 #include "splitter.h"
 #include "vm.h"
 #include "work.h"

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "conf-setting.h"
 #include "conf.h"
+#include "conf-setting.h"
 
 /* One setting as a text has it. */
 struct entry {

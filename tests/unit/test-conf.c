@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "conf-setting.h"
 #include "conf.h"
+#include "conf-setting.h"
 
 #define NOT_A_RATE "not a rate (a number, then K, M or G, then /s)"
 

@@ -13,13 +13,13 @@
 
 #include <cmocka.h>
 
-#include "../local-socket.h"
 #include "control-watch.h"
+#include "local-socket.h"
 #include "manager.h"
-#include "varlink-connection.h"
-#include "varlink-frame.h"
-#include "varlink-message.h"
-#include "varlink-server.h"
+#include "varlink/connection.h"
+#include "varlink/frame.h"
+#include "varlink/message.h"
+#include "varlink/server.h"
 #include "vm.h"
 
 #define N_VMS 5000

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "budget.h"
 #include "deadline.h"
-#include "util.h"
 
 #define SECONDS(s) ((s)*USEC_PER_SEC)
 

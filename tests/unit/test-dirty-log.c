@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "dirty-log.h"
-#include "util.h"
 #include "vm.h"
 
 #define MIB (UINT64_C(1) << 20)

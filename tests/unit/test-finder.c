@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "backend.h"
 #include "finder.h"
+#include "host/backend.h"
 #include "worker.h"
 
 #define LOOKS_MAX 1000

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "latency.h"
-#include "util.h"
 
 static void test_limits_rise(void **state)
 {

@@ -20,14 +20,14 @@
 
 #include <cmocka.h>
 
-#include "backend.h"
-#include "child.h"
 #include "conf.h"
+#include "host/backend.h"
+#include "host/process.h"
+#include "host/sim-image.h"
 #include "manager.h"
-#include "process.h"
-#include "scratch.h"
-#include "sim-image.h"
 #include "splitter.h"
+#include "unit/child.h"
+#include "unit/scratch.h"
 #include "vm-store.h"
 
 #define GIB (UINT64_C(1) << 30)

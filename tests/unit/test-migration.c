@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a migration's events have the splitter do, on a fake host. */
-#include "fake-host.h"
 #include "migration.h"
+#include "unit/fake-host.h"
 
 #define SECONDS(s) ((s)*USEC_PER_SEC)
 

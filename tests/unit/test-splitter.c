@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The splitter on a fake host: which calls it makes, when, and what follows. */
-#include "fake-host.h"
+#include "unit/fake-host.h"
 
 #define SPLIT	     (BACKEND_SPLIT | BACKEND_HOLD | BACKEND_BREAK)
 #define SPLIT_FREELY (BACKEND_SPLIT | BACKEND_HOLD)

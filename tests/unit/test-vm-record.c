@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "scratch.h"
-#include "util.h"
+#include "base/util.h"
+#include "unit/scratch.h"
 #include "vm-record.h"
 #include "vm-store.h"
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "util.h"
+#include "base/util.h"
 #include "vm-state.h"
 
 /* States by letter: a small one was only seen. */

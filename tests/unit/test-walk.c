@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "util.h"
+#include "base/util.h"
 #include "vm.h"
 #include "walk.h"
 

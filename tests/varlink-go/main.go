@@ -223,24 +223,25 @@ func (c *client) checkError(method string, parameters object, name string) error
 	return fmt.Errorf("%s has no error %s", in, short)
 }
 
-// introspection: the interfaces are the files in the folder, to the byte.
+// introspection: the interfaces are the files, to the byte.
 func introspection(c *client, arguments []string) error {
 	var vendor, product, version, url string
 	var interfaces []string
 	if err := c.GetInfo(c.ctx, &vendor, &product, &version, &url, &interfaces); err != nil {
 		return err
 	}
-	if product != "eagersplitd" || version != arguments[1] {
+	if product != "eagersplitd" || version != arguments[0] {
 		return fmt.Errorf("%s %s", product, version)
 	}
 	if len(interfaces) != len(c.interfaces) {
 		return fmt.Errorf("interfaces: %v", interfaces)
 	}
-	for _, name := range interfaces {
-		file, err := os.ReadFile(filepath.Join(arguments[0], name+".varlink"))
+	for _, path := range arguments[1:] {
+		file, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
+		name := strings.TrimSuffix(filepath.Base(path), ".varlink")
 		description, err := c.GetInterfaceDescription(c.ctx, name)
 		if err != nil {
 			return err

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* eagersplitctl: what one tells and asks eagersplitd on the command line. */
+#include "ctl/ctl.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "ctl/options.h"
+
+struct command {
+	const char *name;
+	const char *arguments; /* as the help shows them */
+	int min_args, max_args;
+	unsigned int options; /* CTL_OPTION_* that it takes */
+	int (*run)(const struct ctl *ctl, char **args);
+	const char *summary; /* a line */
+	const char *more; /* what else its own help says */
+};
+
+#define MIGRATION_OPTIONS (CTL_OPTION_DEADLINE | CTL_OPTION_TLBI_RATE)
+#define PLAN_OPTIONS                                                                    \
+	(CTL_OPTION_MEMORY | CTL_OPTION_BLOCK_SIZE | CTL_OPTION_RATE | CTL_OPTION_BBM | \
+	 CTL_OPTION_DEADLINE)
+
+static const char migration_more[] =
+	"STATE is one of:\n"
+	"  scheduled          It is going to migrate: hold, and split\n"
+	"  active             Dirty logging is or will be on: go on splitting\n"
+	"  completed          It has left: release, forget\n"
+	"  cancelled, failed  It stays: release, and recover the blocks\n";
+
+static const char plan_more[] =
+	"Computes from what is given alone, and asks no daemon. With --deadline= it\n"
+	"gives the rate that is needed, with --rate= the time that it takes; with both,\n"
+	"the exit status is 1 if the deadline would be missed.\n";
+
+static const char watch_more[] = "Ends, with status 1, when the VM or the daemon goes away.\n";
+
+static const char register_more[] = "Without --name=, the VM is called PID.FD.\n";
+
+static const char prepare_more[] =
+	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once\n"
+	"all of the VM is mapped by pages, and 1 if that will not be, or was so only\n"
+	"after --deadline=.\n";
+
+static const char doctor_more[] =
+	"Says what is missing and what to do about it. The exit status is 1 if a check\n"
+	"failed; as root it can tell more.\n";
+
+static const char metrics_more[] =
+	"node_exporter's textfile collector takes --format=prometheus, in a file that\n"
+	"ends in .prom; eagersplitd-metrics.timer writes one.\n";
+
+static const struct command commands[] = {
+	{ "host", "", 0, 0, 0, ctl_host, "Show the host and its TLBI budget", "" },
+	{ "list", "", 0, 0, 0, ctl_list, "List the VMs", "" },
+	{ "status", "VM", 1, 1, 0, ctl_status, "Show a VM and its memslots", "" },
+	{ "register", "PID", 1, 1, CTL_OPTION_NAME, ctl_register,
+	  "Register the VM of a VMM's process", register_more },
+	{ "unregister", "VM", 1, 1, 0, ctl_unregister, "Forget a VM; its pages stay as they are",
+	  "" },
+	{ "migration", "VM STATE", 2, 2, MIGRATION_OPTIONS, ctl_migration,
+	  "Report the state of a VM's migration", migration_more },
+	{ "prepare", "VM", 1, 1, MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_prepare,
+	  "Split a VM's blocks: its migration is scheduled", prepare_more },
+	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen", watch_more },
+	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
+	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Estimate the cost of splitting a guest",
+	  plan_more },
+	{ "doctor", "", 0, 0, 0, ctl_doctor, "Check whether the host has what is needed",
+	  doctor_more },
+	{ "metrics", "", 0, 0, CTL_OPTION_FORMAT | CTL_OPTION_OUTPUT, ctl_metrics,
+	  "Show figures for monitoring, as OpenMetrics", metrics_more },
+};
+
+static void print_help(void)
+{
+	printf("eagersplitctl [OPTION...] [COMMAND]\n\n"
+	       "Splits the stage-2 blocks of KVM guests ahead of live migration.\n"
+	       "Without a command, shows what is going on.\n\n"
+	       "Commands:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s %s", commands[i].name, commands[i].arguments);
+		printf("  %-20s %s\n", text, commands[i].summary);
+	}
+	printf("  %-20s %s\n", "help [COMMAND]", "Show this, or the options of a command");
+	printf("\nOptions of all commands; \"eagersplitctl help COMMAND\" shows the others:\n");
+	options_print(0);
+	printf("\nExit status: 0 done, 1 refused or failed, 2 wrong usage.\n"
+	       "See eagersplitctl(1).\n");
+}
+
+static void print_command_help(const struct command *command)
+{
+	printf("eagersplitctl %s%s%s%s\n\n%s.\n%s%s\nOptions:\n", command->name,
+	       *command->arguments ? " " : "", command->arguments,
+	       command->options ? " [OPTION...]" : "", command->summary, *command->more ? "\n" : "",
+	       command->more);
+	options_print(command->options);
+}
+
+static int usage(const char *format, const char *what)
+{
+	fprintf(stderr, format, what);
+	fprintf(stderr, "\nTry: eagersplitctl --help\n");
+	return CTL_USAGE;
+}
+
+static int usage_of(const struct command *command, const char *what)
+{
+	fprintf(stderr, "%s for %s.\nTry: eagersplitctl %s --help\n", what, command->name,
+		command->name);
+	return CTL_USAGE;
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int show_help(const char *name)
+{
+	const struct command *command;
+
+	if (!name || strcmp(name, "help") == 0) {
+		print_help();
+		return EXIT_SUCCESS;
+	}
+	command = find_command(name);
+	if (!command)
+		return usage("No such command: %s", name);
+	print_command_help(command);
+	return EXIT_SUCCESS;
+}
+
+static int check_options(const struct ctl *ctl, unsigned int taken, const char *name)
+{
+	if (!(ctl->given & ~taken))
+		return 0;
+	fprintf(stderr, "%s has no option --%s.\nTry: eagersplitctl %s --help\n", name,
+		options_name(ctl->given & ~taken), name);
+	return CTL_USAGE;
+}
+
+static int run(const struct ctl *ctl, int argc, char **argv, bool help)
+{
+	const struct command *command;
+	int r;
+
+	if (argc > 0 && strcmp(argv[0], "help") == 0) {
+		if (argc > 2)
+			return usage("Too many arguments for %s.", argv[0]);
+		return show_help(argv[1]);
+	}
+	if (help)
+		return show_help(argv[0]);
+	if (argc == 0) {
+		if (ctl->given)
+			return usage("--%s needs a command.", options_name(ctl->given));
+		return ctl_summary(ctl, argv);
+	}
+	command = find_command(argv[0]);
+	if (!command)
+		return usage("No such command: %s", argv[0]);
+	if (argc - 1 < command->min_args)
+		return usage_of(command, "Too few arguments");
+	if (argc - 1 > command->max_args)
+		return usage_of(command, "Too many arguments");
+	r = check_options(ctl, command->options, command->name);
+	if (r != 0)
+		return r;
+	if (ctl->given & CTL_OPTION_DEADLINE && ctl->deadline_usec <= ctl->now_usec) {
+		fprintf(stderr, "That deadline has passed.\n");
+		return EXIT_FAILURE;
+	}
+	return command->run(ctl, argv + 1);
+}
+
+/* What did not reach its reader was not done: a full disk must not look like success. */
+static int finish(int status)
+{
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "Cannot write: %m\n");
+		return status == EXIT_SUCCESS ? EXIT_FAILURE : status;
+	}
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = {
+		.socket = EAGERSPLITD_SOCKET,
+		.now_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC,
+	};
+	struct ctl_request request = { 0 };
+
+	setlocale(LC_CTYPE, "");
+	if (options_parse(&ctl, &request, argc, argv) != 0)
+		return CTL_USAGE;
+	if (request.version) {
+		printf("eagersplitctl %s\n", PACKAGE_VERSION);
+		return finish(EXIT_SUCCESS);
+	}
+	ctl.term = term_stdout();
+	return finish(run(&ctl, argc - optind, argv + optind, request.help));
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ctl/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "base/util.h"
+#include "ctl/format.h"
+
+/* Why a value was not taken: 0, or a negative errno. */
+typedef int (*option_set)(struct ctl *ctl, const char *value);
+
+struct option_info {
+	const char *name;
+	const char *value; /* NULL: takes none */
+	unsigned int bit; /* CTL_OPTION_*; 0: for all commands */
+	option_set set; /* NULL: that it is given says all */
+	const char *wanted; /* instead of what set() has refused */
+	const char *help;
+};
+
+static int set_socket(struct ctl *ctl, const char *value)
+{
+	ctl->socket = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_json(struct ctl *ctl, const char *value)
+{
+	ctl->json = true;
+	return 0;
+}
+
+static int set_name(struct ctl *ctl, const char *value)
+{
+	ctl->name = value;
+	return 0;
+}
+
+static int set_deadline(struct ctl *ctl, const char *value)
+{
+	return parse_time(value, ctl->now_usec, &ctl->deadline_usec);
+}
+
+static int set_tlbi_rate(struct ctl *ctl, const char *value)
+{
+	return parse_number(value, &ctl->tlbi_rate);
+}
+
+static int set_memory(struct ctl *ctl, const char *value)
+{
+	return parse_size(value, &ctl->memory);
+}
+
+static int set_block_size(struct ctl *ctl, const char *value)
+{
+	return parse_size(value, &ctl->block_size);
+}
+
+static int set_rate(struct ctl *ctl, const char *value)
+{
+	return parse_number(value, &ctl->rate);
+}
+
+static int set_format(struct ctl *ctl, const char *value)
+{
+	if (strcmp(value, "openmetrics") == 0)
+		ctl->format = METRIC_FORMAT_OPENMETRICS;
+	else if (strcmp(value, "prometheus") == 0)
+		ctl->format = METRIC_FORMAT_PROMETHEUS;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int set_output(struct ctl *ctl, const char *value)
+{
+	ctl->output = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static const char time_wanted[] = "a time, such as +90s, 18:30, \"2030-01-31 18:30\" or @SECONDS";
+static const char rate_wanted[] = "a whole number of TLBIs a second";
+static const char size_wanted[] = "a size, such as 512G";
+
+static const struct option_info infos[] = {
+	{ "name", "NAME", CTL_OPTION_NAME, set_name, NULL, "What to call the VM" },
+	{ "deadline", "TIME", CTL_OPTION_DEADLINE, set_deadline, time_wanted,
+	  "When it must be split: +90s, 18:30, \"2030-01-31 18:30\"" },
+	{ "tlbi-rate", "N", CTL_OPTION_TLBI_RATE, set_tlbi_rate, rate_wanted,
+	  "At most N TLBIs a second for this VM; 0: as the host's" },
+	{ "wait", NULL, CTL_OPTION_WAIT, NULL, NULL,
+	  "Wait until all is split; show how far it is" },
+	{ "memory", "SIZE", CTL_OPTION_MEMORY, set_memory, size_wanted, "The guest's memory" },
+	{ "block-size", "SIZE", CTL_OPTION_BLOCK_SIZE, set_block_size, size_wanted,
+	  "What maps it: 2M or 1G; 32M, 512M on larger pages [2M]" },
+	{ "rate", "N", CTL_OPTION_RATE, set_rate, rate_wanted,
+	  "TLBIs a second that may be spent; 0: no limit" },
+	{ "bbm", NULL, CTL_OPTION_BBM, NULL, NULL, "On CPUs with FEAT_BBM level 2" },
+	{ "format", "FORMAT", CTL_OPTION_FORMAT, set_format, "openmetrics or prometheus",
+	  "openmetrics, or prometheus: text 0.0.4 [openmetrics]" },
+	{ "output", "FILE", CTL_OPTION_OUTPUT, set_output, "the name of a file",
+	  "Write to FILE, replacing it as a whole" },
+	{ "socket", "PATH", 0, set_socket, "the path of a socket",
+	  "Talk to the eagersplitd that listens there" },
+	{ "json", NULL, 0, set_json, NULL, "Print JSON, an object a line" },
+	{ "help", NULL, 0, NULL, NULL, "Show this, or the help of a command" },
+	{ "version", NULL, 0, NULL, NULL, "Show the version" },
+};
+
+/* For getopt_long(); the index of infos is what it returns, after this. */
+#define OPTION_BASE 256
+
+static void make_getopt_table(struct option table[static ARRAY_SIZE(infos) + 1])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(infos); i++)
+		table[i] = (struct option){
+			.name = infos[i].name,
+			.has_arg = infos[i].value ? required_argument : no_argument,
+			.val = OPTION_BASE + (int)i,
+		};
+	table[ARRAY_SIZE(infos)] = (struct option){ 0 };
+}
+
+static int take_option(struct ctl *ctl, struct ctl_request *request, const struct option_info *info,
+		       const char *value)
+{
+	if (strcmp(info->name, "help") == 0)
+		request->help = true;
+	else if (strcmp(info->name, "version") == 0)
+		request->version = true;
+	else if (info->set && info->set(ctl, value) < 0) {
+		fprintf(stderr, "--%s=%s: not %s.\n", info->name, value, info->wanted);
+		return CTL_USAGE;
+	}
+	ctl->given |= info->bit;
+	return 0;
+}
+
+int options_parse(struct ctl *ctl, struct ctl_request *request, int argc, char **argv)
+{
+	struct option table[ARRAY_SIZE(infos) + 1];
+	int c, r;
+
+	make_getopt_table(table);
+	while ((c = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+		if (c == 'h') {
+			request->help = true;
+			continue;
+		}
+		if (c < OPTION_BASE) {
+			/* getopt has said why */
+			fprintf(stderr, "Try: eagersplitctl --help\n");
+			return CTL_USAGE;
+		}
+		r = take_option(ctl, request, &infos[c - OPTION_BASE], optarg);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+void options_print(unsigned int set)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(infos); i++) {
+		const struct option_info *info = &infos[i];
+		char text[32];
+
+		if (info->bit && !(info->bit & set))
+			continue;
+		snprintf(text, sizeof(text), "--%s%s%s", info->name, info->value ? "=" : "",
+			 info->value ?: "");
+		printf("  %-20s %s\n", text, info->help);
+	}
+}
+
+const char *options_name(unsigned int set)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(infos); i++)
+		if (infos[i].bit & set)
+			return infos[i].name;
+	return "";
+}

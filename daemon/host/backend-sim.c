@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A simulated host. Any live process stands for a VMM with one VM, which has
+ * one memslot, all of it mapped by blocks to begin with, and maybe another for
+ * a framebuffer. A broadcast TLBI takes the time it is configured to take, and
+ * that is spent asleep.
+ *
+ * The VMs are files of a folder (sim-image.h). One that is moved there is
+ * found as a VM that was created, one that is deleted as one destroyed.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "conf.h"
+#include "host/backend.h"
+#include "host/sim-image.h"
+
+/* Where arm64 VMMs put the memory of their VMs, and below it their devices. */
+#define SIM_GPA		    (UINT64_C(1) << 30)
+#define SIM_FRAMEBUFFER_GPA (UINT64_C(1) << 28)
+
+/**
+ * struct sim - the host
+ * @lock: guards @tlbi_nsec, @bbm_level, @memory and @block_size, which calls
+ *	  in threads read
+ * @memory: bytes of each VM that is made from now on
+ * @block_size: and of its blocks
+ * @dir: the folder of the VMs, or a negative errno
+ * @notify: inotify on it, -1: not watched
+ */
+struct sim {
+	struct backend backend;
+	pthread_mutex_t lock;
+	uint64_t tlbi_nsec;
+	int bbm_level;
+	uint64_t memory;
+	uint64_t block_size;
+
+	int dir;
+	char *path;
+	int notify;
+	sd_event_source *notify_source;
+	host_event_fn event;
+	void *event_userdata;
+};
+
+/* A VM; its image is what it is. */
+struct sim_vm {
+	struct backend_vm vm;
+	struct sim_image *image;
+	ino_t inode;
+};
+
+static void sim_configure(struct backend *backend, const struct config *config)
+{
+	struct sim *sim = (struct sim *)backend;
+
+	pthread_mutex_lock(&sim->lock);
+	sim->tlbi_nsec = config->sim_tlbi_usec * NSEC_PER_USEC;
+	sim->bbm_level = config->sim_bbm_level;
+	sim->memory = config->sim_memory;
+	sim->block_size = config->sim_block_size;
+	pthread_mutex_unlock(&sim->lock);
+}
+
+static void sim_free(struct backend *backend)
+{
+	struct sim *sim = (struct sim *)backend;
+
+	sd_event_source_disable_unref(sim->notify_source);
+	closep(&sim->notify);
+	closep(&sim->dir);
+	pthread_mutex_destroy(&sim->lock);
+	free(sim->path);
+	free(sim);
+}
+
+static void sim_probe(struct backend *backend, struct backend_host *ret)
+{
+	struct sim *sim = (struct sim *)backend;
+
+	*ret = (struct backend_host){ .supported = true, .bbm_level = sim->bbm_level };
+}
+
+/*
+ * VMs that come and go
+ */
+
+static void sim_tell(struct sim *sim, const struct inotify_event *event)
+{
+	enum host_event what = HOST_DIRTY_LOG;
+	int number;
+	pid_t pid;
+
+	if (event->mask & IN_Q_OVERFLOW) {
+		sim->event(sim->event_userdata, HOST_EVENTS_LOST, 0);
+		return;
+	}
+	if (!event->len || sim_image_parse_name(event->name, &pid, &number) < 0)
+		return;
+	if (event->mask & IN_MOVED_TO)
+		what = HOST_VM_CREATED;
+	else if (event->mask & IN_DELETE)
+		what = HOST_VM_DESTROYED;
+	sim->event(sim->event_userdata, what, pid);
+}
+
+static int on_notify(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	const struct inotify_event *event;
+	ssize_t n;
+
+	n = read(fd, buffer, sizeof(buffer));
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	for (const char *p = buffer; p < buffer + n; p += sizeof(*event) + event->len) {
+		event = (const struct inotify_event *)p;
+		sim_tell(userdata, event);
+	}
+	return 0;
+}
+
+static int sim_watch(struct backend *backend, sd_event *loop, host_event_fn event, void *userdata)
+{
+	struct sim *sim = (struct sim *)backend;
+
+	if (sim->dir < 0)
+		return sim->dir;
+	sim->event = event;
+	sim->event_userdata = userdata;
+	sim->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (sim->notify < 0)
+		return -errno;
+	/* Whoever turns dirty logging on or off touches the file afterwards. */
+	if (inotify_add_watch(sim->notify, sim->path, IN_MOVED_TO | IN_DELETE | IN_ATTRIB) < 0)
+		return -errno;
+	return sd_event_add_io(loop, &sim->notify_source, sim->notify, EPOLLIN, on_notify, sim);
+}
+
+/* Images of processes that are gone are what the daemon before left behind. */
+static int sim_found(struct sim *sim, const char *name, int (*found)(void *userdata, pid_t pid),
+		     void *userdata)
+{
+	struct sim_image *image;
+	int number;
+	pid_t pid;
+
+	if (sim_image_parse_name(name, &pid, &number) < 0)
+		return 0;
+	if (sim_image_open(&image, NULL, sim->dir, pid, number) < 0) {
+		sim_image_remove(sim->dir, pid, number);
+		return 0;
+	}
+	sim_image_close(image);
+	return found(userdata, pid);
+}
+
+static int sim_scan(struct backend *backend, int (*found)(void *userdata, pid_t pid),
+		    void *userdata)
+{
+	struct sim *sim = (struct sim *)backend;
+	struct dirent *entry;
+	int fd, r = 0;
+	DIR *dir;
+
+	/* Without the folder there is none; watching it has said so. */
+	if (sim->dir < 0)
+		return 0;
+	fd = openat(sim->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -errno;
+	}
+	while (r == 0 && (entry = readdir(dir)))
+		r = sim_found(sim, entry->d_name, found, userdata);
+	closedir(dir);
+	return r;
+}
+
+static int sim_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbers[BACKEND_VMS_MAX])
+{
+	struct sim *sim = (struct sim *)backend;
+	struct sim_image *image;
+	int n = 0;
+
+	for (int i = 0; i < BACKEND_VMS_MAX; i++) {
+		if (sim_image_open(&image, NULL, sim->dir, pid, i) < 0)
+			continue;
+		sim_image_close(image);
+		numbers[n++] = i;
+	}
+	return n ? n : -ENOTTY;
+}
+
+static int sim_adopt(struct backend *backend, pid_t pid)
+{
+	struct sim *sim = (struct sim *)backend;
+	int numbers[BACKEND_VMS_MAX];
+
+	if (sim->dir < 0)
+		return sim->dir;
+	if (sim_list_vms(backend, -1, pid, numbers) > 0)
+		return 0;
+	return sim_image_create(sim->dir, pid, 0, sim->memory, sim->block_size);
+}
+
+static int sim_open_vm(struct backend *backend, int pidfd, pid_t pid, int number,
+		       struct backend_vm **ret)
+{
+	struct sim *sim = (struct sim *)backend;
+	struct sim_vm *vm;
+	int r;
+
+	vm = malloc(sizeof(*vm));
+	if (!vm)
+		return -ENOMEM;
+	*vm = (struct sim_vm){ .vm.backend = backend };
+	r = sim_image_open(&vm->image, &vm->inode, sim->dir, pid, number);
+	if (r < 0) {
+		free(vm);
+		return r;
+	}
+	*ret = &vm->vm;
+	return 0;
+}
+
+static int sim_check_vm(struct backend_vm *backend_vm, int pidfd, pid_t pid, int number)
+{
+	const struct sim *sim = (const struct sim *)backend_vm->backend;
+
+	return sim_image_check(((struct sim_vm *)backend_vm)->inode, sim->dir, pid, number);
+}
+
+static void sim_close_vm(struct backend_vm *backend_vm)
+{
+	struct sim_vm *vm = (struct sim_vm *)backend_vm;
+
+	sim_image_close(vm->image);
+	free(vm);
+}
+
+static void sim_forget_vm(struct backend *backend, pid_t pid, int number)
+{
+	struct sim *sim = (struct sim *)backend;
+
+	sim_image_remove(sim->dir, pid, number);
+}
+
+/*
+ * Calls
+ */
+
+static uint64_t sim_count_blocks(const struct sim_image *image)
+{
+	uint64_t total = image->memory / image->block_size, n = 0;
+
+	for (uint64_t i = 0; i < total; i++)
+		n += image->whole[i] != 0;
+	return n;
+}
+
+static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
+{
+	const struct sim_image *image = ((struct sim_vm *)backend_vm)->image;
+	uint64_t blocks = sim_count_blocks(image);
+	struct memslot *slots;
+	size_t n = 0;
+
+	slots = calloc(2, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	if (image->framebuffer)
+		slots[n++] = (struct memslot){
+			.slot = 1,
+			.gpa = SIM_FRAMEBUFFER_GPA,
+			.bytes = image->framebuffer,
+			.dirty_logging = image->dirty_logging & SIM_LOG_FRAMEBUFFER,
+		};
+	slots[n++] = (struct memslot){
+		.gpa = SIM_GPA,
+		.bytes = image->memory,
+		.blocks = blocks,
+		.block_bytes = blocks * image->block_size,
+		.dirty_logging = image->dirty_logging & SIM_LOG_MEMORY,
+	};
+	*ret = (struct survey){ .held = image->held, .n_slots = n, .slots = slots };
+	return 0;
+}
+
+/**
+ * struct sim_walk - a walk of one call
+ * @first: the block to start at
+ * @last: the block to end before
+ * @from: what a block must be to be changed
+ * @each: TLBIs that each change takes
+ * @once: TLBIs that the call takes if it changes anything
+ * @max: TLBIs that may be spent, at least one
+ */
+struct sim_walk {
+	uint64_t first;
+	uint64_t last;
+	bool from;
+	uint64_t each;
+	uint64_t once;
+	uint64_t max;
+};
+
+/* Sleeps for @n TLBIs. Returns how many of them were over when a signal came. */
+static uint64_t sim_spend(uint64_t n, uint64_t tlbi_nsec)
+{
+	uint64_t start, end, now;
+	struct timespec ts;
+
+	if (!n || !tlbi_nsec)
+		return n;
+	start = now_nsec(CLOCK_MONOTONIC);
+	end = start + n * tlbi_nsec;
+	ts.tv_sec = (time_t)(end / NSEC_PER_SEC);
+	ts.tv_nsec = (long)(end % NSEC_PER_SEC);
+	if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == 0)
+		return n;
+	now = now_nsec(CLOCK_MONOTONIC);
+	return min_u64((now - start) / tlbi_nsec, n);
+}
+
+/* Blocks from @first on that would be changed, up to @most; and where that ends. */
+static uint64_t sim_look_ahead(const struct sim_image *image, const struct sim_walk *walk,
+			       uint64_t most, uint64_t *ret_end)
+{
+	uint64_t n = 0, i;
+
+	for (i = walk->first; i < walk->last; i++) {
+		if ((image->whole[i] != 0) != walk->from)
+			continue;
+		if (n == most)
+			break;
+		n++;
+	}
+	*ret_end = i;
+	return n;
+}
+
+static int sim_walk(struct sim_image *image, const struct sim_walk *walk, uint64_t tlbi_nsec,
+		    struct split_call *call)
+{
+	uint64_t most, n, end, tlbis, spent;
+
+	most = walk->each ? walk->max / walk->each : UINT64_MAX;
+	n = sim_look_ahead(image, walk, most, &end);
+	tlbis = n ? walk->once + n * walk->each : 0;
+	spent = sim_spend(tlbis, tlbi_nsec);
+	if (spent < tlbis)
+		n = sim_look_ahead(image, walk, walk->each ? spent / walk->each : 0, &end);
+
+	for (uint64_t i = walk->first; i < end; i++)
+		image->whole[i] = !walk->from;
+	call->blocks = n;
+	call->tlbis = spent;
+	/* In the middle of a block, and not a step further, is not behind where it began. */
+	end = end == walk->last ? call->gpa + call->size
+				: max_u64(SIM_GPA + end * image->block_size, call->gpa);
+	call->size -= end - call->gpa;
+	call->gpa = end;
+	return spent < tlbis ? -EINTR : 0;
+}
+
+/* The first block that is not wholly below @gpa (or, if @up, that begins there or above). */
+static uint64_t sim_block_at(const struct sim_image *image, uint64_t gpa, bool up)
+{
+	uint64_t offset = gpa > SIM_GPA ? gpa - SIM_GPA : 0;
+	uint64_t block = offset / image->block_size;
+
+	if (up && offset % image->block_size)
+		block++;
+	return min_u64(block, image->memory / image->block_size);
+}
+
+static int sim_split(struct backend_vm *backend_vm, struct split_call *call)
+{
+	struct sim_image *image = ((struct sim_vm *)backend_vm)->image;
+	struct sim *sim = (struct sim *)backend_vm->backend;
+	struct sim_walk walk = { .from = call->flags & BACKEND_SPLIT, .each = 1 };
+	uint64_t tlbi_nsec;
+	bool bbm;
+
+	pthread_mutex_lock(&sim->lock);
+	tlbi_nsec = sim->tlbi_nsec;
+	bbm = sim->bbm_level == 2 && !(call->flags & BACKEND_BREAK);
+	pthread_mutex_unlock(&sim->lock);
+
+	call->blocks = 0;
+	call->tlbis = 0;
+	if (call->flags & (BACKEND_HOLD | BACKEND_RELEASE))
+		image->held = !!(call->flags & BACKEND_HOLD);
+	if (!(call->flags & (BACKEND_SPLIT | BACKEND_RECOVER)))
+		return 0;
+	if ((call->flags & BACKEND_RECOVER) && image->held)
+		return -EBUSY;
+
+	if (!call->size)
+		call->size = SIM_GPA + image->memory - min_u64(call->gpa, SIM_GPA + image->memory);
+	/* Memory that is logged stays pages: it is passed over. */
+	if (!walk.from && image->dirty_logging & SIM_LOG_MEMORY) {
+		call->gpa += call->size;
+		call->size = 0;
+		return 0;
+	}
+	if (walk.from && bbm) {
+		walk.each = 0;
+		walk.once = 1;
+	}
+	walk.first = sim_block_at(image, call->gpa, false);
+	walk.last = sim_block_at(image, call->gpa + call->size, true);
+	walk.max = call->max_tlbis ? call->max_tlbis : UINT64_MAX;
+	return sim_walk(image, &walk, tlbi_nsec, call);
+}
+
+static const struct backend_ops sim_ops = {
+	.name = "sim",
+	.free = sim_free,
+	.probe = sim_probe,
+	.configure = sim_configure,
+	.watch = sim_watch,
+	.scan = sim_scan,
+	.list_vms = sim_list_vms,
+	.adopt = sim_adopt,
+	.open_vm = sim_open_vm,
+	.check_vm = sim_check_vm,
+	.forget_vm = sim_forget_vm,
+	.close_vm = sim_close_vm,
+	.survey = sim_survey,
+	.split = sim_split,
+};
+
+static int sim_open_dir(const char *path)
+{
+	int fd;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int backend_sim_new(struct backend **ret, const struct config *config, const char *dir)
+{
+	struct sim *sim;
+
+	sim = calloc(1, sizeof(*sim));
+	if (!sim)
+		return -ENOMEM;
+	sim->backend.ops = &sim_ops;
+	pthread_mutex_init(&sim->lock, NULL);
+	sim_configure(&sim->backend, config);
+	sim->notify = -1;
+	sim->path = strdup(dir);
+	if (!sim->path) {
+		sim->dir = -ENOMEM;
+		sim_free(&sim->backend);
+		return -ENOMEM;
+	}
+	/* Where that is not possible, whoever registers a VM is told. */
+	sim->dir = sim_open_dir(dir);
+	*ret = &sim->backend;
+	return 0;
+}

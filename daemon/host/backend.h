@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What splitting needs of a host: the kernel's ioctls (backend-kvm.c), or a
+ * simulated host (backend-sim.c). A backend_vm is used by one thread at a
+ * time; open_vm(), check_vm(), survey() and split() may block and are called from
+ * worker threads, scan() and list_vms() are called from any, the others from the event
+ * loop, and close_vm() while no call on that VM is in flight.
+ */
+#ifndef EAGERSPLITD_BACKEND_H
+#define EAGERSPLITD_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <systemd/sd-event.h>
+
+#include "base/util.h"
+#include "vm.h"
+
+struct backend;
+struct backend_vm;
+struct config;
+
+/**
+ * struct backend_host - what a host can do
+ * @supported: splitting is possible
+ * @reason: why it is not, otherwise NULL; owned by the backend
+ * @bbm_level: FEAT_BBM level that splits can go by, 0 or 2
+ */
+struct backend_host {
+	bool supported;
+	const char *reason;
+	int bbm_level;
+};
+
+/* What a host tells of its VMs. */
+enum host_event {
+	HOST_VM_CREATED,
+	HOST_VM_DESTROYED,
+	HOST_DIRTY_LOG, /* it was started or stopped: a survey tells which */
+	HOST_EVENTS_LOST, /* what is there has to be looked for */
+};
+
+/* @pid: the VMM's process; 0: not known */
+typedef void (*host_event_fn)(void *userdata, enum host_event event, pid_t pid);
+
+/* The most VMs of one process. */
+#define BACKEND_VMS_MAX 64
+
+enum {
+	BACKEND_SPLIT = 1 << 0,
+	BACKEND_HOLD = 1 << 1,
+	BACKEND_RELEASE = 1 << 2,
+	BACKEND_RECOVER = 1 << 3,
+	BACKEND_BREAK = 1 << 4, /* by break-before-make, whatever the CPU can */
+};
+
+/**
+ * struct split_call - one bounded call into the host
+ * @gpa: in: where to start; out: the first address not dealt with
+ * @size: in: bytes, 0: all; out: bytes left, 0: the range is done
+ * @max_tlbis: in: broadcast TLBIs that may be spent, 0: no limit
+ * @flags: in: BACKEND_*
+ * @blocks: out: split, or recovered
+ * @tlbis: out: spent
+ *
+ * All that is out is valid on error too.
+ */
+struct split_call {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t max_tlbis;
+	unsigned int flags;
+	uint64_t blocks;
+	uint64_t tlbis;
+};
+
+struct backend_ops {
+	const char *name;
+	void (*free)(struct backend *backend);
+	/* Looks at the host anew; called at start, and on reload. */
+	void (*probe)(struct backend *backend, struct backend_host *ret);
+	/* Takes up what changed in @config; may be NULL. */
+	void (*configure)(struct backend *backend, const struct config *config);
+	/*
+	 * Has @event called from the loop from now on. 0 or a negative errno:
+	 * then VMs come and go unseen.
+	 */
+	int (*watch)(struct backend *backend, sd_event *loop, host_event_fn event, void *userdata);
+	/* Has @found called for each process with a VM until that returns other than 0. */
+	int (*scan)(struct backend *backend, int (*found)(void *userdata, pid_t pid),
+		    void *userdata);
+	/*
+	 * Lists the VMs of the process that @pidfd stands for, as numbers
+	 * that tell them apart, in order; returns how many, at least 1.
+	 * -ENOTTY: no VM there; -ESRCH: the process is gone; -EPERM, -EACCES:
+	 * not permitted.
+	 */
+	int (*list_vms)(struct backend *backend, int pidfd, pid_t pid,
+			int numbers[BACKEND_VMS_MAX]);
+	/* Makes a VM for a process that is registered and has none; may be NULL. */
+	int (*adopt)(struct backend *backend, pid_t pid);
+	/* Opens a VM of the list. -ENXIO, -ESRCH: it is gone. */
+	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid, int number,
+		       struct backend_vm **ret);
+	/*
+	 * Whether @vm, which is open, is still what @number of the process stands for. 0: it
+	 * is, or that cannot be told; -ENXIO, -ESRCH: it is another one by now, or none. May
+	 * be NULL.
+	 */
+	int (*check_vm)(struct backend_vm *vm, int pidfd, pid_t pid, int number);
+	/* The VM is no more, and closed; may be NULL. */
+	void (*forget_vm)(struct backend *backend, pid_t pid, int number);
+	void (*close_vm)(struct backend_vm *vm);
+	/*
+	 * survey() and split(): -EINTR: a signal; -ENOMEM: no memory for page
+	 * tables (or for the survey); -EIO, -ENXIO, -ESRCH: the VM is gone.
+	 */
+	int (*survey)(struct backend_vm *vm, struct survey *ret); /* @ret is empty */
+	int (*split)(struct backend_vm *vm, struct split_call *call);
+};
+
+/* The head of every backend. */
+struct backend {
+	const struct backend_ops *ops;
+};
+
+/* The head of every backend's VM. */
+struct backend_vm {
+	struct backend *backend;
+};
+
+/* Never fails for lack of kernel support: probe() tells. */
+int backend_kvm_new(struct backend **ret);
+
+/* @dir: the folder that the simulated VMs are in; made if it is not there. */
+int backend_sim_new(struct backend **ret, const struct config *config, const char *dir);
+
+/* Frees @backend; all its VMs have been closed. Returns NULL. */
+struct backend *backend_free(struct backend *backend);
+DEFINE_CLEANUP(struct backend *, backend_free);
+
+#endif /* EAGERSPLITD_BACKEND_H */

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The folder /proc/PID/fd would name the file behind each descriptor, but it
+ * is closed to other users even with CAP_SYS_PTRACE. /proc/PID/fdinfo is open
+ * to it and lists the same numbers. What is behind one is seen after it has
+ * been duplicated, in our own /proc/self/fd, which leaves no room for races: a
+ * process that took over the pid fails the duplication, and what the number
+ * stood for before does not matter.
+ */
+#include "host/kvm-fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/kcmp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/util.h"
+#include "host/proc-parse.h"
+
+#define KVM_VM_LINK "anon_inode:kvm-vm"
+
+/* Reads the file @name of /proc in @dir as a string, as far as @size goes. */
+static bool read_file(int dir, const char *name, char *text, size_t size)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return n >= 0;
+}
+
+/*
+ * Whether the fdinfo file @name in @dir could be that of a VM: on the mount of
+ * anonymous inodes, and with no line beyond those that every file has. It keeps
+ * from duplicating what is none of our business; where in doubt it is true.
+ */
+static bool fdinfo_is_plausible(int dir, const char *name, int anon_mount)
+{
+	char text[1024];
+
+	return !read_file(dir, name, text, sizeof(text)) || proc_fdinfo_is_plain(text, anon_mount);
+}
+
+/* The mount that anonymous inodes are on, seen at one of our own; -1: not known. */
+static int anon_mount_id(void)
+{
+	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC);
+	char path[64], text[1024];
+
+	if (fd < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return read_file(AT_FDCWD, path, text, sizeof(text)) ? proc_parse_mount(text) : -1;
+}
+
+static bool fd_is_kvm_vm(int fd)
+{
+	char path[64], target[sizeof(KVM_VM_LINK) + 1];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target));
+	return n == (ssize_t)strlen(KVM_VM_LINK) && memcmp(target, KVM_VM_LINK, (size_t)n) == 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static int numbers_add(int **numbers, size_t *n, int number)
+{
+	int *more;
+
+	/* Grown by doubling: whenever it is full at a power of two. */
+	if ((*n & (*n - 1)) == 0) {
+		more = reallocarray(*numbers, *n ? *n * 2 : 1, sizeof(**numbers));
+		if (!more)
+			return -ENOMEM;
+		*numbers = more;
+	}
+	(*numbers)[(*n)++] = number;
+	return 0;
+}
+
+/*
+ * The numbers, in order, that could be a VM's: *@ret is the caller's also on error.
+ * The kernel lists the lowest first, so they are the ones where it is cut short.
+ */
+static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
+{
+	int anon_mount = anon_mount_id(), r = 0;
+	struct dirent *entry;
+	uint64_t number;
+	char path[64];
+	size_t n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (r == 0 && (errno = 0, entry = readdir(dir))) {
+		if (parse_u64(entry->d_name, &number) < 0 || number > INT_MAX)
+			continue;
+		if (n++ == KVM_FD_LOOK_MAX) {
+			log_info("Process %d has more than %d descriptors: no VM is looked for "
+				 "behind the others",
+				 (int)pid, KVM_FD_LOOK_MAX);
+			errno = 0;
+			break;
+		}
+		if (fdinfo_is_plausible(dirfd(dir), entry->d_name, anon_mount))
+			r = numbers_add(ret, ret_n, (int)number);
+	}
+	if (r == 0 && errno)
+		r = errno == ENOENT ? -ESRCH : -errno;
+	closedir(dir);
+	if (*ret_n)
+		qsort(*ret, *ret_n, sizeof(**ret), compare_numbers);
+	return r;
+}
+
+/* 0: both are the same VM; more: they are not; -1: the kernel cannot tell. */
+static int compare_files(int a, int b)
+{
+	return (int)syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b);
+}
+
+/*
+ * Adds the VM behind descriptor @number over there to @vms, which has room for it, if
+ * there is one, and a new one.
+ */
+static int look_behind(struct kvm_vms *vms, int pidfd, int number)
+{
+	_cleanup_close_ int fd = kvm_fd_get(pidfd, number);
+
+	if (fd < 0)
+		return fd == -ENXIO ? 0 : fd;
+	for (size_t i = 0; i < vms->n; i++)
+		if (compare_files(vms->fds[i], fd) == 0)
+			return 0;
+	vms->numbers[vms->n] = number;
+	vms->fds[vms->n++] = take_fd(&fd);
+	return 0;
+}
+
+int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret)
+{
+	struct pollfd process = { .fd = pidfd, .events = POLLIN };
+	_cleanup_free_ int *numbers = NULL;
+	size_t n = 0;
+	int r;
+
+	ret->n = 0;
+	/* What we have is others', fetched for a while. */
+	if (pid == getpid())
+		return -ENOTTY;
+	r = list_candidates(pid, &numbers, &n);
+	for (size_t i = 0; i < n && r == 0 && ret->n < KVM_FD_MAX; i++)
+		r = look_behind(ret, pidfd, numbers[i]);
+	for (size_t i = 0; i < ret->n; i++)
+		close(ret->fds[i]);
+	/* What has no descriptors left is no answer about the process that was meant. */
+	if (r == 0 && poll(&process, 1, 0) > 0)
+		r = -ESRCH;
+	if (r < 0)
+		return r;
+	return ret->n ? 0 : -ENOTTY;
+}
+
+int kvm_fd_get(int pidfd, int number)
+{
+	_cleanup_close_ int fd = pidfd_getfd(pidfd, number, 0);
+
+	if (fd < 0)
+		return errno == EBADF ? -ENXIO : -errno;
+	return fd_is_kvm_vm(fd) ? take_fd(&fd) : -ENXIO;
+}
+
+int kvm_fd_check(int pidfd, int number, int fd)
+{
+	_cleanup_close_ int now = kvm_fd_get(pidfd, number);
+
+	if (now < 0)
+		return now == -ENXIO || now == -ESRCH ? now : 0;
+	return compare_files(fd, now) > 0 ? -ENXIO : 0;
+}
+
+int kvm_fd_scan(int (*found)(void *userdata, pid_t pid), void *userdata)
+{
+	struct dirent *entry;
+	uint64_t pid;
+	int r = 0;
+	DIR *dir;
+
+	dir = opendir("/proc");
+	if (!dir)
+		return -errno;
+	while (r == 0 && (entry = readdir(dir))) {
+		_cleanup_close_ int pidfd = -1;
+		struct kvm_vms vms;
+
+		if (parse_u64(entry->d_name, &pid) < 0 || pid > INT_MAX)
+			continue;
+		pidfd = pidfd_open((pid_t)pid, 0);
+		/* Gone meanwhile, or not to be looked into: no VM that we could do anything for. */
+		if (pidfd >= 0 && kvm_fd_list(pidfd, (pid_t)pid, &vms) == 0)
+			r = found(userdata, (pid_t)pid);
+	}
+	closedir(dir);
+	return r;
+}

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "varlink/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "varlink/frame.h"
+#include "varlink/message.h"
+#include "varlink/peer.h"
+#include "varlink/server.h"
+
+/* Calls taken before the event loop looks at the others again. */
+#define CALLS_AT_ONCE 32
+
+enum call_state {
+	CALL_NONE, /* ready for the next call */
+	CALL_AT_HAND, /* in its handler, not answered yet */
+	CALL_STREAMING, /* answered by a stream */
+};
+
+struct varlink_connection {
+	struct varlink_server *server;
+	int fd;
+	struct ucred peer;
+	sd_event_source *io;
+	sd_event_source *defer; /* on when there is something to do without the socket */
+
+	struct varlink_reader reader;
+	struct varlink_writer writer;
+	bool eof; /* the client sends no more */
+	bool closing; /* free it once the queue is sent */
+	bool lost; /* free it now */
+	bool busy; /* the queue went above the mark and has not come below since */
+
+	enum call_state state;
+	bool oneway; /* the call at hand wants no answer */
+	struct varlink_method_stats *stats; /* of its method, if there is one */
+	const struct varlink_stream_ops *stream;
+	void *stream_userdata;
+};
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+static int on_defer(sd_event_source *source, void *userdata);
+
+int varlink_connection_new(struct varlink_connection **ret, struct varlink_server *server,
+			   sd_event *event, int fd, const struct ucred *peer)
+{
+	struct varlink_connection *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c) {
+		close(fd);
+		return -ENOMEM;
+	}
+	c->server = server;
+	c->fd = fd;
+	c->peer = *peer;
+	c->reader.max = VARLINK_MESSAGE_MAX;
+
+	r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
+	if (r >= 0)
+		r = sd_event_add_defer(event, &c->defer, on_defer, c);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(c->defer, SD_EVENT_OFF);
+	if (r < 0) {
+		varlink_connection_free(c);
+		return r;
+	}
+	varlink_server_add(server, c);
+	*ret = c;
+	return 0;
+}
+
+struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
+{
+	if (!c)
+		return NULL;
+	if (c->state == CALL_STREAMING && c->stream)
+		c->stream->closed(c, c->stream_userdata);
+	varlink_server_remove(c->server, c);
+	if (!c->lost)
+		(void)varlink_writer_flush(&c->writer, c->fd);
+	sd_event_source_disable_unref(c->defer);
+	sd_event_source_disable_unref(c->io);
+	varlink_reader_done(&c->reader);
+	varlink_writer_done(&c->writer);
+	close(c->fd);
+	free(c);
+	return NULL;
+}
+
+const struct ucred *varlink_connection_peer(const struct varlink_connection *c)
+{
+	return &c->peer;
+}
+
+bool varlink_connection_in_group(const struct varlink_connection *c, gid_t group)
+{
+	return varlink_peer_in_group(c->fd, group) > 0;
+}
+
+bool varlink_connection_is_busy(const struct varlink_connection *c)
+{
+	return c->busy;
+}
+
+void varlink_connection_set_stats(struct varlink_connection *c, struct varlink_method_stats *stats)
+{
+	c->stats = stats;
+}
+
+bool varlink_connection_is_oneway(const struct varlink_connection *c)
+{
+	return c->oneway;
+}
+
+/* Comes back from the event loop: nobody up the stack may hold a connection that is freed. */
+static void wake(struct varlink_connection *c)
+{
+	(void)sd_event_source_set_enabled(c->defer, SD_EVENT_ONESHOT);
+}
+
+static void lose(struct varlink_connection *c)
+{
+	c->lost = true;
+	wake(c);
+}
+
+static void update_events(struct varlink_connection *c)
+{
+	uint32_t events = 0;
+
+	if (c->state == CALL_NONE && !c->eof && !c->closing && !c->busy)
+		events |= EPOLLIN;
+	if (varlink_writer_pending(&c->writer) > 0)
+		events |= EPOLLOUT;
+	if (sd_event_source_set_io_events(c->io, events) < 0)
+		lose(c);
+}
+
+/* Sends what goes now. A lost connection is left to the event loop to free. */
+static void flush(struct varlink_connection *c)
+{
+	int r = varlink_writer_flush(&c->writer, c->fd);
+
+	/* Clients come and go: nothing to log. */
+	if (r < 0 && r != -EAGAIN) {
+		lose(c);
+		return;
+	}
+	if (varlink_writer_pending(&c->writer) >= VARLINK_QUEUE_MARK) {
+		c->busy = true;
+	} else if (c->busy) {
+		c->busy = false;
+		wake(c);
+	}
+}
+
+static int queue_message(struct varlink_connection *c, json_object *message)
+{
+	const char *text = NULL;
+	size_t length = 0;
+
+	if (message)
+		text = json_object_to_json_string_length(
+			message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
+	return text ? varlink_writer_push(&c->writer, text, length) : -ENOMEM;
+}
+
+/*
+ * Sends a message, and takes it; NULL says that there was no memory to build it.
+ * An answer that cannot be given would put all later ones in the wrong place, so
+ * the connection goes with it.
+ */
+static int send_message(struct varlink_connection *c, json_object *message)
+{
+	int r = queue_message(c, message);
+
+	json_object_put(message);
+	if (r < 0) {
+		varlink_server_log(c->server, LOG_ERR, &c->peer, "Closing a connection, %s",
+				   strerror(-r));
+		lose(c);
+		return r;
+	}
+
+	flush(c);
+	if (!c->lost && c->state == CALL_STREAMING &&
+	    varlink_writer_pending(&c->writer) > VARLINK_QUEUE_MAX) {
+		varlink_server_log(c->server, LOG_WARNING, &c->peer,
+				   "Closing a connection that leaves its replies unread");
+		varlink_server_count_dropped(c->server);
+		lose(c);
+	}
+	update_events(c);
+	return c->lost ? -ENOTCONN : 0;
+}
+
+/* The call is answered: on to the next one, from the event loop. */
+static void end_call(struct varlink_connection *c)
+{
+	if (c->state == CALL_STREAMING)
+		wake(c);
+	c->state = CALL_NONE;
+	c->stats = NULL;
+	c->stream = NULL;
+	c->stream_userdata = NULL;
+}
+
+/* Sends the last answer to the call at hand, and takes it. */
+static int answer(struct varlink_connection *c, json_object *message)
+{
+	int r = 0;
+
+	if (c->lost || c->oneway)
+		json_object_put(message);
+	else
+		r = send_message(c, message);
+	end_call(c);
+	return c->lost && r == 0 ? -ENOTCONN : r;
+}
+
+int varlink_connection_reply(struct varlink_connection *c, json_object *parameters)
+{
+	return answer(c, varlink_reply_to_message(parameters, false));
+}
+
+int varlink_connection_error(struct varlink_connection *c, const char *error,
+			     json_object *parameters)
+{
+	varlink_server_count_error(c->server, c->stats, error);
+	return answer(c, varlink_error_to_message(error, parameters));
+}
+
+int varlink_connection_error_string(struct varlink_connection *c, const char *error,
+				    const char *name, const char *value)
+{
+	json_object *parameters = json_object_new_object();
+
+	if (varlink_json_set(parameters, name, json_object_new_string(value)) < 0) {
+		json_object_put(parameters);
+		return answer(c, NULL);
+	}
+	return varlink_connection_error(c, error, parameters);
+}
+
+int varlink_connection_error_parameter(struct varlink_connection *c, const char *field)
+{
+	return varlink_connection_error_string(c, VARLINK_ERROR_INVALID_PARAMETER, "parameter",
+					       field);
+}
+
+void varlink_connection_stream(struct varlink_connection *c, const struct varlink_stream_ops *ops,
+			       void *userdata)
+{
+	c->state = CALL_STREAMING;
+	c->stream = ops;
+	c->stream_userdata = userdata;
+	update_events(c);
+}
+
+int varlink_connection_notify(struct varlink_connection *c, json_object *parameters)
+{
+	if (c->lost) {
+		json_object_put(parameters);
+		return -ENOTCONN;
+	}
+	return send_message(c, varlink_reply_to_message(parameters, true));
+}
+
+/* What cannot be a call ends the connection: where the next call starts is anybody's guess. */
+static void refuse(struct varlink_connection *c, const char *reason)
+{
+	varlink_server_log(c->server, LOG_WARNING, &c->peer, "Closing a connection, %s", reason);
+	varlink_server_count_dropped(c->server);
+	c->oneway = false;
+	(void)varlink_connection_error_parameter(c, "message");
+	c->closing = true;
+}
+
+static void handle_call(struct varlink_connection *c, struct varlink_call *call)
+{
+	c->state = CALL_AT_HAND;
+	c->oneway = call->oneway;
+	/* Nobody would get the stream. */
+	call->more = call->more && !call->oneway;
+	varlink_server_dispatch(c->server, c, call);
+
+	if (c->state != CALL_AT_HAND)
+		return;
+	varlink_server_log(c->server, LOG_ERR, &c->peer, "Closing a connection, no answer to %s",
+			   call->method);
+	lose(c);
+}
+
+static void handle_message(struct varlink_connection *c, const char *text, size_t length)
+{
+	_cleanup_(varlink_call_done) struct varlink_call call = { 0 };
+	json_object *message = NULL;
+	const char *why = NULL;
+	int r;
+
+	r = varlink_message_parse(text, length, &message, &why);
+	if (r == -EBADMSG)
+		return refuse(c, why);
+	if (r < 0)
+		return lose(c);
+	r = varlink_call_from_message(message, &call, &why);
+	if (r < 0) {
+		c->oneway = false;
+		(void)varlink_connection_error_parameter(c, why);
+		return;
+	}
+	handle_call(c, &call);
+}
+
+/* Takes the calls that are at hand, as many as the bounds allow. */
+static void process(struct varlink_connection *c)
+{
+	for (unsigned int n = 0; c->state == CALL_NONE && !c->lost && !c->closing && !c->busy;
+	     n++) {
+		const char *text;
+		size_t length;
+
+		if (n == CALLS_AT_ONCE) {
+			if (varlink_reader_has_message(&c->reader))
+				wake(c);
+			return;
+		}
+		if (varlink_reader_next(&c->reader, &text, &length) == 0)
+			return;
+		handle_message(c, text, length);
+	}
+}
+
+static void receive(struct varlink_connection *c)
+{
+	int r;
+
+	if (c->state != CALL_NONE || c->eof || c->closing || c->busy ||
+	    varlink_reader_has_message(&c->reader))
+		return;
+	r = varlink_reader_fill(&c->reader, c->fd);
+	if (r == 0) {
+		if (varlink_reader_pending(&c->reader) > 0)
+			varlink_server_log(c->server, LOG_INFO, &c->peer,
+					   "Left in the middle of a message");
+		c->eof = true;
+	} else if (r == -EMSGSIZE) {
+		refuse(c, "its message is longer than 128 KiB");
+	} else if (r < 0 && r != -EAGAIN) {
+		lose(c);
+	}
+}
+
+/* True once nothing is left to be done for this client. */
+static bool is_finished(struct varlink_connection *c)
+{
+	if (c->lost)
+		return true;
+	if (varlink_writer_pending(&c->writer) > 0)
+		return false;
+	if (c->closing)
+		return true;
+	return c->eof && c->state == CALL_NONE && !varlink_reader_has_message(&c->reader);
+}
+
+static int run(struct varlink_connection *c)
+{
+	process(c);
+	if (is_finished(c)) {
+		varlink_connection_free(c);
+		return 0;
+	}
+	update_events(c);
+	return 0;
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct varlink_connection *c = userdata;
+
+	if (revents & EPOLLOUT)
+		flush(c);
+	/*
+	 * Gone altogether, not only done with sending. Calls that are still to be
+	 * read are executed, but a stream has nobody left to go to.
+	 */
+	if (revents & (EPOLLHUP | EPOLLERR) && c->state == CALL_STREAMING)
+		c->lost = true;
+	if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		receive(c);
+	return run(c);
+}
+
+static int on_defer(sd_event_source *source, void *userdata)
+{
+	struct varlink_connection *c = userdata;
+
+	if (!c->lost && !c->busy && c->state == CALL_STREAMING && c->stream)
+		c->stream->drained(c, c->stream_userdata);
+	return run(c);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef EAGERSPLITD_VARLINK_SERVER_H
+#define EAGERSPLITD_VARLINK_SERVER_H
+
+/*
+ * A Varlink service on a listening socket: takes connections, within bounds, and
+ * hands their calls to the methods of its interfaces.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <systemd/sd-event.h>
+
+#include "base/util.h"
+#include "varlink/message.h"
+#include "varlink/params.h"
+
+/* Connections in all, of them only for root, and for one user: nobody can keep the others out. */
+#define VARLINK_CONNECTIONS_MAX	     256
+#define VARLINK_CONNECTIONS_ROOT_MIN 16
+#define VARLINK_CONNECTIONS_UID_MAX  64
+
+/* Interfaces that a server can have beside org.varlink.service. */
+#define VARLINK_INTERFACES_MAX 7
+/* Methods of all of them together, and different errors, that are counted. */
+#define VARLINK_METHODS_MAX 64
+#define VARLINK_ERRORS_MAX  32
+
+/* Room for the decoded parameters of any method. */
+#define VARLINK_PARAMS_SIZE 128
+
+struct varlink_connection;
+struct varlink_server;
+
+enum varlink_method_flags {
+	VARLINK_METHOD_MORE = 1 << 0, /* answers only to a call with "more" */
+	VARLINK_METHOD_CHANGES = 1 << 1, /* only for whom may_change() lets */
+};
+
+/*
+ * Handles a call: params is the structure that fields describe, valid during the
+ * call. It answers by varlink_connection_reply() or _error(), or calls
+ * varlink_connection_stream() and answers later. An errno returned means that no
+ * answer can be given; the connection is then closed.
+ */
+typedef int (*varlink_method_handler)(struct varlink_connection *connection, const void *params,
+				      void *userdata);
+
+struct varlink_method {
+	const char *name; /* NULL ends the table */
+	unsigned int flags;
+	const struct varlink_field *fields; /* NULL: no parameters */
+	varlink_method_handler handler; /* NULL: MethodNotImplemented */
+};
+
+struct varlink_interface {
+	const char *name;
+	const char *description; /* the definition, as GetInterfaceDescription gives it */
+	const struct varlink_method *methods;
+};
+
+/* Counts of a method's calls. */
+struct varlink_method_stats {
+	const struct varlink_interface *interface;
+	const struct varlink_method *method;
+	uint64_t calls;
+	uint64_t errors; /* of those */
+};
+
+struct varlink_error_stats {
+	const char *error;
+	uint64_t count;
+};
+
+/* What has happened since the start. */
+struct varlink_server_stats {
+	uint64_t accepted; /* connections */
+	uint64_t refused; /* one too many */
+	uint64_t dropped; /* no call came, or replies were left unread */
+	size_t n_methods;
+	struct varlink_method_stats methods[VARLINK_METHODS_MAX];
+	size_t n_errors;
+	struct varlink_error_stats errors[VARLINK_ERRORS_MAX];
+};
+
+/* Whether the peer of this connection may call methods that change something. */
+typedef bool (*varlink_may_change)(const struct varlink_connection *connection, void *userdata);
+
+/*
+ * Serves the interfaces, a table that NULL ends, and org.varlink.service, on fd, a
+ * listening socket, which is taken, also on error. Interfaces and userdata must outlive
+ * the server. Returns 0 or a negative errno.
+ */
+int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
+		       const struct varlink_interface *const *interfaces,
+		       varlink_may_change may_change, void *userdata);
+
+/* Closes all connections, after a last try to send what is queued for them. Returns NULL. */
+struct varlink_server *varlink_server_free(struct varlink_server *server);
+
+/* Connections that there are now. */
+size_t varlink_server_n_connections(const struct varlink_server *server);
+
+/* Valid as long as the server is. */
+const struct varlink_server_stats *varlink_server_stats(const struct varlink_server *server);
+
+/*
+ * What follows is for connections only. Hands a call to its method, or answers it by the
+ * error that it deserves.
+ */
+void varlink_server_dispatch(struct varlink_server *server, struct varlink_connection *connection,
+			     const struct varlink_call *call);
+/* Takes one on, for which there is room, and off. */
+void varlink_server_add(struct varlink_server *server, struct varlink_connection *connection);
+void varlink_server_remove(struct varlink_server *server, struct varlink_connection *connection);
+/* Counts an error reply, of the method with these stats or, if NULL, of none. */
+void varlink_server_count_error(struct varlink_server *server, struct varlink_method_stats *method,
+				const char *error);
+/* Counts a connection that is closed for what its client did. */
+void varlink_server_count_dropped(struct varlink_server *server);
+/*
+ * Logs what a client did, followed by who it is. Not each time: there are bounds on what
+ * clients can fill the log with.
+ */
+void varlink_server_log(struct varlink_server *server, int priority, const struct ucred *peer,
+			const char *format, ...) _printf_(4, 5);
+
+/* For varlink-service.c only: the i-th interface served, or NULL. */
+const struct varlink_interface *varlink_server_interface(const struct varlink_server *server,
+							 size_t i);
+
+#endif /* EAGERSPLITD_VARLINK_SERVER_H */

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/parse.h"
+#include "base/util.h"
+
+struct sample {
+	const char *text;
+	int r;
+	uint64_t value;
+};
+
+static void test_parse_u64(void **state)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "007", 0, 7 },
+		{ "18446744073709551615", 0, UINT64_MAX },
+		{ "18446744073709551616", -ERANGE, 0 },
+		{ "99999999999999999999999", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ " 1", -EINVAL, 0 },
+		{ "1 ", -EINVAL, 0 },
+		{ "+1", -EINVAL, 0 },
+		{ "-1", -EINVAL, 0 },
+		{ "0x10", -EINVAL, 0 },
+		{ "1.5", -EINVAL, 0 },
+		{ "1K", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(parse_u64(samples[i].text, &value), samples[i].r);
+		assert_true(value == samples[i].value);
+	}
+}
+
+static void test_parse_size(void **state)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "4096", 0, 4096 },
+		{ "1K", 0, 1024 },
+		{ "2M", 0, UINT64_C(2) << 20 },
+		{ "64G", 0, UINT64_C(64) << 30 },
+		{ "3T", 0, UINT64_C(3) << 40 },
+		{ "16777215T", 0, UINT64_C(16777215) << 40 },
+		{ "16777216T", -ERANGE, 0 },
+		{ "64GiB", 0, UINT64_C(64) << 30 },
+		{ "1KiB", 0, 1024 },
+		{ "1iB", -EINVAL, 0 },
+		{ "1GiBs", -EINVAL, 0 },
+		{ "", -EINVAL, 0 },
+		{ "G", -EINVAL, 0 },
+		{ "1g", -EINVAL, 0 },
+		{ "1GB", -EINVAL, 0 },
+		{ "1 G", -EINVAL, 0 },
+		{ "-1G", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(parse_size(samples[i].text, &value), samples[i].r);
+		assert_true(value == samples[i].value);
+	}
+}
+
+static void test_parse_rate(void **state)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "1000", 0, 1000 },
+		{ "1000/s", 0, 1000 },
+		{ "10K", 0, 10000 },
+		{ "10K/s", 0, 10000 },
+		{ "3M/s", 0, 3000000 },
+		{ "18G", 0, UINT64_C(18000000000) },
+		{ "18446744074G", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ "/s", -EINVAL, 0 },
+		{ "K", -EINVAL, 0 },
+		{ "10k", -EINVAL, 0 },
+		{ "10 /s", -EINVAL, 0 },
+		{ "10/min", -EINVAL, 0 },
+		{ "10T", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(parse_rate(samples[i].text, &value), samples[i].r);
+		if (samples[i].r == 0)
+			assert_true(value == samples[i].value);
+	}
+}
+
+static void test_parse_duration(void **state)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "7", 0, 7000 },
+		{ "20us", 0, 20 },
+		{ "1ms", 0, 1000 },
+		{ "3s", 0, 3000000 },
+		{ "2min", 0, 120000000 },
+		{ "1h 30min", 0, UINT64_C(5400000000) },
+		{ "1h30min", 0, UINT64_C(5400000000) },
+		{ "1d", 0, UINT64_C(86400000000) },
+		{ "30min ", 0, UINT64_C(1800000000) },
+		{ "5 sec", 0, 5000000 },
+		{ " 2m 1sec", 0, 121000000 },
+		{ "1.5s", 0, 1500000 },
+		{ "0.25", 0, 250 },
+		{ "0.5us", 0, 1 },
+		{ "1.0000009s", 0, 1000000 },
+		{ "213503983d", -ERANGE, 0 },
+		{ "213503982d 24h", -ERANGE, 0 },
+		{ "18446744073709551615", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ "s", -EINVAL, 0 },
+		{ " ", -EINVAL, 0 },
+		{ "5 6s", -EINVAL, 0 },
+		{ "5.s", -EINVAL, 0 },
+		{ ".5s", -EINVAL, 0 },
+		{ "1.5.5s", -EINVAL, 0 },
+		{ "5S", -EINVAL, 0 },
+		{ "1h 30", -EINVAL, 0 },
+		{ "-1s", -EINVAL, 0 },
+		{ "1year", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(parse_duration(samples[i].text, 1000, &value), samples[i].r);
+		assert_true(value == samples[i].value);
+	}
+}
+
+static void test_parse_group(void **state)
+{
+	gid_t gid = 12345;
+
+	assert_int_equal(parse_group("root", &gid), 0);
+	assert_int_equal(gid, 0);
+	assert_int_equal(parse_group("4294967294", &gid), 0);
+	assert_int_equal(gid, 4294967294);
+	assert_int_equal(parse_group("4294967295", &gid), -ERANGE);
+	assert_int_equal(parse_group("99999999999999999999", &gid), -ERANGE);
+	assert_int_equal(parse_group("there is none of that name", &gid), -ESRCH);
+	assert_int_equal(parse_group("", &gid), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parse_u64),   cmocka_unit_test(test_parse_size),
+		cmocka_unit_test(test_parse_rate),  cmocka_unit_test(test_parse_duration),
+		cmocka_unit_test(test_parse_group),
+	};
+
+	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The simulated host behaves as the kernel interface says. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "conf.h"
+#include "host/backend.h"
+#include "host/sim-image.h"
+#include "unit/scratch.h"
+
+#define GIB   (UINT64_C(1) << 30)
+#define BLOCK (UINT64_C(2) << 20)
+
+static char dir[] = SCRATCH_TEMPLATE;
+
+struct fixture {
+	struct backend *backend;
+	struct backend_vm *vm;
+};
+
+static struct config config_of(uint64_t memory, uint64_t tlbi_usec, int bbm_level)
+{
+	return (struct config){
+		.sim_memory = memory,
+		.sim_block_size = BLOCK,
+		.sim_tlbi_usec = tlbi_usec,
+		.sim_bbm_level = bbm_level,
+	};
+}
+
+static struct fixture start(uint64_t memory, uint64_t tlbi_usec, int bbm_level)
+{
+	struct config config = config_of(memory, tlbi_usec, bbm_level);
+	struct fixture f;
+	int numbers[BACKEND_VMS_MAX];
+
+	assert_int_equal(backend_sim_new(&f.backend, &config, dir), 0);
+	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, getpid(), numbers), -ENOTTY);
+	assert_int_equal(f.backend->ops->adopt(f.backend, getpid()), 0);
+	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, getpid(), numbers), 1);
+	assert_int_equal(numbers[0], 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, getpid(), 0, &f.vm), 0);
+	return f;
+}
+
+static void stop(struct fixture *f)
+{
+	f->backend->ops->close_vm(f->vm);
+	f->backend->ops->forget_vm(f->backend, getpid(), 0);
+	backend_free(f->backend);
+}
+
+static uint64_t count_blocks(struct fixture *f, bool *ret_held)
+{
+	struct survey survey = {};
+	uint64_t n;
+
+	assert_int_equal(f->backend->ops->survey(f->vm, &survey), 0);
+	assert_int_equal(survey.n_slots, 1);
+	assert_int_equal(survey.slots[0].gpa, GIB);
+	assert_int_equal(survey.slots[0].block_bytes, survey.slots[0].blocks * BLOCK);
+	n = survey.slots[0].blocks;
+	if (ret_held)
+		*ret_held = survey.held;
+	survey_done(&survey);
+	return n;
+}
+
+static struct split_call split(struct fixture *f, struct split_call call, int r)
+{
+	assert_int_equal(f->backend->ops->split(f->vm, &call), r);
+	return call;
+}
+
+static void test_hold_and_release_touch_nothing(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct split_call call;
+	bool held;
+
+	assert_int_equal(count_blocks(&f, &held), 512);
+	assert_false(held);
+	call = split(&f, (struct split_call){ .flags = BACKEND_HOLD }, 0);
+	assert_int_equal(call.blocks, 0);
+	assert_int_equal(count_blocks(&f, &held), 512);
+	assert_true(held);
+	split(&f, (struct split_call){ .flags = BACKEND_RELEASE }, 0);
+	count_blocks(&f, &held);
+	assert_false(held);
+	stop(&f);
+}
+
+static void test_splitting_in_steps(void **state)
+{
+	struct split_call call = { .flags = BACKEND_SPLIT, .max_tlbis = 5 };
+	struct fixture f = start(GIB, 0, 0);
+	uint64_t total = 0;
+	int n = 0;
+
+	do {
+		call = split(&f, call, 0);
+		assert_true(call.blocks <= 5);
+		assert_int_equal(call.blocks, call.tlbis);
+		total += call.blocks;
+		n++;
+		assert_int_equal(count_blocks(&f, NULL), 512 - total);
+	} while (call.size);
+	assert_int_equal(total, 512);
+	assert_int_equal(n, 103);
+	assert_int_equal(call.gpa, 2 * GIB);
+
+	/* Again: nothing to do, nothing to pay. */
+	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .max_tlbis = 5 }, 0);
+	assert_int_equal(call.tlbis, 0);
+	assert_int_equal(call.size, 0);
+	stop(&f);
+}
+
+/* A block that overlaps the range is split whole; what lies outside is not. */
+static void test_ranges(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct split_call call = {
+		.flags = BACKEND_SPLIT,
+		.gpa = GIB + BLOCK / 2,
+		.size = BLOCK,
+	};
+
+	call = split(&f, call, 0);
+	assert_int_equal(call.blocks, 2);
+	assert_int_equal(call.size, 0);
+	assert_int_equal(call.gpa, GIB + BLOCK / 2 + BLOCK);
+	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .size = GIB }, 0);
+	assert_int_equal(call.blocks, 0);
+	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .gpa = 2 * GIB, .size = GIB },
+		     0);
+	assert_int_equal(call.blocks, 0);
+	assert_int_equal(count_blocks(&f, NULL), 510);
+	stop(&f);
+}
+
+static void test_recovering(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct split_call call = { .flags = BACKEND_SPLIT | BACKEND_HOLD };
+
+	split(&f, call, 0);
+	split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, -EBUSY);
+	call = split(&f,
+		     (struct split_call){ .flags = BACKEND_RECOVER | BACKEND_RELEASE,
+					  .max_tlbis = 100 },
+		     0);
+	assert_int_equal(call.blocks, 100);
+	assert_int_equal(call.tlbis, 100);
+	assert_int_equal(count_blocks(&f, NULL), 100);
+	call.max_tlbis = 0;
+	call = split(&f, call, 0);
+	assert_int_equal(call.blocks, 412);
+	assert_int_equal(count_blocks(&f, NULL), 512);
+	stop(&f);
+}
+
+static void test_bbm_level_2(void **state)
+{
+	struct fixture f = start(GIB, 0, 2);
+	struct split_call call = { .flags = BACKEND_SPLIT, .gpa = GIB, .size = GIB / 2 };
+	struct backend_host host;
+
+	f.backend->ops->probe(f.backend, &host);
+	assert_true(host.supported);
+	assert_int_equal(host.bbm_level, 2);
+	call = split(&f, call, 0);
+	assert_int_equal(call.blocks, 256);
+	assert_int_equal(call.tlbis, 1);
+	/* As if the CPU could not. */
+	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT | BACKEND_BREAK }, 0);
+	assert_int_equal(call.blocks, 256);
+	assert_int_equal(call.tlbis, 256);
+	stop(&f);
+}
+
+static void on_signal(int signo)
+{
+}
+
+struct call_in_thread {
+	struct fixture *f;
+	struct split_call call;
+	int r;
+	_Atomic(bool) done;
+};
+
+static void *call_main(void *userdata)
+{
+	struct call_in_thread *t = userdata;
+
+	t->r = t->f->backend->ops->split(t->f->vm, &t->call);
+	t->done = true;
+	return NULL;
+}
+
+/* A call that would take an hour, less once a signal comes; the books are right. */
+static void test_signal(void **state)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct fixture f = start(GIB, 1000000, 0);
+	struct call_in_thread t = { .f = &f, .call = { .flags = BACKEND_SPLIT } };
+	struct timespec ts = { .tv_nsec = 1000000 };
+	pthread_t thread;
+
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, call_main, &t), 0);
+	/* One that comes too early is lost, so until one was not. */
+	while (!t.done) {
+		pthread_kill(thread, SIGUSR1);
+		nanosleep(&ts, NULL);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(t.r, -EINTR);
+	assert_true(t.call.blocks < 512);
+	assert_int_equal(t.call.blocks, t.call.tlbis);
+	assert_int_equal(count_blocks(&f, NULL), 512 - t.call.blocks);
+	assert_int_equal(t.call.gpa, GIB + t.call.blocks * BLOCK);
+	assert_int_equal(t.call.size, GIB - t.call.blocks * BLOCK);
+	stop(&f);
+}
+
+static void test_reconfiguring(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct config config = config_of(2 * GIB, 0, 2);
+	struct backend_host host;
+	struct backend_vm *vm;
+	struct fixture other;
+	int numbers[BACKEND_VMS_MAX];
+	pid_t pid = getppid();
+
+	f.backend->ops->configure(f.backend, &config);
+	f.backend->ops->probe(f.backend, &host);
+	assert_int_equal(host.bbm_level, 2);
+	/* VMs that run keep their memory. */
+	assert_int_equal(count_blocks(&f, NULL), 512);
+	assert_int_equal(f.backend->ops->adopt(f.backend, pid), 0);
+	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, pid, numbers), 1);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &vm), 0);
+	other = (struct fixture){ .backend = f.backend, .vm = vm };
+	assert_int_equal(count_blocks(&other, NULL), 1024);
+	f.backend->ops->close_vm(vm);
+	f.backend->ops->forget_vm(f.backend, pid, 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &vm), -ENXIO);
+	stop(&f);
+}
+
+/* A VM that was made in its place is another one, and a VM that is closed is none. */
+static void test_giving_way_to_another(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct backend_vm *other;
+	int dir_fd;
+
+	assert_int_equal(f.backend->ops->check_vm(f.vm, -1, getpid(), 0), 0);
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir_fd >= 0);
+	assert_int_equal(sim_image_create(dir_fd, getpid(), 0, GIB, BLOCK), 0);
+	close(dir_fd);
+	assert_int_equal(f.backend->ops->check_vm(f.vm, -1, getpid(), 0), -ENXIO);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, getpid(), 0, &other), 0);
+	assert_int_equal(f.backend->ops->check_vm(other, -1, getpid(), 0), 0);
+	f.backend->ops->forget_vm(f.backend, getpid(), 0);
+	assert_int_equal(f.backend->ops->check_vm(other, -1, getpid(), 0), -ENXIO);
+	f.backend->ops->close_vm(other);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hold_and_release_touch_nothing),
+		cmocka_unit_test(test_splitting_in_steps),
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_recovering),
+		cmocka_unit_test(test_bbm_level_2),
+		cmocka_unit_test(test_signal),
+		cmocka_unit_test(test_reconfiguring),
+		cmocka_unit_test(test_giving_way_to_another),
+	};
+
+	int failed;
+
+	if (!mkdtemp(dir))
+		return EXIT_FAILURE;
+	failed = cmocka_run_group_tests_name("sim", tests, NULL, NULL);
+	scratch_remove(dir);
+	return failed;
+}
