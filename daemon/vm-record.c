@@ -13,9 +13,6 @@
 
 #define RECORD_VERSION 1
 
-/* Nested no deeper than an object of plain values. */
-#define DEPTH_MAX 3
-
 enum field_type {
 	FIELD_NUMBER, /* uint64_t; UINT64_MAX, which JSON has no room for, is left out */
 	FIELD_INT,
@@ -215,8 +212,7 @@ static int record_from_json(struct vm_record *record, json_object *object)
 	json_object *value;
 	int r;
 
-	if (!json_object_is_type(object, json_type_object) ||
-	    !json_object_object_get_ex(object, "version", &value) ||
+	if (!json_object_object_get_ex(object, "version", &value) ||
 	    json_object_get_int64(value) != RECORD_VERSION)
 		return -EBADMSG;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
@@ -234,22 +230,15 @@ static int record_from_json(struct vm_record *record, json_object *object)
 int vm_record_parse(const char *text, size_t size, struct vm_record *ret)
 {
 	struct vm_record record = { .deadline_usec = UINT64_MAX };
-	struct json_tokener *tokener;
-	json_object *object;
-	int r = -EBADMSG;
+	_cleanup_json_ json_object *object = NULL;
+	const char *why;
+	int r;
 
 	if (size == 0 || size > VM_RECORD_MAX)
 		return -EBADMSG;
-	tokener = json_tokener_new_ex(DEPTH_MAX);
-	if (!tokener)
-		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	object = json_tokener_parse_ex(tokener, text, (int)size);
-	/* Whole, with nothing but the end of the line behind it. */
-	if (object && json_tokener_get_parse_end(tokener) + 1 >= size)
+	r = varlink_message_parse(text, size, &object, &why);
+	if (r == 0)
 		r = record_from_json(&record, object);
-	json_object_put(object);
-	json_tokener_free(tokener);
 	if (r == 0)
 		*ret = record;
 	return r;

@@ -4,75 +4,34 @@
 #include <errno.h>
 #include <string.h>
 
+#include "varlink/syntax.h"
+
 DEFINE_CLEANUP(struct json_tokener *, json_tokener_free);
 
-/* Bytes of the UTF-8 sequence at s that are well formed, 0 if it is not. */
-static size_t utf8_sequence(const unsigned char *s, size_t length)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least; /* what is less has a shorter form */
-	} forms[] = {
-		{ 0x80, 0x00, 0 },
-		{ 0xe0, 0xc0, 0x80 },
-		{ 0xf0, 0xe0, 0x800 },
-		{ 0xf8, 0xf0, 0x10000 },
-	};
-
-	for (size_t n = 0; n < ARRAY_SIZE(forms); n++) {
-		uint32_t c = s[0] & (unsigned char)~forms[n].mask;
-
-		if ((s[0] & forms[n].mask) != forms[n].lead || n >= length)
-			continue;
-		for (size_t i = 1; i <= n; i++) {
-			if ((s[i] & 0xc0) != 0x80)
-				return 0;
-			c = c << 6 | (s[i] & 0x3f);
-		}
-		return c < forms[n].least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0
-											  : n + 1;
-	}
-	return 0;
-}
-
-/* json-c's own check lets longer forms and surrogates pass. */
-static bool is_utf8(const char *text, size_t length)
-{
-	for (size_t i = 0, n; i < length; i += n) {
-		n = utf8_sequence((const unsigned char *)text + i, length - i);
-		if (n == 0)
-			return false;
-	}
-	return true;
-}
+/* json-c does not count as we do: enough for all that the check of the syntax lets pass. */
+#define TOKENER_DEPTH (VARLINK_DEPTH_MAX + 2)
 
 int varlink_message_parse(const char *text, size_t length, json_object **ret,
 			  const char **ret_reason)
 {
 	_cleanup_(json_tokener_freep) struct json_tokener *tokener = NULL;
 	_cleanup_json_ json_object *object = NULL;
-	enum json_tokener_error error;
+	const char *error;
 
 	if (length >= INT32_MAX) {
 		*ret_reason = "message too long";
 		return -EBADMSG;
 	}
-	if (!is_utf8(text, length)) {
-		*ret_reason = "not UTF-8";
+	error = varlink_syntax_error(text, length, VARLINK_DEPTH_MAX);
+	if (error) {
+		*ret_reason = error;
 		return -EBADMSG;
 	}
-	tokener = json_tokener_new_ex(VARLINK_DEPTH_MAX);
+	tokener = json_tokener_new_ex(TOKENER_DEPTH);
 	if (!tokener)
 		return -ENOMEM;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-
-	/* With its NUL, so that json-c knows that nothing follows. */
-	object = json_tokener_parse_ex(tokener, text, (int)length + 1);
-	error = json_tokener_get_error(tokener);
-	if (error != json_tokener_success) {
-		*ret_reason = json_tokener_error_desc(error);
-		return -EBADMSG;
-	}
+	/* A number alone does not say where it ends, an object does. */
+	object = json_tokener_parse_ex(tokener, text, (int)length);
 	if (!json_object_is_type(object, json_type_object)) {
 		*ret_reason = "not a JSON object";
 		return -EBADMSG;

@@ -13,8 +13,11 @@ static int decode_int(json_object *value, const struct varlink_field *field,
 	if (!json_object_is_type(value, json_type_int))
 		return -EINVAL;
 	i = json_object_get_int64(value);
-	/* json-c holds what lies beyond INT64_MAX too, and gives INT64_MAX for it. */
-	if (i == INT64_MAX && json_object_get_uint64(value) > INT64_MAX)
+	/*
+	 * json-c holds what lies beyond INT64_MAX too, and gives INT64_MAX for it. What lies
+	 * below INT64_MIN is INT64_MIN to it, which so stands for no number.
+	 */
+	if (i == INT64_MIN || (i == INT64_MAX && json_object_get_uint64(value) > INT64_MAX))
 		return -EINVAL;
 	if (i < field->min || i > field->max)
 		return -EINVAL;

@@ -14,6 +14,8 @@
 #include "varlink/message.h"
 #include "varlink/params.h"
 
+#define TEXT_AND_LENGTH(text) (text), sizeof(text) - 1
+
 static json_object *parse(const char *text)
 {
 	json_object *message = NULL;
@@ -45,6 +47,33 @@ static void test_malformed(void **state)
 		"{\"a\":01}",
 		"{\"a\":+1}",
 		"{\"a\":nul}",
+		"{\"a\":NULL}",
+		"{\"a\":True}",
+		"{\"a\":NaN}",
+		"{\"a\":-Infinity}",
+		"{\"a\":-}",
+		"{\"a\":-01}",
+		"{\"a\":1.}",
+		"{\"a\":.5}",
+		"{\"a\":1e}",
+		"{\"a\":1e+}",
+		"{\"a\":0x1}",
+		"{\"a\":[1,]}",
+		"{\"a\":[,1]}",
+		"{\"a\":[1 2]}",
+		"{\"a\":[1}",
+		"{\"a\":{]}",
+		"{\"a\" 1}",
+		"{a:1}",
+		"{'a':1}",
+		"{\"a\":'b'}",
+		"{\"a\":\"\\x\"}",
+		"{\"a\":\"\\u12g4\"}",
+		"{\"a\":\"\\",
+		"{\"a\":\"tab\there\"}",
+		"{\"a\":\"line\nend\"}",
+		"{} // comment",
+		"{/**/}",
 		"{\"a\":\"unfinished}",
 		"{\"a\":\"\xff\xfe\"}",
 		"{\"a\":\"\xc0\x80\"}",
@@ -77,8 +106,48 @@ static void test_depth(void **state)
 
 	memset(text + 5, '[', 1000);
 	assert_int_equal(varlink_message_parse(text, strlen(text), &message, &why), -EBADMSG);
-	assert_string_equal(why, "nesting too deep");
-	json_object_put(parse("{\"a\":[[[[[[[[{}]]]]]]]]}"));
+	assert_string_equal(why, "nested too deep");
+	json_object_put(parse("{\"a\":[[[[[[[[[[[[[[{\"b\":1}]]]]]]]]]]]]]]}"));
+	assert_int_equal(varlink_message_parse(TEXT_AND_LENGTH("{\"a\":[[[[[[[[[[[[[[[{}"
+							       "]]]]]]]]]]]]]]]}"),
+					       &message, &why),
+			 -EBADMSG);
+	assert_string_equal(why, "nested too deep");
+}
+
+/* All that JSON has. */
+static void test_well_formed(void **state)
+{
+	static const char *const texts[] = {
+		"{}",
+		" { } ",
+		"\t{\r\n\"\" : [ ] }\n",
+		"{\"a\":[],\"b\":{},\"c\":[{},{\"d\":[0]}]}",
+		"{\"a\":[true,false,null]}",
+		"{\"a\":[0,-0,10,-10,0.5,-0.5,1e5,1E+5,1.25e-5,9223372036854775807]}",
+		"{\"a\":[99999999999999999999999,-99999999999999999999999,1e999]}",
+		"{\"a\":\"\\\" \\\\ \\/ \\b\\f\\n\\r\\t \\u00e9 \\uD83D\\uDE00\"}",
+		"{\"caf\xc3\xa9\":\"\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\"}",
+		"{\"a\":\"\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		json_object_put(parse(texts[i]));
+}
+
+/* A text may be followed by what is none of it, and have a NUL in it. */
+static void test_length(void **state)
+{
+	json_object *message = NULL;
+	const char *why;
+
+	assert_int_equal(varlink_message_parse("{}}", 2, &message, &why), 0);
+	json_object_put(message);
+	assert_int_equal(varlink_message_parse(TEXT_AND_LENGTH("{}\0"), &message, &why), -EBADMSG);
+	assert_int_equal(varlink_message_parse(TEXT_AND_LENGTH("{\"a\":\"\0\"}"), &message, &why),
+			 -EBADMSG);
+	assert_int_equal(varlink_message_parse(TEXT_AND_LENGTH("{\"a\0b\":1}"), &message, &why),
+			 -EBADMSG);
 }
 
 static void test_call(void **state)
@@ -195,6 +264,8 @@ static void test_bad_params(void **state)
 		{ "{\"name\":\"x\",\"count\":true}", "count" },
 		{ "{\"name\":\"x\",\"any\":9223372036854775808}", "any" },
 		{ "{\"name\":\"x\",\"any\":99999999999999999999999}", "any" },
+		{ "{\"name\":\"x\",\"any\":-9223372036854775809}", "any" },
+		{ "{\"name\":\"x\",\"any\":-99999999999999999999999}", "any" },
 		{ "{\"name\":\"x\",\"flag\":1}", "flag" },
 		{ "{\"name\":\"x\",\"flag\":\"true\"}", "flag" },
 	};
@@ -265,10 +336,11 @@ static void test_reply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_malformed), cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_call),	  cmocka_unit_test(test_not_a_call),
-		cmocka_unit_test(test_params),	  cmocka_unit_test(test_bad_params),
-		cmocka_unit_test(test_building),  cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_malformed),   cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_well_formed), cmocka_unit_test(test_length),
+		cmocka_unit_test(test_call),	    cmocka_unit_test(test_not_a_call),
+		cmocka_unit_test(test_params),	    cmocka_unit_test(test_bad_params),
+		cmocka_unit_test(test_building),    cmocka_unit_test(test_reply),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
