@@ -121,7 +121,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 		return sd_event_exit(d->event, 1);
 	}
 	d->stopping = true;
-	log_full(LOG_INFO, MESSAGE_STARTED, NULL, "Stopping");
+	log_full(LOG_INFO, MESSAGE_STARTED, "Stopping");
 	sd_notify(0, "STOPPING=1\nSTATUS=Letting go of VMs");
 	d->control = control_free(d->control);
 	manager_set_observer(d->manager, NULL, NULL);
@@ -381,8 +381,8 @@ static void log_ready(const struct manager *m)
 	struct host_info host;
 
 	manager_get_host(m, &host);
-	log_full(LOG_INFO, MESSAGE_STARTED, NULL, "Ready: version %s, backend %s, %s, %s",
-		 host.version, host.backend,
+	log_full(LOG_INFO, MESSAGE_STARTED, "Ready: version %s, backend %s, %s, %s", host.version,
+		 host.backend,
 		 host.throttled ? "by break-before-make" : "without break-before-make",
 		 config_format_rate(rate, host.tlbi_rate));
 }

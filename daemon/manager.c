@@ -197,7 +197,7 @@ static int manager_start(struct manager *m)
 		return r;
 	m->backend->ops->probe(m->backend, &m->host);
 	if (!m->host.supported)
-		log_full(LOG_WARNING, MESSAGE_UNSUPPORTED, NULL, "No VM can be split: %s",
+		log_full(LOG_WARNING, MESSAGE_UNSUPPORTED, "No VM can be split: %s",
 			 m->host.reason);
 	limits = manager_limits(m);
 	r = splitter_new(&m->splitter, &splitter_ops, m, &limits);
@@ -346,7 +346,7 @@ int manager_reload(struct manager *m, char **ret_error)
 	r = config_load(&config, m->config->path, m->config->required, &error);
 	if (r < 0) {
 		m->reloads_failed++;
-		log_full(LOG_ERR, MESSAGE_RELOAD_FAILED, NULL, "Configuration not reloaded: %s",
+		log_full(LOG_ERR, MESSAGE_RELOAD_FAILED, "Configuration not reloaded: %s",
 			 error ? error : strerror(-r));
 	} else {
 		config->backend_override = m->config->backend_override;
@@ -358,8 +358,7 @@ int manager_reload(struct manager *m, char **ret_error)
 		m->config = config;
 		m->reloads++;
 		manager_apply(m);
-		log_full(LOG_INFO, MESSAGE_RELOADED, NULL,
-			 "Configuration reloaded: %s, burst %" PRIu64,
+		log_full(LOG_INFO, MESSAGE_RELOADED, "Configuration reloaded: %s, burst %" PRIu64,
 			 config_format_rate(rate, config->tlbi_rate), config->tlbi_burst);
 	}
 	sd_notify(0, "READY=1");

@@ -4,11 +4,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "base/log.h"
 #include "host/backend.h"
 #include "work.h"
 
@@ -320,4 +320,42 @@ void vm_get_info(const struct vm *vm, struct vm_info *info)
 	}
 	info->has_eta = vm->work && work_get_eta(vm->work, &info->eta_usec);
 	info->late = vm_is_late(info);
+}
+
+static void add_fields(struct log_fields *fields, const void *userdata)
+{
+	struct vm_info info;
+
+	vm_get_info(userdata, &info);
+	log_fields_add(fields, "EAGERSPLIT_VM=%s", info.name);
+	log_fields_add(fields, "EAGERSPLIT_PID=%i", (int)info.pid);
+	log_fields_add(fields, "EAGERSPLIT_MIGRATION=%s", vm_migration_to_string(info.migration));
+	log_fields_add(fields, "EAGERSPLIT_STAGE=%s", vm_stage_to_string(info.stage));
+	log_fields_add(fields, "EAGERSPLIT_BLOCKS=%" PRIu64, info.blocks);
+	log_fields_add(fields, "EAGERSPLIT_BLOCKS_SPLIT=%" PRIu64, info.blocks_split);
+	log_fields_add(fields, "EAGERSPLIT_TLBIS=%" PRIu64, info.tlbis);
+	if (info.has_deadline)
+		log_fields_add(fields, "EAGERSPLIT_DEADLINE_USEC=%" PRIu64, info.deadline_usec);
+	if (info.has_eta)
+		log_fields_add(fields, "EAGERSPLIT_ETA_USEC=%" PRIu64, info.eta_usec);
+	if (info.error)
+		log_fields_add(fields, "EAGERSPLIT_ERROR=%s", info.error);
+}
+
+void vm_log(const struct vm *vm, int priority, const char *id, const char *format, ...)
+{
+	const struct log_about about = {
+		.priority = priority,
+		.id = id,
+		.subject = vm->name,
+		.add_fields = add_fields,
+		.userdata = vm,
+	};
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	log_about(&about, "%s", text);
 }

@@ -14,6 +14,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/log.h"
 #include "base/util.h"
 #include "dirty-log.h"
 #include "vm-state.h"
@@ -248,5 +249,13 @@ int vm_migration_from_string(const char *s);
 
 /* The name used in the control interface, never NULL. */
 const char *vm_stage_to_string(enum vm_stage stage);
+
+/* Logs what is about @vm; @priority: LOG_ERR..., @id: MESSAGE_*, NULL: none of those. */
+void vm_log(const struct vm *vm, int priority, const char *id, const char *format, ...)
+	_printf_(4, 5);
+
+#define log_vm_error(vm, id, ...)   vm_log(vm, LOG_ERR, id, __VA_ARGS__)
+#define log_vm_warning(vm, id, ...) vm_log(vm, LOG_WARNING, id, __VA_ARGS__)
+#define log_vm_info(vm, id, ...)    vm_log(vm, LOG_INFO, id, __VA_ARGS__)
 
 #endif /* EAGERSPLITD_VM_H */

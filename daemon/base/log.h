@@ -12,37 +12,40 @@
 #include "base/message-id.h"
 #include "base/util.h"
 
-struct vm;
+/* The fields of an entry in the journal. */
+struct log_fields;
+
+/* Adds one, "NAME=value"; it is left out where there is no memory for it, or no room. */
+void log_fields_add(struct log_fields *fields, const char *format, ...) _printf_(2, 3);
 
 /**
  * struct log_about - what a message is about
  * @priority: LOG_ERR...
  * @id: MESSAGE_*, NULL: none of those
- * @vm: the VM, NULL: none
  * @peer: the client, NULL: none
+ * @subject: what the text begins with, NULL: nothing
+ * @add_fields: adds what else the journal is told, NULL: nothing
+ * @userdata: of @add_fields
  */
 struct log_about {
 	int priority;
 	const char *id;
-	const struct vm *vm;
 	const struct ucred *peer;
+	const char *subject;
+	void (*add_fields)(struct log_fields *fields, const void *userdata);
+	const void *userdata;
 };
 
 /* Says it. */
 void log_about(const struct log_about *about, const char *format, ...) _printf_(2, 3);
 
-/* The same, of something that is about no client. */
-#define log_full(priority_, id_, vm_, ...)                                                        \
-	log_about(&(const struct log_about){ .priority = (priority_), .id = (id_), .vm = (vm_) }, \
-		  __VA_ARGS__)
+/* The same, of something that is about nobody. */
+#define log_full(priority_, id_, ...) \
+	log_about(&(const struct log_about){ .priority = (priority_), .id = (id_) }, __VA_ARGS__)
 
-#define log_error(...)	 log_full(LOG_ERR, NULL, NULL, __VA_ARGS__)
-#define log_warning(...) log_full(LOG_WARNING, NULL, NULL, __VA_ARGS__)
-#define log_notice(...)	 log_full(LOG_NOTICE, NULL, NULL, __VA_ARGS__)
-#define log_info(...)	 log_full(LOG_INFO, NULL, NULL, __VA_ARGS__)
-
-#define log_vm_error(vm, id, ...)   log_full(LOG_ERR, id, vm, __VA_ARGS__)
-#define log_vm_warning(vm, id, ...) log_full(LOG_WARNING, id, vm, __VA_ARGS__)
-#define log_vm_info(vm, id, ...)    log_full(LOG_INFO, id, vm, __VA_ARGS__)
+#define log_error(...)	 log_full(LOG_ERR, NULL, __VA_ARGS__)
+#define log_warning(...) log_full(LOG_WARNING, NULL, __VA_ARGS__)
+#define log_notice(...)	 log_full(LOG_NOTICE, NULL, __VA_ARGS__)
+#define log_info(...)	 log_full(LOG_INFO, NULL, __VA_ARGS__)
 
 #endif /* EAGERSPLITD_LOG_H */

@@ -168,7 +168,8 @@ def catalog():
     text = read("systemd", "eagersplitd.catalog")
     explained = re.findall(r"^-- ([0-9a-f]{32})$", text, re.M)
     equal(sorted(explained), sorted(message_ids().values()))
-    fields = set(re.findall(r'"(EAGERSPLIT_\w+)=', read("daemon", "base", "log.c")))
+    fields = set(re.findall(r'"(EAGERSPLIT_\w+)=', read("daemon", "base", "log.c") +
+                            read("daemon", "vm.c")))
     for field in re.findall(r"@(\w+)@", text):
         true(field in fields, field)
 

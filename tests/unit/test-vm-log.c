@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the journal is told of a VM. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unit/journal.h"
+#include "vm.h"
+
+static int set_up(void **state)
+{
+	struct vm *vm;
+
+	entries[0] = '\0';
+	answer = 0;
+	connect_stderr(true);
+	assert_int_equal(vm_new(&vm, NULL, 42, -1, 3, NULL), 0);
+	*state = vm;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	vm_free(*state);
+	return 0;
+}
+
+/* A stage that fails is told of with the reason, and again with another. */
+static void test_failure(void **state)
+{
+	struct vm *vm = *state;
+
+	vm->tlbis = 5;
+	vm->blocks_split = 3;
+	vm_set_deadline(vm, 99);
+	vm_set_stage(vm, VM_STAGE_FAILED, "No memory");
+	assert_string_equal(entries, "MESSAGE=42.3: No memory\nPRIORITY=3\n"
+				     "MESSAGE_ID=" MESSAGE_VM_FAILED "\n"
+				     "EAGERSPLIT_VM=42.3\nEAGERSPLIT_PID=42\n"
+				     "EAGERSPLIT_MIGRATION=none\nEAGERSPLIT_STAGE=failed\n"
+				     "EAGERSPLIT_BLOCKS=0\nEAGERSPLIT_BLOCKS_SPLIT=3\n"
+				     "EAGERSPLIT_TLBIS=5\nEAGERSPLIT_DEADLINE_USEC=99\n"
+				     "EAGERSPLIT_ERROR=No memory\n");
+	entries[0] = '\0';
+	vm_set_stage(vm, VM_STAGE_FAILED, "No progress");
+	assert_non_null(strstr(entries, "EAGERSPLIT_ERROR=No progress\n"));
+}
+
+/* A stage that is set again is no news. */
+static void test_no_news(void **state)
+{
+	struct vm *vm = *state;
+
+	vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
+	assert_non_null(strstr(entries, "MESSAGE_ID=" MESSAGE_VM_STAGE "\n"));
+	entries[0] = '\0';
+	vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
+	assert_string_equal(entries, "");
+}
+
+/* Each deadline once, and only while the VM is being split. */
+static void test_late(void **state)
+{
+	struct vm *vm = *state;
+
+	vm_set_deadline(vm, 1);
+	assert_false(vm_note_late(vm));
+	vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
+	assert_true(vm_note_late(vm));
+	assert_false(vm_note_late(vm));
+	vm_set_deadline(vm, 1);
+	assert_false(vm_note_late(vm));
+	vm_set_deadline(vm, 2);
+	assert_true(vm_note_late(vm));
+	vm_set_deadline(vm, UINT64_MAX);
+	assert_false(vm_note_late(vm));
+	vm_set_deadline(vm, INT64_MAX);
+	assert_false(vm_note_late(vm));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_failure),
+		TEST(test_no_news),
+		TEST(test_late),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
