@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "control-json.h"
 
-#include "varlink/message.h"
+#include "varlink/json.h"
 
 static int set_bool(json_object *object, const char *name, bool value)
 {

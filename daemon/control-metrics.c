@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "latency.h"
+#include "varlink/json.h"
 
 /* Adds value to array and takes it. Returns 0 or -1: no memory. */
 static int append(json_object *array, json_object *value)

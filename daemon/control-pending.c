@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/queue.h>
 
-#include "control.h"
+#include "base/control-names.h"
 #include "control-json.h"
 #include "varlink/connection.h"
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "base/control-names.h"
 #include "base/log.h"
-#include "control.h"
 #include "control-json.h"
 #include "manager.h"
 #include "varlink/connection.h"

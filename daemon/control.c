@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/control-names.h"
 #include "base/log.h"
 #include "conf.h"
 #include "control-json.h"
@@ -13,6 +14,7 @@
 #include "control-watch.h"
 #include "manager.h"
 #include "varlink/connection.h"
+#include "varlink/json.h"
 #include "varlink/server.h"
 
 struct control {
@@ -360,6 +362,16 @@ static bool may_change(const struct varlink_connection *connection, void *userda
 	return group != CONFIG_GROUP_NONE && varlink_connection_in_group(connection, group);
 }
 
+static void log_for_server(int priority, const struct ucred *peer, const char *text, void *userdata)
+{
+	log_about(&(const struct log_about){ .priority = priority,
+					     .id = peer ? MESSAGE_CLIENT : NULL,
+					     .peer = peer },
+		  "%s", text);
+}
+
+static const struct varlink_server_ops server_ops = { may_change, log_for_server };
+
 static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)
 {
 	struct control *c = userdata;
@@ -401,7 +413,7 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
 	r = pending_calls_new(&c->pending);
 	if (r < 0)
 		return r;
-	r = varlink_server_new(&c->server, event, take_fd(&fd), control_interfaces, may_change, c);
+	r = varlink_server_new(&c->server, event, take_fd(&fd), control_interfaces, &server_ops, c);
 	if (r < 0)
 		return r;
 	manager_set_observer(manager, &control_observer, c);

@@ -8,15 +8,6 @@
 
 #include "base/util.h"
 
-#define CONTROL_INTERFACE		    "org.eagersplit.Manager"
-#define CONTROL_ERROR_NO_SUCH_VM	    CONTROL_INTERFACE ".NoSuchVm"
-#define CONTROL_ERROR_NO_SUCH_PROCESS	    CONTROL_INTERFACE ".NoSuchProcess"
-#define CONTROL_ERROR_NOT_A_VMM		    CONTROL_INTERFACE ".NotAVmm"
-#define CONTROL_ERROR_VM_EXISTS		    CONTROL_INTERFACE ".VmExists"
-#define CONTROL_ERROR_UNSUPPORTED	    CONTROL_INTERFACE ".Unsupported"
-#define CONTROL_ERROR_INVALID_TRANSITION    CONTROL_INTERFACE ".InvalidTransition"
-#define CONTROL_ERROR_INVALID_CONFIGURATION CONTROL_INTERFACE ".InvalidConfiguration"
-
 struct control;
 struct manager;
 

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "base/util.h"
+#include "varlink/json.h"
 #include "varlink/message.h"
 
 #define RECORD_VERSION 1

@@ -9,9 +9,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "control.h"
+#include "base/control-names.h"
 #include "ctl/json.h"
 #include "varlink/frame.h"
+#include "varlink/json.h"
 
 /* A list of as many VMs as there can be, or a VM with all the memslots that KVM allows. */
 #define REPLY_MAX (64UL * 1024UL * 1024UL)

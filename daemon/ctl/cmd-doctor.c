@@ -17,6 +17,7 @@
 #include "ctl/client.h"
 #include "ctl/doctor.h"
 #include "ctl/json.h"
+#include "varlink/json.h"
 
 static int on_check_extension(void *userdata, const char *path)
 {

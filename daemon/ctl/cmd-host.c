@@ -11,7 +11,7 @@
 #include "ctl/format.h"
 #include "ctl/json.h"
 #include "ctl/table.h"
-#include "varlink/message.h"
+#include "varlink/json.h"
 
 static void print_support(json_object *host)
 {

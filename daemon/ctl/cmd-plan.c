@@ -10,7 +10,7 @@
 #include "ctl/format.h"
 #include "ctl/json.h"
 #include "ctl/plan.h"
-#include "varlink/message.h"
+#include "varlink/json.h"
 
 #define BLOCK_SIZE_DEFAULT (UINT64_C(2) << 20)
 

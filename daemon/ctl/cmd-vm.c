@@ -13,6 +13,7 @@
 #include "ctl/json.h"
 #include "ctl/params.h"
 #include "ctl/table.h"
+#include "varlink/json.h"
 
 enum colour ctl_stage_colour(const char *stage)
 {

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control.h"
 #include "ctl/client.h"
 #include "ctl/cmd-vm.h"
 #include "ctl/format.h"
@@ -14,6 +13,7 @@
 #include "ctl/params.h"
 #include "ctl/progress.h"
 #include "ctl/text.h"
+#include "varlink/json.h"
 
 /* What to do after a reply of a stream. */
 enum next {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ctl/params.h"
 
-#include "varlink/message.h"
+#include "varlink/json.h"
 
 json_object *params_vm(const char *vm)
 {

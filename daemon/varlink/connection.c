@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <syslog.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "varlink/frame.h"
+#include "varlink/json.h"
 #include "varlink/message.h"
 #include "varlink/peer.h"
 #include "varlink/server.h"

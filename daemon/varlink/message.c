@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "varlink/json.h"
 #include "varlink/syntax.h"
 
 DEFINE_CLEANUP(struct json_tokener *, json_tokener_free);
@@ -38,16 +39,6 @@ int varlink_message_parse(const char *text, size_t length, json_object **ret,
 	}
 	*ret = TAKE_PTR(object);
 	return 0;
-}
-
-const char *varlink_json_string(json_object *value)
-{
-	const char *s;
-
-	if (!json_object_is_type(value, json_type_string))
-		return NULL;
-	s = json_object_get_string(value);
-	return strlen(s) == (size_t)json_object_get_string_len(value) ? s : NULL;
 }
 
 /* Null is as good as absent. Returns 0 or -EINVAL. */
@@ -134,28 +125,6 @@ void varlink_reply_done(struct varlink_reply *reply)
 {
 	json_object_put(reply->message);
 	*reply = (struct varlink_reply){ 0 };
-}
-
-int varlink_json_set(json_object *object, const char *name, json_object *value)
-{
-	if (object && value && json_object_object_add(object, name, value) == 0)
-		return 0;
-	json_object_put(value);
-	return -ENOMEM;
-}
-
-int varlink_json_set_u64(json_object *object, const char *name, uint64_t value)
-{
-	return varlink_json_set(object, name,
-				json_object_new_int64((int64_t)min_u64(value, INT64_MAX)));
-}
-
-json_object *varlink_json_finish(json_object *object, int r)
-{
-	if (r == 0)
-		return object;
-	json_object_put(object);
-	return NULL;
 }
 
 json_object *varlink_call_to_message(const char *method, json_object *parameters, bool more)

@@ -70,29 +70,4 @@ json_object *varlink_error_to_message(const char *error, json_object *parameters
 void varlink_call_done(struct varlink_call *call);
 void varlink_reply_done(struct varlink_reply *reply);
 
-/*
- * The string in value, or NULL if that is no string or has a NUL in it, which C
- * would cut it short at.
- */
-const char *varlink_json_string(json_object *value);
-
-/*
- * Sets object[name] to value and takes value. Returns 0, or -ENOMEM, also when
- * object or value is NULL: so building needs only the last results looked at.
- */
-int varlink_json_set(json_object *object, const char *name, json_object *value);
-
-/* The same of a number. Varlink's integers are signed: beyond that, as much as there is. */
-int varlink_json_set_u64(json_object *object, const char *name, uint64_t value);
-
-/* What has been built, or NULL, and it is let go of, if building it gave @r and not 0. */
-json_object *varlink_json_finish(json_object *object, int r);
-
-/* For a local variable that owns what it points to. */
-#define _cleanup_json_ _cleanup_(json_object_putp)
-static inline void json_object_putp(json_object **object)
-{
-	json_object_put(*object);
-}
-
 #endif /* EAGERSPLITD_VARLINK_MESSAGE_H */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "varlink/json.h"
 #include "varlink/message.h"
 
 static int decode_int(json_object *value, const struct varlink_field *field,

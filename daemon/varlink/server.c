@@ -10,11 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "varlink/connection.h"
+#include "varlink/json.h"
 #include "varlink/peer.h"
 #include "varlink/ratelimit.h"
 #include "varlink/service.h"
@@ -33,7 +34,7 @@ struct varlink_server {
 	sd_event_source *io;
 	sd_event_source *pause;
 	const struct varlink_interface *interfaces[VARLINK_INTERFACES_MAX + 2]; /* NULL ends it */
-	varlink_may_change may_change;
+	const struct varlink_server_ops *ops;
 	void *userdata;
 
 	struct varlink_connection *connections[VARLINK_CONNECTIONS_MAX];
@@ -88,7 +89,7 @@ static void add_interfaces(struct varlink_server *s,
 
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 		       const struct varlink_interface *const *interfaces,
-		       varlink_may_change may_change, void *userdata)
+		       const struct varlink_server_ops *ops, void *userdata)
 {
 	struct varlink_server *s = calloc(1, sizeof(*s));
 	int r;
@@ -107,7 +108,7 @@ int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 	s->event = sd_event_ref(event);
 	s->fd = fd;
 	add_interfaces(s, interfaces);
-	s->may_change = may_change;
+	s->ops = ops;
 	s->log_limit = (struct ratelimit){ .interval = LOG_INTERVAL, .burst = LOG_BURST };
 	/* Ten thousand lines would not say more, and what else is to be said gets its place. */
 	s->refusal_limit = (struct ratelimit){ .interval = LOG_INTERVAL, .burst = 1 };
@@ -187,24 +188,34 @@ void varlink_server_count_dropped(struct varlink_server *s)
 	s->stats.dropped++;
 }
 
+/* Logs what is about no client. */
+static void _printf_(3, 4) log_own(struct varlink_server *s, int priority, const char *format, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	s->ops->log(priority, NULL, text, s->userdata);
+}
+
 void varlink_server_log(struct varlink_server *s, int priority, const struct ucred *peer,
 			const char *format, ...)
 {
-	char what[256];
+	char what[256], text[320];
 	uint64_t missed;
 	va_list ap;
 
 	if (!ratelimit_allow(&s->log_limit, now_nsec(CLOCK_MONOTONIC), &missed))
 		return;
 	if (missed)
-		log_notice("%" PRIu64 " messages about clients were left out", missed);
+		log_own(s, LOG_NOTICE, "%" PRIu64 " messages about clients were left out", missed);
 	va_start(ap, format);
 	vsnprintf(what, sizeof(what), format, ap);
 	va_end(ap);
-	log_about(&(const struct log_about){ .priority = priority,
-					     .id = MESSAGE_CLIENT,
-					     .peer = peer },
-		  "%s: process %d (uid %u)", what, (int)peer->pid, peer->uid);
+	snprintf(text, sizeof(text), "%s: process %d (uid %u)", what, (int)peer->pid, peer->uid);
+	s->ops->log(priority, peer, text, s->userdata);
 }
 
 /* Whether there is room for one more connection of this user. */
@@ -232,7 +243,8 @@ static void add_connection(struct varlink_server *s, int fd)
 
 	r = varlink_peer_get(fd, &peer);
 	if (r < 0) {
-		log_warning("Refusing a connection: cannot tell whose it is: %s", strerror(-r));
+		log_own(s, LOG_WARNING, "Refusing a connection: cannot tell whose it is: %s",
+			strerror(-r));
 		close(fd);
 		return;
 	}
@@ -287,7 +299,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 			continue;
 		if (errno == EAGAIN)
 			return 0;
-		log_warning("Cannot accept connections for now: %s", strerror(errno));
+		log_own(s, LOG_WARNING, "Cannot accept connections for now: %s", strerror(errno));
 		return pause_accepting(s);
 	}
 	return 0;
@@ -347,7 +359,7 @@ static void call_handler(struct varlink_server *s, struct varlink_connection *co
 	}
 	r = method->handler(connection, params, userdata);
 	if (r < 0 && r != -ENOTCONN)
-		log_error("%s failed: %s", call->method, strerror(-r));
+		log_own(s, LOG_ERR, "%s failed: %s", call->method, strerror(-r));
 }
 
 void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection *connection,
@@ -381,7 +393,7 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 		varlink_connection_error_string(connection, VARLINK_ERROR_METHOD_NOT_IMPLEMENTED,
 						"method", call->method);
 	} else if (method->flags & VARLINK_METHOD_CHANGES &&
-		   !s->may_change(connection, s->userdata)) {
+		   !s->ops->may_change(connection, s->userdata)) {
 		varlink_server_log(s, LOG_NOTICE, varlink_connection_peer(connection), "%s refused",
 				   call->method);
 		varlink_connection_error(connection, VARLINK_ERROR_PERMISSION_DENIED,

@@ -86,17 +86,22 @@ struct varlink_server_stats {
 	struct varlink_error_stats errors[VARLINK_ERRORS_MAX];
 };
 
-/* Whether the peer of this connection may call methods that change something. */
-typedef bool (*varlink_may_change)(const struct varlink_connection *connection, void *userdata);
+/* What a server asks of whom it serves for. */
+struct varlink_server_ops {
+	/* Whether the peer of this connection may call methods that change something. */
+	bool (*may_change)(const struct varlink_connection *connection, void *userdata);
+	/* Something for the log. @priority: LOG_ERR...; @peer: the client it is about, or NULL */
+	void (*log)(int priority, const struct ucred *peer, const char *text, void *userdata);
+};
 
 /*
  * Serves the interfaces, a table that NULL ends, and org.varlink.service, on fd, a
- * listening socket, which is taken, also on error. Interfaces and userdata must outlive
- * the server. Returns 0 or a negative errno.
+ * listening socket, which is taken, also on error. Interfaces, ops and userdata must
+ * outlive the server. Returns 0 or a negative errno.
  */
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 		       const struct varlink_interface *const *interfaces,
-		       varlink_may_change may_change, void *userdata);
+		       const struct varlink_server_ops *ops, void *userdata);
 
 /* Closes all connections, after a last try to send what is queued for them. Returns NULL. */
 struct varlink_server *varlink_server_free(struct varlink_server *server);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "varlink/connection.h"
+#include "varlink/json.h"
 
 static const char service_description[] = ""
 #include "varlink/org.varlink.service.varlink.h"

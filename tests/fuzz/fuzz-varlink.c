@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "fuzz.h"
 #include "varlink/frame.h"
+#include "varlink/json.h"
 #include "varlink/message.h"
 #include "varlink/params.h"
 

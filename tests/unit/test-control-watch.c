@@ -71,6 +71,13 @@ static bool may_change(const struct varlink_connection *connection, void *userda
 	return true;
 }
 
+static void log_text(int priority, const struct ucred *peer, const char *text, void *userdata)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+static const struct varlink_server_ops server_ops = { may_change, log_text };
+
 /* A VM whose name is its number and then as long as a name can be. */
 static void add_vm(struct fixture *f)
 {
@@ -96,7 +103,7 @@ static int setup(void **state)
 	assert_int_equal(watches_new(&f->watches, f->event), 0);
 	fd = local_socket_listen(&f->socket, 1);
 	assert_true(fd >= 0);
-	assert_int_equal(varlink_server_new(&f->server, f->event, fd, interfaces, may_change, f),
+	assert_int_equal(varlink_server_new(&f->server, f->event, fd, interfaces, &server_ops, f),
 			 0);
 	f->client = local_socket_connect(&f->socket);
 	assert_true(f->client >= 0);

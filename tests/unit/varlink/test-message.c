@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "varlink/json.h"
 #include "varlink/message.h"
 #include "varlink/params.h"
 

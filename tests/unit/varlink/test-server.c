@@ -19,6 +19,7 @@
 #include "local-socket.h"
 #include "varlink/connection.h"
 #include "varlink/frame.h"
+#include "varlink/json.h"
 #include "varlink/server.h"
 
 struct fixture {
@@ -116,6 +117,13 @@ static bool may_change(const struct varlink_connection *connection, void *userda
 	return f->may_change;
 }
 
+static void log_text(int priority, const struct ucred *peer, const char *text, void *userdata)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+static const struct varlink_server_ops server_ops = { may_change, log_text };
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -125,7 +133,7 @@ static int setup(void **state)
 	assert_int_equal(sd_event_new(&f->event), 0);
 	fd = local_socket_listen(&f->socket, 1024);
 	assert_true(fd >= 0);
-	assert_int_equal(varlink_server_new(&f->server, f->event, fd, interfaces, may_change, f),
+	assert_int_equal(varlink_server_new(&f->server, f->event, fd, interfaces, &server_ops, f),
 			 0);
 	*state = f;
 	return 0;
