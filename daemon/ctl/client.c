@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #include <sys/un.h>
 
 #include "base/control-names.h"
+#include "ctl/format.h"
 #include "ctl/json.h"
 #include "varlink/frame.h"
 #include "varlink/json.h"
@@ -17,12 +19,39 @@
 /* A list of as many VMs as there can be, or a VM with all the memslots that KVM allows. */
 #define REPLY_MAX (64UL * 1024UL * 1024UL)
 
+/*
+ * A restart takes less than that, also of the socket unit with it; a daemon that closes each
+ * connection at once must not keep us going for ever.
+ */
+#define AGAIN_MAX  30
+#define AGAIN_MSEC 100
+#define NO_LIMIT   UINT64_MAX
+
+/**
+ * struct client - a connection
+ * @patient: it is made again when it is lost
+ * @again: how often that was, since the last reply
+ * @call: what was called last, as it was sent
+ * @more: that has many replies
+ * @until_nsec: CLOCK_MONOTONIC, by when the reply must have come; NO_LIMIT
+ */
 struct client {
 	const struct ctl *ctl;
 	int fd;
 	struct varlink_reader reader;
 	struct varlink_writer writer;
+	bool patient;
+	int again;
+	json_object *call;
+	bool more;
+	uint64_t until_nsec;
 };
+
+/* What the command will end with, unless something else is said. */
+static void set_status(const struct ctl *ctl, int status)
+{
+	ctl->outcome->status = status;
+}
 
 static void report_not_permitted(const char *path)
 {
@@ -48,28 +77,63 @@ static void report_not_running(const char *path)
 		fprintf(stderr, "Start it with: eagersplitd --socket=%s\n", path);
 }
 
-static int connect_to(int fd, const char *path)
+/* A daemon that hangs takes no connection once its backlog is full, and reads nothing. */
+static int limit_sending(int fd, uint64_t usec)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval limit = {
+		.tv_sec = (time_t)(usec / USEC_PER_SEC),
+		.tv_usec = (suseconds_t)(usec % USEC_PER_SEC),
+	};
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	return 0;
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ? -errno : 0;
 }
 
-static void report_not_connected(const char *path, int r)
+/* Returns a socket that is connected, or a negative errno. */
+static int connect_to(const struct ctl *ctl)
 {
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(ctl->socket) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, ctl->socket);
+	r = limit_sending(fd, ctl->timeout_usec);
+	if (r < 0)
+		return r;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return take_fd(&fd);
+}
+
+static void report_no_answer(const struct ctl *ctl)
+{
+	char span[FORMAT_SIZE];
+
+	fprintf(stderr, "eagersplitd has not answered within %s.\n",
+		format_span(span, ctl->timeout_usec));
+	set_status(ctl, CTL_NO_DAEMON);
+}
+
+static void report_not_connected(const struct ctl *ctl, int r)
+{
+	const char *path = ctl->socket;
+
 	switch (r) {
 	case -ENOENT:
 	case -ECONNREFUSED:
 		report_not_running(path);
+		set_status(ctl, CTL_NO_DAEMON);
 		break;
 	case -EACCES:
 	case -EPERM:
 		report_not_permitted(path);
+		set_status(ctl, CTL_NOT_PERMITTED);
+		break;
+	case -ETIMEDOUT:
+		report_no_answer(ctl);
 		break;
 	default:
 		fprintf(stderr, "Cannot connect to %s: %s\n", path, strerror(-r));
@@ -78,15 +142,11 @@ static void report_not_connected(const char *path, int r)
 
 int client_try(struct client **ret, const struct ctl *ctl)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = connect_to(ctl);
 	struct client *client;
-	int r;
 
 	if (fd < 0)
-		return -errno;
-	r = connect_to(fd, ctl->socket);
-	if (r < 0)
-		return r;
+		return fd;
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
@@ -102,8 +162,13 @@ int client_connect(struct client **ret, const struct ctl *ctl)
 	int r = client_try(ret, ctl);
 
 	if (r < 0)
-		report_not_connected(ctl->socket, r);
+		report_not_connected(ctl, r);
 	return r;
+}
+
+void client_set_patient(struct client *client)
+{
+	client->patient = true;
 }
 
 struct client *client_free(struct client *client)
@@ -112,67 +177,162 @@ struct client *client_free(struct client *client)
 		return NULL;
 	varlink_reader_done(&client->reader);
 	varlink_writer_done(&client->writer);
+	json_object_put(client->call);
 	close(client->fd);
 	free(client);
 	return NULL;
 }
 
 /* Returns r, after saying what it means for the connection. */
-static int report_lost(int r)
+static int report_lost(const struct client *client, int r)
 {
-	if (r == -EPIPE || r == -ECONNRESET)
+	if (r == -ETIMEDOUT) {
+		report_no_answer(client->ctl);
+	} else if (r == -EPIPE || r == -ECONNRESET) {
 		fprintf(stderr, "eagersplitd has closed the connection.\n");
-	else
+		set_status(client->ctl, CTL_NO_DAEMON);
+	} else {
 		fprintf(stderr, "Lost the connection to eagersplitd: %s\n", strerror(-r));
+	}
 	return r;
 }
 
-int client_send(struct client *client, const char *method, json_object *parameters, bool more)
+/* Sends the call. Returns 0 or a negative errno. */
+static int send_call(struct client *client)
 {
-	_cleanup_json_ json_object *message = NULL;
-	char full[128];
+	uint64_t limit = client->ctl->timeout_usec;
 	const char *text;
 	size_t length;
 	int r;
+
+	client->until_nsec = client->more || limit == 0 || limit > NO_LIMIT / NSEC_PER_USEC / 2
+				     ? NO_LIMIT
+				     : now_nsec(CLOCK_MONOTONIC) + limit * NSEC_PER_USEC;
+	text = json_object_to_json_string_length(client->call, JSON_C_TO_STRING_PLAIN, &length);
+	r = text ? varlink_writer_push(&client->writer, text, length) : -ENOMEM;
+	if (r < 0)
+		return r;
+	r = varlink_writer_flush(&client->writer, client->fd);
+	if (r == -EAGAIN)
+		return -ETIMEDOUT;
+	/* What is to be read says more than that writing failed. */
+	return r == -EPIPE ? 0 : r;
+}
+
+/* The same as client_send(), but says nothing. */
+static int start_call(struct client *client, const char *method, json_object *parameters, bool more)
+{
+	char full[128];
 
 	if (strchr(method, '.'))
 		snprintf(full, sizeof(full), "%s", method);
 	else
 		snprintf(full, sizeof(full), "%s.%s", CONTROL_INTERFACE, method);
-	message = varlink_call_to_message(full, parameters, more);
-	if (!message)
-		return report_lost(-ENOMEM);
-	text = json_object_to_json_string_length(message, JSON_C_TO_STRING_PLAIN, &length);
-	r = text ? varlink_writer_push(&client->writer, text, length) : -ENOMEM;
+	json_object_put(client->call);
+	client->call = varlink_call_to_message(full, parameters, more);
+	client->more = more;
+	return client->call ? send_call(client) : -ENOMEM;
+}
+
+int client_send(struct client *client, const char *method, json_object *parameters, bool more)
+{
+	int r = start_call(client, method, parameters, more);
+
+	return r < 0 ? report_lost(client, r) : 0;
+}
+
+/* Waits until there is something to read. Returns 0 or a negative errno. */
+static int wait_to_read(const struct client *client)
+{
+	struct pollfd pfd = { .fd = client->fd, .events = POLLIN };
+	uint64_t now;
+	int r, msec;
+
+	do {
+		now = now_nsec(CLOCK_MONOTONIC);
+		if (client->until_nsec == NO_LIMIT)
+			msec = -1;
+		else if (now >= client->until_nsec)
+			return -ETIMEDOUT;
+		else
+			msec = (int)min_u64((client->until_nsec - now) / NSEC_PER_MSEC + 1,
+					    INT32_MAX);
+		r = poll(&pfd, 1, msec);
+	} while (r == 0 || (r < 0 && errno == EINTR));
+	return r < 0 ? -errno : 0;
+}
+
+/* Waits for a message, which is the reader's. Returns 0 or a negative errno. */
+static int receive_message(struct client *client, const char **ret, size_t *ret_length)
+{
+	int r;
+
+	while (varlink_reader_next(&client->reader, ret, ret_length) == 0) {
+		r = wait_to_read(client);
+		if (r < 0)
+			return r;
+		r = varlink_reader_fill(&client->reader, client->fd);
+		if (r <= 0)
+			return r == 0 ? -ECONNRESET : r;
+	}
+	return 0;
+}
+
+/* Connects and calls again, if that is wanted. Returns r if not, or 0. */
+static int again(struct client *client, int r)
+{
+	while (client->patient && (r == -ECONNRESET || r == -ECONNREFUSED || r == -ENOENT) &&
+	       client->again < AGAIN_MAX) {
+		/* At once where a service manager listens. */
+		if (client->again++ > 0)
+			poll(NULL, 0, AGAIN_MSEC);
+		r = connect_to(client->ctl);
+		if (r < 0)
+			continue;
+		close(client->fd);
+		client->fd = r;
+		varlink_reader_done(&client->reader);
+		varlink_writer_done(&client->writer);
+		r = send_call(client);
+	}
+	return r;
+}
+
+/* The same as client_receive(), but says nothing. */
+static int receive_reply(struct client *client, struct varlink_reply *ret, const char **ret_why)
+{
+	json_object *message;
+	const char *text;
+	size_t length;
+	int r;
+
+	*ret_why = NULL;
+	do {
+		r = receive_message(client, &text, &length);
+	} while (r == -ECONNRESET && again(client, r) == 0);
 	if (r < 0)
-		return report_lost(r);
-	r = varlink_writer_flush(&client->writer, client->fd);
-	/* What is to be read says more than that writing failed. */
-	return r < 0 && r != -EPIPE ? report_lost(r) : 0;
+		return r;
+	client->again = 0;
+	r = varlink_message_parse(text, length, &message, ret_why);
+	return r < 0 ? r : varlink_reply_from_message(message, ret, ret_why);
 }
 
 int client_receive(struct client *client, struct varlink_reply *ret)
 {
-	json_object *message;
-	const char *text, *why;
-	size_t length;
-	int r;
+	const char *why;
+	int r = receive_reply(client, ret, &why);
 
-	while (varlink_reader_next(&client->reader, &text, &length) == 0) {
-		r = varlink_reader_fill(&client->reader, client->fd);
-		if (r == 0)
-			r = -ECONNRESET;
-		if (r < 0)
-			return report_lost(r);
-	}
-	r = varlink_message_parse(text, length, &message, &why);
-	if (r == 0)
-		r = varlink_reply_from_message(message, ret, &why);
-	if (r == -ENOMEM)
-		return report_lost(r);
-	if (r < 0)
+	if (r < 0 && why)
 		fprintf(stderr, "eagersplitd sent an invalid reply: %s\n", why);
+	else if (r < 0)
+		report_lost(client, r);
 	return r;
+}
+
+/* Some services leave it out where there is nothing to say. */
+static json_object *take_parameters(const struct varlink_reply *reply)
+{
+	return reply->parameters ? json_object_get(reply->parameters) : json_object_new_object();
 }
 
 json_object *client_ask(struct client *client, const char *method, json_object *parameters)
@@ -186,8 +346,7 @@ json_object *client_ask(struct client *client, const char *method, json_object *
 		client_report(client, &reply);
 		return NULL;
 	}
-	/* Some services leave it out where there is nothing to say. */
-	return reply.parameters ? json_object_get(reply.parameters) : json_object_new_object();
+	return take_parameters(&reply);
 }
 
 json_object *client_call(struct client *client, const char *method, json_object *parameters)
@@ -241,13 +400,14 @@ static void report_invalid(const char *parameter)
 			"letter or a\ndigit, and do not look like an id, as 1234.5 does.\n");
 }
 
-static void report_standard(const struct varlink_reply *reply)
+static void report_standard(const struct ctl *ctl, const struct varlink_reply *reply)
 {
-	if (client_reply_is_error(reply, VARLINK_ERROR_PERMISSION_DENIED))
+	if (client_reply_is_error(reply, VARLINK_ERROR_PERMISSION_DENIED)) {
+		set_status(ctl, CTL_NOT_PERMITTED);
 		fprintf(stderr,
 			"Permission denied: only root and the members of Group= in [Control] of\n"
 			"eagersplitd.conf may change something.\n");
-	else if (client_reply_is_error(reply, VARLINK_ERROR_INVALID_PARAMETER))
+	} else if (client_reply_is_error(reply, VARLINK_ERROR_INVALID_PARAMETER))
 		report_invalid(ctl_json_string(reply->parameters, "parameter"));
 	else
 		fprintf(stderr,
@@ -259,8 +419,14 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 {
 	json_object *p = reply->parameters;
 
-	if (client->ctl->json)
+	if (client->ctl->json) {
 		ctl_json_print(reply->message);
+		client->ctl->outcome->told = true;
+	}
+	if (client_reply_is_error(reply, CONTROL_ERROR_NO_SUCH_VM) ||
+	    client_reply_is_error(reply, CONTROL_ERROR_NO_SUCH_PROCESS) ||
+	    client_reply_is_error(reply, CONTROL_ERROR_NOT_A_VMM))
+		set_status(client->ctl, CTL_NO_SUCH_VM);
 	if (client_reply_is_error(reply, CONTROL_ERROR_NO_SUCH_VM))
 		fprintf(stderr, "No VM \"%s\": \"eagersplitctl list\" shows those there are.\n",
 			ctl_json_string(p, "vm"));
@@ -278,5 +444,24 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 	else if (client_reply_is_error(reply, CONTROL_ERROR_UNSUPPORTED))
 		report_unsupported(client, reply);
 	else
-		report_standard(reply);
+		report_standard(client->ctl, reply);
+}
+
+int client_try_ask(struct client *client, const char *method, json_object *parameters,
+		   json_object **ret)
+{
+	_cleanup_(varlink_reply_done) struct varlink_reply reply = { 0 };
+	const char *why;
+	int r;
+
+	/* Nobody is told of it: nor is that by which a command would end. */
+	r = start_call(client, method, parameters, false);
+	if (r == 0)
+		r = receive_reply(client, &reply, &why);
+	if (r == 0 && reply.error)
+		r = -EREMOTEIO;
+	if (r < 0)
+		return r;
+	*ret = take_parameters(&reply);
+	return *ret ? 0 : -ENOMEM;
 }

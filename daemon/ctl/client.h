@@ -2,7 +2,10 @@
 #ifndef EAGERSPLITD_CTL_CLIENT_H
 #define EAGERSPLITD_CTL_CLIENT_H
 
-/* A connection to eagersplitd. All calls block; all failures have been reported on stderr. */
+/*
+ * A connection to eagersplitd. All calls block, for as long as --timeout= lets them; all
+ * failures have been reported on stderr, and in the outcome of the command.
+ */
 
 #include <stdbool.h>
 
@@ -20,6 +23,12 @@ int client_connect(struct client **ret, const struct ctl *ctl);
 /* The same, and says nothing. */
 int client_try(struct client **ret, const struct ctl *ctl);
 
+/*
+ * From now on, a connection that is lost is made again, for some seconds, and what was called
+ * last is called again: for what may be called twice, and for watching.
+ */
+void client_set_patient(struct client *client);
+
 /* Closes the connection. Returns NULL. */
 struct client *client_free(struct client *client);
 DEFINE_CLEANUP(struct client *, client_free);
@@ -27,7 +36,7 @@ DEFINE_CLEANUP(struct client *, client_free);
 /*
  * Calls a method, of org.eagersplit.Manager if the name is without an interface, and takes
  * parameters; NULL: no memory. Replies are got by client_receive(), with more as many
- * as it says. Returns 0 or a negative errno.
+ * as it says, and without a limit of time. Returns 0 or a negative errno.
  */
 int client_send(struct client *client, const char *method, json_object *parameters, bool more);
 
@@ -48,6 +57,13 @@ json_object *client_call_once(const struct ctl *ctl, const char *method, json_ob
 
 /* The same as client_call(), but prints nothing but what went wrong. */
 json_object *client_ask(struct client *client, const char *method, json_object *parameters);
+
+/*
+ * Calls a method, and says nothing. Returns 0 and the parameters of its reply, which the
+ * caller owns, -EREMOTEIO if that was an error, or another negative errno.
+ */
+int client_try_ask(struct client *client, const char *method, json_object *parameters,
+		   json_object **ret);
 
 /* Says on stderr what a reply that is an error means, and what to do; --json: prints it, too. */
 void client_report(struct client *client, const struct varlink_reply *reply);

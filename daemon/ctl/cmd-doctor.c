@@ -83,9 +83,9 @@ static int on_get_host(void *userdata, struct doctor_daemon *ret)
 	r = client_try(&client, userdata);
 	if (r < 0)
 		return r;
-	reply = client_ask(client, "GetHost", json_object_new_object());
-	if (!reply)
-		return -EIO;
+	r = client_try_ask(client, "GetHost", json_object_new_object(), &reply);
+	if (r < 0)
+		return r;
 	host = ctl_json_member(reply, "host");
 	snprintf(ret->version, sizeof(ret->version), "%s", ctl_json_string(host, "version"));
 	snprintf(ret->backend, sizeof(ret->backend), "%s", ctl_json_string(host, "backend"));
@@ -170,13 +170,14 @@ static int add_json(json_object *array, const struct check_result *result)
 }
 
 /* { "checks": [...] }, taking the array. Returns 0 or -1: no memory. */
-static int print_json(json_object *array)
+static int print_json(const struct ctl *ctl, json_object *array)
 {
 	_cleanup_json_ json_object *object = json_object_new_object();
 
 	if (varlink_json_set(object, "checks", array) != 0)
 		return -1;
 	ctl_json_print(object);
+	ctl->outcome->told = true;
 	return 0;
 }
 
@@ -209,7 +210,7 @@ static int run_checks(const struct ctl *ctl, const struct doctor *doctor)
 			print_result(&ctl->term, &result);
 	}
 	if (ctl->json)
-		r |= print_json(TAKE_PTR(array));
+		r |= print_json(ctl, TAKE_PTR(array));
 	else
 		print_end(failed, warnings);
 	return r != 0 || failed ? EXIT_FAILURE : EXIT_SUCCESS;

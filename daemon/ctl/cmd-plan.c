@@ -95,7 +95,8 @@ static void print_time_by_default(const struct plan_demand *demand)
 		       format_span(span, plan.time_usec), format_count(n, RATE_DEFAULT));
 }
 
-static int print_json(const struct plan_demand *demand, const struct plan *plan)
+static int print_json(const struct ctl *ctl, const struct plan_demand *demand,
+		      const struct plan *plan)
 {
 	_cleanup_json_ json_object *object = json_object_new_object();
 	bool has_deadline = demand->span_usec != UINT64_MAX;
@@ -125,6 +126,7 @@ static int print_json(const struct plan_demand *demand, const struct plan *plan)
 	if (r != 0)
 		return -ENOMEM;
 	ctl_json_print(object);
+	ctl->outcome->told = true;
 	return 0;
 }
 
@@ -142,7 +144,7 @@ int ctl_plan(const struct ctl *ctl, char **args)
 	if (plan_make(&plan, &demand) < 0)
 		return report(&demand);
 	if (ctl->json) {
-		if (print_json(&demand, &plan) < 0)
+		if (print_json(ctl, &demand, &plan) < 0)
 			return EXIT_FAILURE;
 	} else {
 		print_cost(&demand, &plan);
@@ -150,5 +152,5 @@ int ctl_plan(const struct ctl *ctl, char **args)
 		if (!(ctl->given & wishes))
 			print_time_by_default(&demand);
 	}
-	return plan.late ? EXIT_FAILURE : EXIT_SUCCESS;
+	return plan.late ? CTL_LATE : EXIT_SUCCESS;
 }

@@ -176,8 +176,10 @@ int ctl_watch(const struct ctl *ctl, char **args)
 	_cleanup_(watch_done) struct watch watch = { 0 };
 	_cleanup_(client_freep) struct client *client = NULL;
 
-	if (client_connect(&client, ctl) < 0 ||
-	    client_send(client, "Watch", params_vm(args[0]), true) < 0)
+	if (client_connect(&client, ctl) < 0)
+		return EXIT_FAILURE;
+	client_set_patient(client);
+	if (client_send(client, "Watch", params_vm(args[0]), true) < 0)
 		return EXIT_FAILURE;
 	return watch_replies(ctl, client, print_change, &watch) == NEXT_FAILURE ? EXIT_FAILURE
 										: EXIT_SUCCESS;
@@ -218,6 +220,7 @@ static enum next show_progress(const struct ctl *ctl, const struct ctl_vm *vm, v
 	if (why) {
 		progress_end(progress);
 		fprintf(stderr, "%s: %s.\n", vm->name, why);
+		ctl->outcome->told = true;
 		return NEXT_FAILURE;
 	}
 	if (!ctl->json)
@@ -226,7 +229,10 @@ static enum next show_progress(const struct ctl *ctl, const struct ctl_vm *vm, v
 		return NEXT_GO_ON;
 	if (!ctl->json)
 		progress_summary(progress, vm, now);
-	return report_missed(ctl, vm) ? NEXT_FAILURE : NEXT_SUCCESS;
+	if (!report_missed(ctl, vm))
+		return NEXT_SUCCESS;
+	*ctl->outcome = (struct ctl_outcome){ .status = CTL_LATE, .told = true };
+	return NEXT_FAILURE;
 }
 
 /* Waits until the VM is split; vm is what it was when splitting was asked for. */
@@ -266,6 +272,9 @@ int ctl_prepare(const struct ctl *ctl, char **args)
 
 	if (client_connect(&client, ctl) < 0)
 		return EXIT_FAILURE;
+	/* To say twice that it is scheduled is to say it once. */
+	if (ctl->given & CTL_OPTION_WAIT)
+		client_set_patient(client);
 	reply = client_call(client, "SetMigrationState",
 			    params_migration(ctl, args[0], "scheduled"));
 	if (!reply)

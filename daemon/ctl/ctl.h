@@ -11,7 +11,12 @@
 #include "ctl/openmetrics.h"
 #include "ctl/term.h"
 
-#define CTL_USAGE 2 /* the exit status of a command line that makes no sense */
+/* The exit status, where it is neither EXIT_SUCCESS nor EXIT_FAILURE: refused, or failed. */
+#define CTL_USAGE	  2 /* a command line that makes no sense */
+#define CTL_NO_DAEMON	  3 /* none runs, or it does not answer */
+#define CTL_NO_SUCH_VM	  4
+#define CTL_NOT_PERMITTED 5
+#define CTL_LATE	  6 /* done, or to be done, but after the deadline */
 
 /* The options, each a bit, so that a command can say which it takes. */
 enum ctl_option {
@@ -28,16 +33,30 @@ enum ctl_option {
 };
 
 /**
+ * struct ctl_outcome - why a command failed, as far as whoever reported it knows
+ * @status: the exit status, instead of EXIT_FAILURE
+ * @told: JSON that tells of it has been printed
+ */
+struct ctl_outcome {
+	int status;
+	bool told;
+};
+
+/**
  * struct ctl - the command line, and where output goes
  * @now_usec: CLOCK_REALTIME, which deadlines count from
+ * @timeout_usec: how long eagersplitd may take to answer a call; 0: as long as it likes
  * @given: CTL_OPTION_* that are set below
+ * @outcome: is filled in
  */
 struct ctl {
 	const char *socket;
 	bool json;
 	struct term term;
 	uint64_t now_usec;
+	uint64_t timeout_usec;
 	unsigned int given;
+	struct ctl_outcome *outcome;
 	const char *name;
 	uint64_t deadline_usec; /* CLOCK_REALTIME */
 	int64_t tlbi_rate;

@@ -222,6 +222,8 @@ static void check_socket(const struct doctor *d, struct check_result *result)
 		advise(result,
 		       "Run it again as root, or join the group of the socket, \"adduser USER "
 		       "eagersplitd\", and log in again.");
+	else if (r == -ETIMEDOUT)
+		advise(result, "As many wait there as the socket has room for: see \"daemon\".");
 	else if (strcmp(d->socket, EAGERSPLITD_SOCKET) == 0)
 		advise(result, "Nothing listens there: systemctl start eagersplitd.socket");
 	else
@@ -231,8 +233,16 @@ static void check_socket(const struct doctor *d, struct check_result *result)
 static void check_daemon(const struct doctor *d, struct check_result *result)
 {
 	struct doctor_daemon daemon = { 0 };
+	int r = d->ops->get_host(d->userdata, &daemon);
 
-	if (d->ops->connect(d->userdata) < 0 || d->ops->get_host(d->userdata, &daemon) < 0) {
+	if (r == -ETIMEDOUT) {
+		found(result, CHECK_FAILED, "does not answer");
+		advise(result, "It hangs, or the host has no time for it. \"systemctl status "
+			       "eagersplitd\" says what it did last; \"systemctl restart "
+			       "eagersplitd\" loses nothing.");
+		return;
+	}
+	if (r < 0) {
 		found(result, CHECK_SKIPPED, "cannot be asked");
 		return;
 	}

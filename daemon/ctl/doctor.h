@@ -53,7 +53,7 @@ struct doctor_unit {
  *		     negative errno
  * @get_unit: 0, or a negative errno: there is no service manager to ask
  * @connect: to the control socket. 0 or a negative errno
- * @get_host: after that; 0 or a negative errno
+ * @get_host: on a connection of its own; 0 or a negative errno
  */
 struct doctor_ops {
 	int (*check_extension)(void *userdata, const char *path);

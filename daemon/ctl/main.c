@@ -10,6 +10,9 @@
 #include "base/util.h"
 #include "ctl/options.h"
 
+/* How long a call may take, unless --timeout= says something else. */
+#define TIMEOUT_DEFAULT_USEC (30 * USEC_PER_SEC)
+
 struct command {
 	const char *name;
 	const char *arguments; /* as the help shows them */
@@ -35,16 +38,18 @@ static const char migration_more[] =
 static const char plan_more[] =
 	"Computes from what is given alone, and asks no daemon. With --deadline= it\n"
 	"gives the rate that is needed, with --rate= the time that it takes; with both,\n"
-	"the exit status is 1 if the deadline would be missed.\n";
+	"the exit status is 6 if the deadline would be missed.\n";
 
-static const char watch_more[] = "Ends, with status 1, when the VM or the daemon goes away.\n";
+static const char watch_more[] =
+	"Ends, with status 4, when the VM goes away. Goes on when the daemon is started\n"
+	"anew; where it is not, for some seconds, ends with status 3.\n";
 
 static const char register_more[] = "Without --name=, the VM is called PID.FD.\n";
 
 static const char prepare_more[] =
 	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once\n"
-	"all of the VM is mapped by pages, and 1 if that will not be, or was so only\n"
-	"after --deadline=.\n";
+	"all of the VM is mapped by pages, 6 if that was so only after --deadline=, and\n"
+	"1 if it will not be. It goes on when the daemon is started anew meanwhile.\n";
 
 static const char doctor_more[] =
 	"Says what is missing and what to do about it. The exit status is 1 if a check\n"
@@ -91,7 +96,8 @@ static void print_help(void)
 	printf("  %-20s %s\n", "help [COMMAND]", "Show this, or the options of a command");
 	printf("\nOptions of all commands; \"eagersplitctl help COMMAND\" shows the others:\n");
 	options_print(0);
-	printf("\nExit status: 0 done, 1 refused or failed, 2 wrong usage.\n"
+	printf("\nExit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon that\n"
+	       "answers, 4 no such VM, 5 not permitted, 6 done but late.\n"
 	       "See eagersplitctl(1).\n");
 }
 
@@ -194,21 +200,48 @@ static int finish(int status)
 	return status;
 }
 
+/* With --json, what went wrong is an object, too. */
+static void print_failure(int status)
+{
+	static const char *const names[] = {
+		[EXIT_FAILURE] = "Failed",
+		[CTL_USAGE] = "Usage",
+		[CTL_NO_DAEMON] = "NoDaemon",
+		[CTL_NO_SUCH_VM] = "NoSuchVm",
+		[CTL_NOT_PERMITTED] = "NotPermitted",
+		[CTL_LATE] = "Late",
+	};
+
+	printf("{\"error\":\"eagersplitctl.%s\",\"parameters\":{}}\n", names[status]);
+}
+
 int main(int argc, char **argv)
 {
+	struct ctl_outcome outcome = { 0 };
 	struct ctl ctl = {
 		.socket = EAGERSPLITD_SOCKET,
+		.timeout_usec = TIMEOUT_DEFAULT_USEC,
+		.outcome = &outcome,
 		.now_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC,
 	};
 	struct ctl_request request = { 0 };
+	int status;
 
 	setlocale(LC_CTYPE, "");
-	if (options_parse(&ctl, &request, argc, argv) != 0)
-		return CTL_USAGE;
+	if (options_parse(&ctl, &request, argc, argv) != 0) {
+		if (ctl.json)
+			print_failure(CTL_USAGE);
+		return finish(CTL_USAGE);
+	}
 	if (request.version) {
 		printf("eagersplitctl %s\n", PACKAGE_VERSION);
 		return finish(EXIT_SUCCESS);
 	}
 	ctl.term = term_stdout();
-	return finish(run(&ctl, argc - optind, argv + optind, request.help));
+	status = run(&ctl, argc - optind, argv + optind, request.help);
+	if (status == EXIT_FAILURE && outcome.status != 0)
+		status = outcome.status;
+	if (ctl.json && status != EXIT_SUCCESS && !outcome.told)
+		print_failure(status);
+	return finish(status);
 }

@@ -34,6 +34,11 @@ static int set_json(struct ctl *ctl, const char *value)
 	return 0;
 }
 
+static int set_timeout(struct ctl *ctl, const char *value)
+{
+	return parse_span(value, &ctl->timeout_usec);
+}
+
 static int set_name(struct ctl *ctl, const char *value)
 {
 	ctl->name = value;
@@ -106,6 +111,8 @@ static const struct option_info infos[] = {
 	  "Write to FILE, replacing it as a whole" },
 	{ "socket", "PATH", 0, set_socket, "the path of a socket",
 	  "Talk to the eagersplitd that listens there" },
+	{ "timeout", "TIME", 0, set_timeout, "a time, such as 30s or 500ms",
+	  "Wait so long for an answer; 0: for ever [30s]" },
 	{ "json", NULL, 0, set_json, NULL, "Print JSON, an object a line" },
 	{ "help", NULL, 0, NULL, NULL, "Show this, or the help of a command" },
 	{ "version", NULL, 0, NULL, NULL, "Show the version" },

@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """eagersplitctl: what it prints, and its exit status."""
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import re
 import shutil
+import signal
+import socket
 import struct
 import subprocess
+import tempfile
 import termios
 
 from harness import CTL, FAST, STUCK, Daemon, Vmm
@@ -76,7 +80,7 @@ def usage():
         ["metrics", "--json", "--output=metrics.prom"], ["migration", "a", "paused"], ["migration", "a", "none"], ["host", "--memory=1G"],
     ):
         status, out, err = run("--socket=/nonexistent", *arguments)
-        equal((status, out), (2, ""), arguments)
+        equal((status, "" if "--json" in arguments else out), (2, ""), arguments)
         true(err, arguments)
 
 
@@ -106,16 +110,16 @@ def help_and_version():
 
 @test
 def not_running():
-    """Without a daemon it says so and how to start it, with status 1"""
+    """Without a daemon it says so and how to start it, with status 3"""
     for path in "/nonexistent/control.sock", "/run/eagersplitd/nobody.sock":
-        status, out, err = run(f"--socket={path}", "list")
-        equal((status, out), (1, ""))
+        status, out, err = run("--socket", path, "list")
+        equal((status, out), (3, ""))
         true("not running" in err and path in err, err)
     with Daemon(**FAST) as daemon:
         path = daemon.socket_path
         daemon.stop()
         status, out, err = daemon.ctl("list")
-        equal((status, out), (1, ""))
+        equal((status, out), (3, ""))
         true("not running" in err and path in err, err)
 
 
@@ -130,13 +134,13 @@ def not_permitted():
                   "extra_groups": []}
         os.chmod(daemon.folder, 0o755)
         status, out, err = daemon.ctl("list", **nobody)
-        equal((status, out), (1, ""))
+        equal((status, out), (5, ""))
         true("Not permitted" in err and "root" in err, err)
         os.chmod(daemon.socket_path, 0o666)
         status, out, err = daemon.ctl("list", **nobody)
         equal((status, err), (0, ""))
         status, out, err = daemon.ctl("reload", **nobody)
-        equal((status, out), (1, ""))
+        equal((status, out), (5, ""))
         true("Permission denied" in err, err)
 
 
@@ -196,7 +200,7 @@ def one_is_singular():
 
 @test
 def refusals():
-    """What the daemon refuses is said in words, with status 1"""
+    """What the daemon refuses is said in words, with status 1; 4 where there is no such VM"""
     gone = Vmm()
     gone.kill()
     with Daemon(**STUCK) as daemon, Vmm() as vmm:
@@ -213,7 +217,7 @@ def refusals():
             (["migration", "guest", "completed"], '"none" cannot become "completed"'),
         ):
             status, out, err = daemon.ctl(*arguments)
-            equal((status, out), (1, ""), arguments)
+            equal((status, out), (4 if text.startswith("No ") else 1, ""), arguments)
             true(text in err, err)
         daemon.write_config("[Budget]\nTlbiRate=x\n")
         status, out, err = daemon.ctl("reload")
@@ -254,8 +258,14 @@ def as_json():
         replies = [json.loads(line)["vm"] for line in out.splitlines()]
         equal((replies[0]["migration"], replies[-1]["stage"]), ("scheduled", "split"))
         status, out, err = daemon.ctl("--json", "status", "nobody")
-        equal((status, json.loads(out)), (1, {"error": "org.eagersplit.Manager.NoSuchVm",
+        equal((status, json.loads(out)), (4, {"error": "org.eagersplit.Manager.NoSuchVm",
                                              "parameters": {"vm": "nobody"}}))
+        for arguments, expected, name in ((["list", "--wait"], 2, "Usage"), (["--nonsense"], 2, "Usage"),
+                                          (["--socket=/nonexistent", "list"], 3, "NoDaemon"),
+                                          (["prepare", "guest", "--deadline=2000-01-01"], 1, "Failed")):
+            status, out, err = daemon.ctl("--json", *arguments)
+            equal((status, json.loads(out)), (expected, {"error": f"eagersplitctl.{name}", "parameters": {}}))
+            true(err, arguments)
         equal(json.loads(daemon.ctl("--json", "unregister", "guest")[1]), {})
 
 
@@ -282,7 +292,7 @@ def ready_too_late():
     with Daemon(**FAST) as daemon, Vmm() as vmm:
         daemon.register(vmm, "guest")
         status, out, err = daemon.ctl("prepare", "guest", "--wait", "--deadline=1us")
-        equal(status, 1)
+        equal(status, 6)
         true("split 512 blocks" in out, out)
         true(re.fullmatch(r"guest: that is \S+ after the deadline\.\n", err), err)
         both = subprocess.run([CTL, f"--socket={daemon.socket_path}", "prepare", "guest", "--wait", "--deadline=1us"],
@@ -311,26 +321,26 @@ def watch():
                     break
             vmm.kill()
             _, err = ctl.communicate()
-            equal(ctl.returncode, 1)
+            equal(ctl.returncode, 4)
             true('No VM "guest"' in err, err)
         with start(daemon, "watch", "--json", stdout=subprocess.PIPE) as ctl, Vmm() as other:
             daemon.register(other, "other")
             equal(json.loads(ctl.stdout.readline())["vm"]["vm"], "other")
             daemon.stop()
             _, err = ctl.communicate()
-            equal(ctl.returncode, 1)
+            equal(ctl.returncode, 3)
             true("closed the connection" in err, err)
 
 
 @test
 def prepare_is_given_up():
     """prepare --wait fails when the VM goes away or its migration is ended meanwhile"""
-    for end, text in (
-        (lambda daemon, vmm: vmm.kill(), 'No VM "guest"'),
-        (lambda daemon, vmm: daemon.call("Unregister", vm="guest"), 'No VM "guest"'),
-        (lambda daemon, vmm: daemon.migrate("guest", "cancelled"), "ended the migration"),
-        (lambda daemon, vmm: daemon.migrate("guest", "completed"), "ended the migration"),
-        (lambda daemon, vmm: daemon.stop(), "closed the connection"),
+    for end, text, status in (
+        (lambda daemon, vmm: vmm.kill(), 'No VM "guest"', 4),
+        (lambda daemon, vmm: daemon.call("Unregister", vm="guest"), 'No VM "guest"', 4),
+        (lambda daemon, vmm: daemon.migrate("guest", "cancelled"), "ended the migration", 1),
+        (lambda daemon, vmm: daemon.migrate("guest", "completed"), "ended the migration", 1),
+        (lambda daemon, vmm: daemon.stop(), "closed the connection", 3),
     ):
         with Daemon(**STUCK) as daemon, Vmm() as vmm:
             daemon.register(vmm, "guest")
@@ -338,8 +348,61 @@ def prepare_is_given_up():
                 true(ctl.stdout.readline().startswith("guest: "), "the first line")
                 end(daemon, vmm)
                 _, err = ctl.communicate()
-                equal(ctl.returncode, 1, text)
+                equal(ctl.returncode, status, text)
                 true(text in err, err)
+
+
+@test
+def restart():
+    """prepare --wait and watch go on with the daemon that is started anew"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        with start(daemon, "prepare", "guest", "--wait", "--json", stdout=subprocess.PIPE) as prepare, \
+                start(daemon, "watch", "guest", "--json", stdout=subprocess.PIPE) as watching:
+            for ctl in prepare, watching:
+                json.loads(ctl.stdout.readline())
+            for number in signal.SIGTERM, signal.SIGKILL:
+                daemon.restart(number)
+            daemon.configure(**FAST)
+            daemon.restart()
+            out, err = prepare.communicate()
+            equal((prepare.returncode, err), (0, ""))
+            equal(json.loads(out.splitlines()[-1])["vm"]["stage"], "split")
+            for line in watching.stdout:
+                if json.loads(line)["vm"]["stage"] == "split":
+                    break
+            daemon.call("Unregister", vm="guest")
+            equal((watching.wait(), watching.stderr.read().count("\n")), (4, 1))
+
+
+@contextlib.contextmanager
+def deaf(path):
+    """What listens there takes one connection, and no more, and never answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        yield listener
+
+
+@test
+def timeout():
+    """A daemon that hangs is given up after --timeout=, whether it takes the connection or not"""
+    with tempfile.TemporaryDirectory() as folder, deaf(os.path.join(folder, "sock")) as listener:
+        ctl = ["--socket", listener.getsockname(), "--timeout", "200ms"]
+        for arguments in ["list"], ["metrics"], [], ["prepare", "guest", "--wait"]:
+            status, out, err = run(*ctl, *arguments)
+            equal((status, out, err), (3, "", "eagersplitd has not answered within 0.2s.\n"), arguments)
+            listener.accept()[0].close()
+        status, out, err = run(*ctl, "doctor", "--json")
+        check, = (c for c in json.loads(out)["checks"] if c["check"] == "daemon")
+        equal((status, err, check["status"], check["found"]), (1, "", "failed", "does not answer"))
+        true("hangs" in check["advice"], check)
+        listener.accept()[0].close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as waiting:
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(listener.getsockname())
+            equal(run(*ctl, "list")[0], 3)
 
 
 @test
@@ -447,7 +510,7 @@ def long_names():
             true(len(bar) < 80 and (not bar or re.match("a+\u2026z+ ", bar)), bar)
         true(name in last, last)
         status, out = on_terminal(daemon, "watch", name, first=vmm.kill)
-        equal(status, 1)
+        equal(status, 4)
         true(re.fullmatch(r"(\d\d:\d\d:\d\d  a+\u2026z+  scheduled  split       0 blocks\n)+", plain(out)), out)
         true(all(len(line) <= 80 for line in plain(out).splitlines()), out)
 
@@ -506,7 +569,7 @@ def plan():
     true("the default" in run("plan", "--memory=64G")[1], "default")
     true("none a block" in run("plan", "--memory=64G", "--bbm")[1], "bbm")
     status, out, err = run("plan", "--memory=512G", "--block-size=1G", "--rate=1", "--deadline=+60s", "--json")
-    equal((status, err), (1, ""))
+    equal((status, err), (6, ""))
     equal(json.loads(out), {
         "memory": 512 << 30, "blockSize": 1 << 30, "pageSize": 4096, "blocks": 512, "tlbis": 512,
         "tables": 512 * 513, "tableBytes": 512 * 513 * 4096, "leastRate": 9, "rate": 1,
@@ -552,6 +615,10 @@ def completion():
         equal(complete("migration", "guest-1", "ca"), ["cancelled"])
         equal(complete("--socket", "=", "/nonexistent", "status", ""), [])
         equal(complete("--socket", "=", daemon.folder + "/eager"), [daemon.config])
+        for words in ["--socket", daemon.socket_path], ["--timeout", "5s", "--socket", daemon.socket_path]:
+            equal(complete(*words, "status", ""), ["guest-1", "other"])
+        equal(complete("--socket", daemon.folder + "/eager"), [daemon.config])
+        equal(complete("plan", "--block-size", ""), ["2M", "1G", "32M", "512M"])
         equal(complete("plan", "--block-size", "="), ["2M", "1G", "32M", "512M"])
         equal(complete("plan", "--block-size", "=", "5"), ["512M"])
         equal(complete("metrics", "--format=p"), ["--format=prometheus"])

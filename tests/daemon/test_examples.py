@@ -14,12 +14,20 @@ EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", 
 GO_CLIENT = os.path.join(os.environ.get("BUILDDIR", "."), "conf", "examples", "client")
 
 VIRSH = """#!/bin/sh
+if [ "$1" = -c ]; then
+	echo "$2" >"$FOLDER/virsh-uri"
+	shift 2
+fi
+if [ "$1" = domname ]; then
+	[ "$2" = 7 ] && echo guest
+	exit
+fi
 if [ "$1" = domjobabort ]; then
 	echo "$2" >"$FOLDER/abort"
 	exit
 fi
 echo "$@" >"$FOLDER/virsh-arguments"
-"$CTL" --socket="$SOCKET" --json status guest >"$FOLDER/virsh-saw"
+"$CTL" --socket="$SOCKET" --timeout="${{SPLIT_TIMEOUT:-30s}}" --json status guest >"$FOLDER/virsh-saw"
 {action}
 """
 
@@ -27,7 +35,7 @@ echo "$@" >"$FOLDER/virsh-arguments"
 class Migration:
     """The wrapper, with commands of ours in its PATH and libvirt's pid file of the guest."""
 
-    def __init__(self, daemon, vmm, action, **environment):
+    def __init__(self, daemon, vmm, action, domain=("guest",), **environment):
         self.daemon = daemon
         self._write("virsh", VIRSH.format(action=action))
         self._write("eagersplitctl", '#!/bin/sh\nexec "$CTL" --socket="$SOCKET" "$@"\n')
@@ -37,7 +45,7 @@ class Migration:
                    SOCKET=daemon.socket_path, FOLDER=daemon.folder, QEMU_RUN=daemon.folder,
                    **environment)
         self._process = subprocess.Popen(
-            [os.path.join(EXAMPLES, "virsh-migrate-split"), "guest", "qemu+ssh://there/system",
+            [os.path.join(EXAMPLES, "virsh-migrate-split"), *domain, "qemu+ssh://there/system",
              "--p2p"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             # A shell cannot trap what was ignored when it began, as it is in a background job.
             stderr=subprocess.STDOUT, text=True,
@@ -114,8 +122,44 @@ def migration_waits_no_longer():
         migration = Migration(daemon, vmm, "exit 0", SPLIT_WAIT="0.1")
         status, out = migration.wait()
         equal(status, 0, out)
-        true("was not split in time" in out, out)
+        true("was not split in 0.1;" in out, out)
         equal(state(daemon), "completed")
+
+
+@test
+def migration_late():
+    """virsh-migrate-split: what is split too late, and what is not prepared at all, are told apart"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        status, out = Migration(daemon, vmm, "exit 0", SPLIT_DEADLINE="1us").wait()
+        equal(status, 0, out)
+        true("was split after its deadline; migrating" in out, out)
+        status, out = Migration(daemon, vmm, "exit 0", SPLIT_DEADLINE="2000-01-01").wait()
+        equal(status, 0, out)
+        true("could not be prepared" in out, out)
+
+
+@test
+def migration_by_id():
+    """virsh-migrate-split: the domain may be an id, of a libvirt that is named"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        migration = Migration(daemon, vmm, "exit 0", domain=("-c", "qemu:///system", "7"))
+        equal(migration.wait()[0], 0)
+        equal(migration.read("virsh-uri"), "qemu:///system\n")
+        equal(migration.read("virsh-arguments").split()[2], "7")
+        equal(state(daemon), "completed")
+
+
+@test
+def migration_with_a_daemon_that_hangs():
+    """virsh-migrate-split: a daemon that does not answer keeps no guest from being migrated"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.kill(signal.SIGSTOP)
+        try:
+            status, out = Migration(daemon, vmm, ":", SPLIT_TIMEOUT="100ms").wait()
+            equal(status, 0, out)
+            true("not prepared" in out, out)
+        finally:
+            daemon.kill(signal.SIGCONT)
 
 
 @test

@@ -153,7 +153,7 @@ def output_file():
         os.mkdir(path + ".d")
         equal(daemon.ctl("metrics", f"--output={path}.d")[0], 1)
         daemon.stop()
-        equal(daemon.ctl("metrics", f"--output={path}")[0], 1)
+        equal(daemon.ctl("metrics", f"--output={path}")[0], 3)
         with open(path, encoding="utf-8") as same:
             equal(same.read(), text)
         equal(sorted(glob.glob(folder + "/*")), [path, path + ".d"])

@@ -23,6 +23,7 @@ struct fake {
 	int bus; /* 0 or a negative errno */
 	struct doctor_unit service, socket;
 	int connect; /* 0 or a negative errno */
+	int answers; /* the same, once there is a connection */
 	struct doctor_daemon daemon;
 };
 
@@ -56,7 +57,7 @@ static int get_host(void *userdata, struct doctor_daemon *ret)
 	struct fake *fake = userdata;
 
 	*ret = fake->daemon;
-	return 0;
+	return fake->connect < 0 ? fake->connect : fake->answers;
 }
 
 static const struct doctor_ops ops = {
@@ -266,6 +267,12 @@ static void test_socket_and_daemon(void **state)
 	check(fake, "daemon", CHECK_WARNING, "sim", "simulated");
 	fake->daemon.supported = false;
 	check(fake, "daemon", CHECK_FAILED, "sim", "cannot split");
+	fake->answers = -ETIMEDOUT;
+	check(fake, "socket", CHECK_OK, "/run/s answers", NULL);
+	check(fake, "daemon", CHECK_FAILED, "does not answer", "It hangs");
+	fake->connect = -ETIMEDOUT;
+	check(fake, "socket", CHECK_FAILED, "timed out", "has room for");
+	check(fake, "daemon", CHECK_FAILED, "does not answer", "It hangs");
 	fake->connect = -ECONNREFUSED;
 	check(fake, "socket", CHECK_FAILED, "/run/s: Connection refused",
 	      "eagersplitd --socket=/run/s");
