@@ -78,7 +78,7 @@ json_object *control_vm_to_json(const struct vm *vm, bool memslots)
 	struct vm_info info;
 	int r;
 
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	r = set_string(object, "vm", info.name);
 	r |= varlink_json_set_u64(object, "pid", (uint64_t)info.pid);
 	r |= set_string(object, "migration", vm_migration_to_string(info.migration));

@@ -98,7 +98,7 @@ void pending_calls_vm_removed(struct pending_calls *calls, struct vm *vm)
 	struct pending_call *call = LIST_FIRST(&calls->list);
 	struct vm_info info;
 
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	while (call) {
 		struct pending_call *next = LIST_NEXT(call, list);
 

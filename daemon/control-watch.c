@@ -251,7 +251,7 @@ void watches_vm_removed(struct watches *watches, struct vm *vm)
 	struct watch *w = LIST_FIRST(&watches->list);
 	struct vm_info info;
 
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	while (w) {
 		struct watch *next = LIST_NEXT(w, list);
 

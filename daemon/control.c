@@ -144,7 +144,7 @@ static const char *existing_name(struct control *c, pid_t pid, const char *name)
 	while ((vm = manager_next_vm(c->manager, vm))) {
 		struct vm_info info;
 
-		vm_get_info(vm, &info);
+		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 		if (info.pid == pid)
 			return info.name;
 	}
@@ -190,7 +190,7 @@ static int register_vm(struct varlink_connection *connection, const void *params
 	r = manager_register(c->manager, (pid_t)p->pid.value, p->name, &vm);
 	if (r < 0)
 		return error_register(c, connection, p, r);
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	/* One that was found earlier may have been given most of its memory since. */
 	if (!varlink_connection_is_oneway(connection) &&
 	    (!info.surveyed || manager_survey_vm(c->manager, vm) > 0))
@@ -261,7 +261,7 @@ static int set_migration_state(struct varlink_connection *connection, const void
 	vm = manager_find_vm(c->manager, p->vm);
 	if (!vm)
 		return error_no_such_vm(connection, p->vm);
-	vm_get_info(vm, &before);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &before);
 	r = manager_set_migration(c->manager, vm, (enum vm_migration)to,
 				  p->deadline_usec.given ? &deadline : NULL,
 				  p->tlbi_rate.given ? &rate : NULL);

@@ -2,7 +2,7 @@
 #include "dirty-log.h"
 
 #include "base/util.h"
-#include "vm.h"
+#include "host/survey.h"
 
 /* Bytes of memslots that are alike: of all, and of the largest. */
 struct extent {

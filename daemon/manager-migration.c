@@ -5,15 +5,10 @@
 
 #include "conf.h"
 
-static uint64_t now_usec(clockid_t clock)
-{
-	return now_nsec(clock) / NSEC_PER_USEC;
-}
-
 static uint64_t manager_get_timeout(const struct manager *m, const struct vm *vm)
 {
 	return migration_get_timeout(vm, m->config->scheduled_timeout_sec * USEC_PER_SEC,
-				     now_usec(CLOCK_BOOTTIME), now_usec(CLOCK_REALTIME));
+				     clock_usec(CLOCK_BOOTTIME), clock_usec(CLOCK_REALTIME));
 }
 
 void manager_arm_timeout(struct manager *m)
@@ -32,7 +27,7 @@ void manager_arm_timeout(struct manager *m)
 int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 		   const struct migration_terms *terms)
 {
-	switch (migration_handle(vm, event, terms, now_usec(CLOCK_BOOTTIME))) {
+	switch (migration_handle(vm, event, terms, clock_usec(CLOCK_BOOTTIME))) {
 	case VM_STEP_REFUSE:
 		return -EPROTO;
 	case VM_STEP_KEEP:

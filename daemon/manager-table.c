@@ -157,6 +157,7 @@ static int manager_make_vm(struct manager *m, pid_t pid, int pidfd, int number, 
 	r = vm_new(&vm, m->backend, pid, fd, number, m);
 	if (r < 0)
 		return r;
+	vm->known_nsec = now_nsec(CLOCK_MONOTONIC);
 	r = process_get_start_time(pid, &vm->start_time);
 	if (r < 0)
 		return r;

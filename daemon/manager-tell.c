@@ -25,7 +25,7 @@ static void manager_send_status(struct manager *m)
 	TAILQ_FOREACH(vm, &m->vms, link) {
 		struct vm_info info;
 
-		vm_get_info(vm, &info);
+		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 		status_add(&status, &info);
 	}
 	sd_notifyf(0, "STATUS=%s",
@@ -40,11 +40,11 @@ static bool manager_is_news(const struct manager *m)
 
 static void manager_log_late(struct vm *vm)
 {
-	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	uint64_t now = clock_usec(CLOCK_REALTIME);
 	struct vm_info info;
 	double eta, left;
 
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	eta = (double)info.eta_usec / (double)USEC_PER_SEC;
 	left = ((double)info.deadline_usec - (double)now) / (double)USEC_PER_SEC;
 	if (info.deadline_usec <= now || !info.has_eta)
@@ -60,7 +60,7 @@ static void manager_tell_late(struct manager *m)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (!vm_note_late(vm))
+		if (!vm_note_late(vm, clock_usec(CLOCK_REALTIME)))
 			continue;
 		manager_log_late(vm);
 		if (m->observer)
@@ -119,7 +119,7 @@ void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 		manager_save_vm(m, vm);
 	else if (what == VM_CHANGE_PROGRESS)
 		manager_save_progress(m, vm);
-	if (vm_note_late(vm))
+	if (vm_note_late(vm, clock_usec(CLOCK_REALTIME)))
 		manager_log_late(vm);
 	if (m->observer)
 		m->observer->vm_changed(m->observer_userdata, vm, what);

@@ -35,7 +35,7 @@ static uint64_t on_now(void *userdata)
 
 static uint64_t on_realtime(void *userdata)
 {
-	return now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	return clock_usec(CLOCK_REALTIME);
 }
 
 static int on_budget_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -224,7 +224,7 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	m->event = sd_event_ref(event);
 	m->config = config;
 	m->backend = backend;
-	m->started_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	m->started_usec = clock_usec(CLOCK_REALTIME);
 	TAILQ_INIT(&m->vms);
 	TAILQ_INIT(&m->leaving);
 	TAILQ_INIT(&m->unwanted);
@@ -341,8 +341,7 @@ int manager_reload(struct manager *m, char **ret_error)
 	struct config *config;
 	int r;
 
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-		   now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_usec(CLOCK_MONOTONIC));
 	r = config_load(&config, m->config->path, m->config->required, &error);
 	if (r < 0) {
 		m->reloads_failed++;

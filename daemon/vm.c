@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "eta.h"
 #include "host/backend.h"
-#include "work.h"
 
 static const char *const migrations[VM_MIGRATION_MAX_] = {
 	[VM_MIGRATION_NONE] = "none",		[VM_MIGRATION_SCHEDULED] = "scheduled",
@@ -42,12 +42,6 @@ const char *vm_stage_to_string(enum vm_stage stage)
 	return stages[stage];
 }
 
-void survey_done(struct survey *survey)
-{
-	free(survey->slots);
-	*survey = (struct survey){};
-}
-
 int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int number, void *owner)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
@@ -61,7 +55,6 @@ int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int n
 	vm->pidfd = pidfd;
 	vm->backend = backend;
 	vm->number = number;
-	vm->known_nsec = now_nsec(CLOCK_MONOTONIC);
 	vm->owner = owner;
 	vm->deadline_usec = UINT64_MAX;
 	if (asprintf(&vm->id, "%d.%d", (int)pid, number) < 0) {
@@ -138,28 +131,7 @@ void vm_close(struct vm *vm)
 
 uint64_t vm_count_blocks(const struct vm *vm)
 {
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < vm->survey.n_slots; i++)
-		n += vm->survey.slots[i].blocks;
-	return n;
-}
-
-static bool memslot_is_same(const struct memslot *a, const struct memslot *b)
-{
-	return a->slot == b->slot && a->gpa == b->gpa && a->bytes == b->bytes &&
-	       a->blocks == b->blocks && a->block_bytes == b->block_bytes &&
-	       a->read_only == b->read_only && a->dirty_logging == b->dirty_logging;
-}
-
-static bool survey_is_same(const struct survey *a, const struct survey *b)
-{
-	if (a->held != b->held || a->n_slots != b->n_slots)
-		return false;
-	for (size_t i = 0; i < a->n_slots; i++)
-		if (!memslot_is_same(&a->slots[i], &b->slots[i]))
-			return false;
-	return true;
+	return survey_count_blocks(&vm->survey);
 }
 
 bool vm_take_survey(struct vm *vm, struct survey *survey)
@@ -211,13 +183,13 @@ void vm_set_deadline(struct vm *vm, uint64_t usec)
 	vm->deadline_usec = usec;
 }
 
-bool vm_note_late(struct vm *vm)
+bool vm_note_late(struct vm *vm, uint64_t realtime_usec)
 {
 	struct vm_info info;
 
 	if (vm->told_late || vm->deadline_usec == UINT64_MAX || vm->stage != VM_STAGE_SPLITTING)
 		return false;
-	vm_get_info(vm, &info);
+	vm_get_info(vm, realtime_usec, &info);
 	vm->told_late = info.late;
 	return info.late;
 }
@@ -286,18 +258,7 @@ bool vm_name_is_valid(const char *name)
 	return true;
 }
 
-static bool vm_is_late(const struct vm_info *info)
-{
-	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
-
-	if (!info->has_deadline || info->stage != VM_STAGE_SPLITTING)
-		return false;
-	if (now > info->deadline_usec)
-		return true;
-	return info->has_eta && info->eta_usec > info->deadline_usec - now;
-}
-
-void vm_get_info(const struct vm *vm, struct vm_info *info)
+void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *info)
 {
 	*info = (struct vm_info){
 		.name = vm->name,
@@ -318,15 +279,17 @@ void vm_get_info(const struct vm *vm, struct vm_info *info)
 		info->blocks += vm->survey.slots[i].blocks;
 		info->block_bytes += vm->survey.slots[i].block_bytes;
 	}
-	info->has_eta = vm->work && work_get_eta(vm->work, &info->eta_usec);
-	info->late = vm_is_late(info);
+	info->has_eta = vm->get_eta && vm->get_eta(vm, &info->eta_usec);
+	info->late =
+		vm->stage == VM_STAGE_SPLITTING &&
+		eta_is_late(info->has_eta ? info->eta_usec : 0, vm->deadline_usec, realtime_usec);
 }
 
 static void add_fields(struct log_fields *fields, const void *userdata)
 {
 	struct vm_info info;
 
-	vm_get_info(userdata, &info);
+	vm_get_info(userdata, 0, &info);
 	log_fields_add(fields, "EAGERSPLIT_VM=%s", info.name);
 	log_fields_add(fields, "EAGERSPLIT_PID=%i", (int)info.pid);
 	log_fields_add(fields, "EAGERSPLIT_MIGRATION=%s", vm_migration_to_string(info.migration));

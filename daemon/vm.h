@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "dirty-log.h"
+#include "host/survey.h"
 #include "vm-state.h"
 
 /* What the daemon has done to the VM's stage 2. */
@@ -42,26 +42,6 @@ enum vm_change {
 struct backend;
 struct backend_vm;
 struct work;
-
-/**
- * struct memslot - a memslot as the last survey saw it
- * @slot: id, with the address space in bits 31:16
- * @gpa: guest physical address where it starts
- * @bytes: size
- * @blocks: blocks that still map it
- * @block_bytes: guest memory that those cover
- * @read_only: KVM_MEM_READONLY is set
- * @dirty_logging: KVM_MEM_LOG_DIRTY_PAGES is set
- */
-struct memslot {
-	uint32_t slot;
-	uint64_t gpa;
-	uint64_t bytes;
-	uint64_t blocks;
-	uint64_t block_bytes;
-	bool read_only;
-	bool dirty_logging;
-};
 
 /**
  * struct vm_info - a snapshot of a VM, see vm_get_info()
@@ -98,19 +78,6 @@ struct vm_info {
 };
 
 /**
- * struct survey - a VM's memslots, in order of guest physical address
- * @held: faults map pages, not blocks
- */
-struct survey {
-	bool held;
-	size_t n_slots;
-	struct memslot *slots;
-};
-
-/* Frees what @survey holds and empties it. */
-void survey_done(struct survey *survey);
-
-/**
  * struct vm - a VM
  * @id: PID.NUMBER, which stays whatever it is named
  * @name: what it is called: a name, or a copy of @id
@@ -129,6 +96,8 @@ void survey_done(struct survey *survey);
  * @host_vm: the backend's handle, owned; open only while there is work, since
  *	     it keeps the VM's memory alive; NULL: not open
  * @work: what the splitter does about it, owned by the splitter
+ * @get_eta: in how many microseconds it will be split, if that can be told; NULL while
+ *	     there is no work
  * @state: of its migration
  * @scheduled_usec: when that was last scheduled, CLOCK_BOOTTIME
  * @dirty_logging: of its memory, as its migration was last told
@@ -160,6 +129,7 @@ struct vm {
 	sd_event_source *watch;
 	struct backend_vm *host_vm;
 	struct work *work;
+	bool (*get_eta)(const struct vm *vm, uint64_t *ret_usec);
 	enum vm_state state;
 	uint64_t scheduled_usec;
 	bool dirty_logging;
@@ -226,8 +196,8 @@ void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t byt
 /* CLOCK_REALTIME, UINT64_MAX: none. */
 void vm_set_deadline(struct vm *vm, uint64_t usec);
 
-/* Whether @vm has become late: true once for each deadline. */
-bool vm_note_late(struct vm *vm);
+/* Whether @vm has become late by @realtime_usec, now: true once for each deadline. */
+bool vm_note_late(struct vm *vm, uint64_t realtime_usec);
 
 /* Sets the stage, and the error, a copy of which is kept; NULL: none. Logs what is new. */
 void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error);
@@ -238,8 +208,11 @@ bool vm_name_is_id(const char *name);
 /* 1 to VM_NAME_MAX of A-Z a-z 0-9 . _ : @ + -, the first no sign; and no id. */
 bool vm_name_is_valid(const char *name);
 
-/* Fills @info. Its pointers are borrowed: valid until the loop runs again. */
-void vm_get_info(const struct vm *vm, struct vm_info *info);
+/*
+ * Fills @info; @realtime_usec: now, on CLOCK_REALTIME. Its pointers are borrowed: valid
+ * until the loop runs again.
+ */
+void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *info);
 
 /* The name used in the control interface, never NULL. */
 const char *vm_migration_to_string(enum vm_migration migration);

@@ -2,7 +2,7 @@
 #include "walk.h"
 
 #include "base/util.h"
-#include "vm.h"
+#include "host/survey.h"
 
 void walk_start(struct walk *walk)
 {

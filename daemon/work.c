@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "budget.h"
+#include "eta.h"
 #include "host/backend.h"
 #include "splitter.h"
 
@@ -700,37 +701,27 @@ double work_get_limit(const struct work *w)
 	return w->speed > 0 ? fmin(limit, w->speed) : limit;
 }
 
-/*
- * With a deadline, its share grows as those before it are done: in how many
- * microseconds it is, if all are served one after the other.
- */
-static double work_get_eta_in_turn(const struct work *w)
+/* vm->get_eta() */
+static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 {
-	double rate = (double)w->splitter->limits.rate, blocks = (double)vm_count_blocks(w->vm);
-
-	if (w->vm->deadline_usec == UINT64_MAX || !w->splitter->limits.throttled || rate <= 0)
-		return INFINITY;
-	return fmax(((double)w->ahead + blocks) / rate, blocks / work_get_limit(w)) *
-	       (double)USEC_PER_SEC;
-}
-
-bool work_get_eta(const struct work *w, uint64_t *ret_usec)
-{
-	const struct vm *vm = w->vm;
-	double share = INFINITY, usec;
+	const struct work *w = vm->work;
+	const struct splitter_limits *limits = &w->splitter->limits;
+	struct eta_demand demand = {
+		.blocks = vm_count_blocks(vm),
+		.share = INFINITY,
+		.speed = w->speed > 0 ? w->speed : INFINITY,
+		.rate = INFINITY,
+		.limit = work_get_limit(w),
+		.ahead = w->ahead,
+	};
 
 	if (vm->stage != VM_STAGE_SPLITTING || !vm->surveyed || w->leaving)
 		return false;
-	if (w->splitter->limits.throttled)
-		share = budget_client_get_share(w->client);
-	if (w->speed > 0)
-		share = fmin(share, w->speed);
-	if (isinf(share))
-		return false;
-	usec = (double)vm_count_blocks(vm) / share * (double)USEC_PER_SEC;
-	usec = fmin(usec, work_get_eta_in_turn(w));
-	*ret_usec = usec < (double)INT64_MAX ? (uint64_t)usec : INT64_MAX;
-	return true;
+	if (limits->throttled)
+		demand.share = budget_client_get_share(w->client);
+	if (limits->throttled && limits->rate && vm->deadline_usec != UINT64_MAX)
+		demand.rate = (double)limits->rate;
+	return eta_estimate(&demand, ret_usec);
 }
 
 int work_new(struct work **ret, struct splitter *s, struct vm *vm)
@@ -752,6 +743,7 @@ int work_new(struct work **ret, struct splitter *s, struct vm *vm)
 	}
 	TAILQ_INSERT_TAIL(&s->works, w, link);
 	vm->work = w;
+	vm->get_eta = work_get_eta;
 	work_update_ceiling(w);
 	w->want_survey = true;
 	work_step(w);
@@ -769,6 +761,7 @@ struct work *work_free(struct work *w)
 	survey_done(&w->survey);
 	TAILQ_REMOVE(&w->splitter->works, w, link);
 	w->vm->work = NULL;
+	w->vm->get_eta = NULL;
 	free(w);
 	return NULL;
 }

@@ -149,9 +149,6 @@ bool work_is_surveying(const struct work *work);
  */
 void work_leave(struct work *work, bool gone);
 
-/* Whether it can be told when the VM will be split, and in how long. */
-bool work_get_eta(const struct work *work, uint64_t *ret_usec);
-
 /* The most TLBIs a second that it can use, whatever the budget; INFINITY: any number. */
 double work_get_limit(const struct work *work);
 

@@ -88,4 +88,10 @@ static inline uint64_t now_nsec(clockid_t clock)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
+/* And in microseconds. */
+static inline uint64_t clock_usec(clockid_t clock)
+{
+	return now_nsec(clock) / NSEC_PER_USEC;
+}
+
 #endif /* EAGERSPLITD_UTIL_H */

@@ -155,7 +155,7 @@ static void print_short_change(const struct term *term, struct watch *watch,
 
 static enum next print_change(const struct ctl *ctl, const struct ctl_vm *vm, void *userdata)
 {
-	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	uint64_t now = clock_usec(CLOCK_REALTIME);
 	char clock[FORMAT_SIZE], eta[FORMAT_SIZE] = "";
 	struct watch *watch = userdata;
 
@@ -199,7 +199,7 @@ static const char *given_up(const struct ctl_vm *vm)
 /* Whether the VM has been split by now, but after --deadline=; says so. */
 static bool report_missed(const struct ctl *ctl, const struct ctl_vm *vm)
 {
-	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	uint64_t now = clock_usec(CLOCK_REALTIME);
 	char span[FORMAT_SIZE];
 
 	if (!(ctl->given & CTL_OPTION_DEADLINE) || now <= ctl->deadline_usec)

@@ -222,7 +222,7 @@ int main(int argc, char **argv)
 		.socket = EAGERSPLITD_SOCKET,
 		.timeout_usec = TIMEOUT_DEFAULT_USEC,
 		.outcome = &outcome,
-		.now_usec = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC,
+		.now_usec = clock_usec(CLOCK_REALTIME),
 	};
 	struct ctl_request request = { 0 };
 	int status;

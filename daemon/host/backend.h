@@ -17,7 +17,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/util.h"
-#include "vm.h"
+#include "host/survey.h"
 
 struct backend;
 struct backend_vm;

@@ -438,7 +438,7 @@ static inline struct vm_info info_of(const struct vm *vm)
 {
 	struct vm_info info;
 
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	return info;
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/util.h"
 #include "dirty-log.h"
-#include "vm.h"
+#include "host/survey.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)

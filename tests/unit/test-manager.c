@@ -60,7 +60,7 @@ static void on_removed(void *userdata, struct vm *vm)
 	struct fixture *f = userdata;
 	struct vm_info info;
 
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	snprintf(f->removed_name, sizeof(f->removed_name), "%s", info.name);
 	f->removed++;
 }
@@ -135,7 +135,7 @@ static struct vm_info info_of(struct vm *vm)
 {
 	struct vm_info info;
 
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	return info;
 }
 
@@ -602,7 +602,7 @@ static struct vm_store *make_store(pid_t pid)
 		.registered = true,
 		.state = VM_STATE_SCHEDULED,
 		.stage = VM_STAGE_SPLITTING,
-		.scheduled_usec = now_nsec(CLOCK_BOOTTIME) / NSEC_PER_USEC,
+		.scheduled_usec = clock_usec(CLOCK_BOOTTIME),
 		.deadline_usec = UINT64_MAX,
 	};
 	struct vm_store *store;

@@ -161,7 +161,7 @@ static void test_hold_and_survey_do_not_wait_for_budget(void **state)
 
 static void test_eta_and_deadline(void **state)
 {
-	uint64_t now = now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC;
+	uint64_t now = clock_usec(CLOCK_REALTIME);
 	struct fake_host *h;
 	struct vm *vm;
 

@@ -68,18 +68,18 @@ static void test_late(void **state)
 	struct vm *vm = *state;
 
 	vm_set_deadline(vm, 1);
-	assert_false(vm_note_late(vm));
+	assert_false(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
 	vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
-	assert_true(vm_note_late(vm));
-	assert_false(vm_note_late(vm));
+	assert_true(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
+	assert_false(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
 	vm_set_deadline(vm, 1);
-	assert_false(vm_note_late(vm));
+	assert_false(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
 	vm_set_deadline(vm, 2);
-	assert_true(vm_note_late(vm));
+	assert_true(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
 	vm_set_deadline(vm, UINT64_MAX);
-	assert_false(vm_note_late(vm));
+	assert_false(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
 	vm_set_deadline(vm, INT64_MAX);
-	assert_false(vm_note_late(vm));
+	assert_false(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

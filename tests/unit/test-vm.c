@@ -55,7 +55,7 @@ static void test_survey_splits_and_recoveries(void **state)
 	assert_int_equal(vm_new(&vm, NULL, 1, -1, 7, NULL), 0);
 	assert_string_equal(vm->id, "1.7");
 	assert_string_equal(vm->name, "1.7");
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	assert_false(info.surveyed);
 	assert_int_equal(info.bytes, 0);
 
@@ -69,7 +69,7 @@ static void test_survey_splits_and_recoveries(void **state)
 	vm_note_split(vm, 0, 3);
 	vm_note_split(vm, 1, 5); /* more than there were when it was surveyed */
 	vm_note_split(vm, 2, 1);
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	assert_true(info.surveyed);
 	assert_int_equal(info.bytes, 150);
 	assert_int_equal(info.blocks, 7);
@@ -81,13 +81,13 @@ static void test_survey_splits_and_recoveries(void **state)
 	vm_note_recovered(vm, 1, 2, 20); /* there are none: all that was passed */
 	vm_note_recovered(vm, 1, 0, 30); /* passed over */
 	vm_note_recovered(vm, 2, 1, 10);
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	assert_int_equal(info.memslots[0].blocks, 9);
 	assert_int_equal(info.memslots[0].block_bytes, 72);
 	assert_int_equal(info.memslots[1].blocks, 2);
 	assert_int_equal(info.memslots[1].block_bytes, 20);
 	vm_note_recovered(vm, 1, 7, 70); /* never more than the memslot has */
-	vm_get_info(vm, &info);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	assert_int_equal(info.memslots[1].block_bytes, 50);
 }
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "vm.h"
+#include "host/survey.h"
 #include "walk.h"
 
 #define GIB (UINT64_C(1) << 30)

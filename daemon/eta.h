@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* When a VM will be split, and whether that is too late. Pure: what time it is, is said by the caller. */
+#ifndef EAGERSPLITD_ETA_H
+#define EAGERSPLITD_ETA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * struct eta_demand - what it depends on; speeds are blocks, or TLBIs, a second, INFINITY: any
+ * @blocks: left to split, each of which takes a TLBI
+ * @share: what it gets of the budget as that is divided now
+ * @speed: what calls get done
+ * @rate: of the whole budget, if that is given to one after the other, by deadlines
+ * @limit: the most it can use of that
+ * @ahead: TLBIs of those before it
+ */
+struct eta_demand {
+	uint64_t blocks;
+	double share;
+	double speed;
+	double rate;
+	double limit;
+	uint64_t ahead;
+};
+
+/* In how many microseconds it will be done. False: that cannot be told. */
+bool eta_estimate(const struct eta_demand *demand, uint64_t *ret_usec);
+
+/*
+ * Whether what is to be done by @deadline_usec (UINT64_MAX: at any time), and takes @eta_usec
+ * from @now_usec on, will be late; all of one clock. 0 for what cannot be told: then it is
+ * when the deadline has passed.
+ */
+bool eta_is_late(uint64_t eta_usec, uint64_t deadline_usec, uint64_t now_usec);
+
+#endif /* EAGERSPLITD_ETA_H */
