@@ -117,8 +117,7 @@ static uint64_t parse_duration_unit(const char **s)
 	return 0;
 }
 
-/* The digits behind a point at *@s, if there is one, as millionths, and moves behind them. */
-static int parse_fraction(const char **s, uint64_t *ret)
+int parse_fraction(const char **s, uint64_t *ret)
 {
 	uint64_t weight = 100000;
 

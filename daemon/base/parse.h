@@ -26,6 +26,12 @@ int parse_rate(const char *s, uint64_t *ret);
  */
 int parse_duration(const char *s, uint64_t unit_usec, uint64_t *ret_usec);
 
+/*
+ * The digits behind a point at *@s, if there is one, as millionths, and moves behind them;
+ * without one, 0.
+ */
+int parse_fraction(const char **s, uint64_t *ret);
+
 /* A group by its name or number. -ESRCH: there is none of that name. */
 int parse_group(const char *s, gid_t *ret);
 

@@ -27,14 +27,6 @@ char *format_count(char buf[static FORMAT_SIZE], uint64_t n);
 /* Parses a span into microseconds, see parse_duration(). Without a unit it is seconds. */
 int parse_span(const char *s, uint64_t *ret_usec);
 
-/*
- * Parses a point in time: "+SPAN" or "SPAN UNIT" (from now), "@SECONDS" (since 1970),
- * "YYYY-MM-DD HH:MM[:SS]", "YYYY-MM-DD", "HH:MM[:SS]" (the next time that it is), local
- * time. A bare number is refused: nobody can tell which of them it is. Returns 0 and
- * CLOCK_REALTIME in microseconds, -EINVAL, or -ERANGE.
- */
-int parse_time(const char *s, uint64_t now_usec, uint64_t *ret_usec);
-
 /* Parses a whole number, 0 to INT64_MAX, digits only. Returns 0, -EINVAL or -ERANGE. */
 int parse_number(const char *s, int64_t *ret);
 

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "base/util.h"
 #include "ctl/format.h"
+#include "ctl/when.h"
 
 /* Why a value was not taken: 0, or a negative errno. */
 typedef int (*option_set)(struct ctl *ctl, const char *value);
@@ -50,24 +51,45 @@ static int set_deadline(struct ctl *ctl, const char *value)
 	return parse_time(value, ctl->now_usec, &ctl->deadline_usec);
 }
 
+/* As in the configuration; 0 to INT64_MAX. */
+static int set_a_rate(int64_t *rate, const char *value)
+{
+	uint64_t n;
+	int r = parse_rate(value, &n);
+
+	if (r == 0 && n > INT64_MAX)
+		r = -ERANGE;
+	if (r == 0)
+		*rate = (int64_t)n;
+	return r;
+}
+
 static int set_tlbi_rate(struct ctl *ctl, const char *value)
 {
-	return parse_number(value, &ctl->tlbi_rate);
+	return set_a_rate(&ctl->tlbi_rate, value);
+}
+
+/* Without a unit it is more often megabytes that are meant, as other commands have it. */
+static int set_a_size(uint64_t *size, const char *value)
+{
+	int64_t number;
+
+	return parse_number(value, &number) == 0 && number != 0 ? -EINVAL : parse_size(value, size);
 }
 
 static int set_memory(struct ctl *ctl, const char *value)
 {
-	return parse_size(value, &ctl->memory);
+	return set_a_size(&ctl->memory, value);
 }
 
 static int set_block_size(struct ctl *ctl, const char *value)
 {
-	return parse_size(value, &ctl->block_size);
+	return set_a_size(&ctl->block_size, value);
 }
 
 static int set_rate(struct ctl *ctl, const char *value)
 {
-	return parse_number(value, &ctl->rate);
+	return set_a_rate(&ctl->rate, value);
 }
 
 static int set_format(struct ctl *ctl, const char *value)
@@ -87,9 +109,10 @@ static int set_output(struct ctl *ctl, const char *value)
 	return *value ? 0 : -EINVAL;
 }
 
-static const char time_wanted[] = "a time, such as +90s, 18:30, \"2030-01-31 18:30\" or @SECONDS";
-static const char rate_wanted[] = "a whole number of TLBIs a second";
-static const char size_wanted[] = "a size, such as 512G";
+static const char time_wanted[] =
+	"a time that there is, such as +90s, 18:30, \"2030-01-31 18:30\" or @SECONDS";
+static const char rate_wanted[] = "TLBIs a second, such as 500 or 10K/s";
+static const char size_wanted[] = "a size with its unit, such as 512M or 512G";
 
 static const struct option_info infos[] = {
 	{ "name", "NAME", CTL_OPTION_NAME, set_name, NULL, "What to call the VM" },

@@ -75,7 +75,8 @@ def usage():
         ["prepare", "a", "--tlbi-rate=-1"], ["list", "--wait"], ["host", "--name=x"],
         ["migration", "a", "scheduled", "--wait"], ["--wait"], ["help", "nonsense"],
         ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
-        ["plan", "--memory=0"], ["plan", "--memory=1G", "--block-size=4K"],
+        ["plan", "--memory=0"], ["plan", "--memory=512"],
+        ["plan", "--memory=1G", "--block-size=2048"], ["prepare", "a", "--deadline=2027-02-30"], ["plan", "--memory=1G", "--block-size=4K"],
         ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["metrics", "--format=xml"], ["metrics", "--output="],
         ["metrics", "--json", "--output=metrics.prom"], ["migration", "a", "paused"], ["migration", "a", "none"], ["host", "--memory=1G"],
     ):
@@ -276,7 +277,9 @@ def deadlines():
         daemon.register(vmm, "guest")
         equal(daemon.ctl("migration", "guest", "scheduled", "--deadline=@2000000000")[0], 0)
         equal(daemon.call("GetVm", vm="guest")["vm"]["deadlineUSec"], 2000000000 * 1000000)
-        status, out, _ = daemon.ctl("prepare", "guest", "--deadline=+1h", "--tlbi-rate=1")
+        equal(daemon.ctl("migration", "guest", "scheduled", "--deadline=2033-05-18T03:33:20.5Z")[0], 0)
+        equal(daemon.call("GetVm", vm="guest")["vm"]["deadlineUSec"], 2000000000 * 1000000 + 500000)
+        status, out, _ = daemon.ctl("prepare", "guest", "--deadline=+1h", "--tlbi-rate=1/s")
         equal(status, 0)
         true("later than the deadline" in out, out)
         true("will be missed" in daemon.ctl("status", "guest")[1], "status")
@@ -566,6 +569,7 @@ def plan():
     status, out, err = run("plan", "--memory=64G", "--rate=1000")
     equal((status, err), (0, ""))
     true("33s at 1,000 TLBIs/s" in out, out)
+    equal(run("plan", "--memory=64G", "--rate=1K/s")[1], out)
     true("the default" in run("plan", "--memory=64G")[1], "default")
     true("none a block" in run("plan", "--memory=64G", "--bbm")[1], "bbm")
     status, out, err = run("plan", "--memory=512G", "--block-size=1G", "--rate=1", "--deadline=+60s", "--json")

@@ -12,6 +12,7 @@
 
 #include "base/util.h"
 #include "ctl/format.h"
+#include "ctl/when.h"
 
 static void test_format_bytes(void **state)
 {
@@ -118,6 +119,30 @@ static void test_parse_time(void **state)
 		{ "18:30:15", 0, NOW + 86400 * USEC_PER_SEC },
 		{ "18:30", 0, NOW + (86400 - 15) * USEC_PER_SEC },
 		{ "01:30", 0, NOW + (7 * 3600 - 15) * USEC_PER_SEC },
+		/* RFC 3339 */
+		{ "2024-03-07T18:30:15Z", 0, NOW },
+		{ "2024-03-07t18:30:15z", 0, NOW },
+		{ "2024-03-07T18:30:15.25Z", 0, NOW + 250000 },
+		{ "2024-03-07T20:30:15+02:00", 0, NOW },
+		{ "2024-03-07 13:00:15-05:30", 0, NOW },
+		{ "2024-03-07T18:30:15", 0, NOW },
+		{ "2024-03-07T18:30Z", 0, NOW - 15 * USEC_PER_SEC },
+		{ "2024-02-29T00:00:00Z", 0, UINT64_C(1709164800) * USEC_PER_SEC },
+		{ "2024-03-07T18:30:15X", -EINVAL, 0 },
+		{ "2024-03-07T18:30:15+2", -EINVAL, 0 },
+		{ "2024-03-07T18:30:15+02:00Z", -EINVAL, 0 },
+		{ "2024-03-07T18:30:15.Z", -EINVAL, 0 },
+		{ "@1709836215.5", 0, NOW + 500000 },
+		{ "@1709836215.000001", 0, NOW + 1 },
+		{ "@1709836215.", -EINVAL, 0 },
+		{ "@1709836215s", -EINVAL, 0 },
+		{ "@-1", -EINVAL, 0 },
+		{ "2027-02-30", -EINVAL, 0 },
+		{ "2027-02-30 12:00", -EINVAL, 0 },
+		{ "2027-02-29T12:00:00Z", -EINVAL, 0 },
+		{ "2024-04-31", -EINVAL, 0 },
+		{ "1969-12-31", -EINVAL, 0 },
+		{ "1969-12-31T00:00:00Z", -ERANGE, 0 },
 		{ "60", -EINVAL, 0 },
 		{ "99999999999999999999999", -EINVAL, 0 },
 		{ "", -EINVAL, 0 },
@@ -135,6 +160,42 @@ static void test_parse_time(void **state)
 
 		if (parse_time(cases[i].text, NOW, &usec) != cases[i].r || usec != cases[i].usec)
 			fail_msg("\"%s\" gives %llu", cases[i].text, (unsigned long long)usec);
+	}
+}
+
+/* Where clocks are put back and forward: 2026-10-25 at 1:00 UTC, 2027-03-28 at 1:00 UTC. */
+static void test_summer_time(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t now, then; /* seconds; 0: there is none */
+	} cases[] = {
+		/* At 1:30, and at 2:15 for the first and the second time */
+		{ "02:30", 1792884600, 1792884600 + 3600 },
+		{ "02:30", 1792887300, 1792887300 + 900 },
+		{ "02:30", 1792890900, 1792890900 + 900 },
+		/* At 2:45 for the first time, the second one is next; then the day after */
+		{ "02:30", 1792889100, 1792889100 + 2700 },
+		{ "02:30", 1792892700, 1792892700 + 85500 },
+		{ "2026-10-25 02:30", 1792884600, 1792884600 + 3600 },
+		{ "2026-10-25 02:30", 1792889100, 1792889100 + 2700 },
+		{ "2026-10-25T02:30:00+01:00", 1792884600, 1792884600 + 7200 },
+		{ "03:30", 1792884600, 1792884600 + 3 * 3600 },
+		/* The day before, at 23:00: there is no 2:30 on the next */
+		{ "02:30", 1806184800, 1806184800 + 26 * 3600 + 1800 },
+		{ "2027-03-28 02:30", 1806184800, 0 },
+		{ "2027-03-28 03:30", 1806184800, 1806184800 + 12600 },
+	};
+
+	setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+	tzset();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t usec = 0;
+		int r = parse_time(cases[i].text, cases[i].now * USEC_PER_SEC, &usec);
+
+		if (r != (cases[i].then ? 0 : -EINVAL) || usec != cases[i].then * USEC_PER_SEC)
+			fail_msg("%zu: \"%s\" gives %llu", i, cases[i].text,
+				 (unsigned long long)(usec / USEC_PER_SEC));
 	}
 }
 
@@ -172,9 +233,13 @@ static int set_utc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_format_bytes), cmocka_unit_test(test_format_span),
-		cmocka_unit_test(test_parse_span),   cmocka_unit_test(test_parse_time),
-		cmocka_unit_test(test_format_time),  cmocka_unit_test(test_parse_number),
+		cmocka_unit_test(test_format_bytes),
+		cmocka_unit_test(test_format_span),
+		cmocka_unit_test(test_parse_span),
+		cmocka_unit_test(test_parse_time),
+		cmocka_unit_test(test_format_time),
+		cmocka_unit_test(test_parse_number),
+		cmocka_unit_test_setup_teardown(test_summer_time, NULL, set_utc),
 	};
 
 	return cmocka_run_group_tests(tests, set_utc, NULL);
