@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vm-state.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "base/util.h"
 
 struct transition {
@@ -185,4 +188,23 @@ enum vm_migration vm_state_get_migration(enum vm_state state)
 bool vm_state_is_seen(enum vm_state state)
 {
 	return states[state].seen;
+}
+
+static const char *const migrations[VM_MIGRATION_MAX_] = {
+	[VM_MIGRATION_NONE] = "none",		[VM_MIGRATION_SCHEDULED] = "scheduled",
+	[VM_MIGRATION_ACTIVE] = "active",	[VM_MIGRATION_COMPLETED] = "completed",
+	[VM_MIGRATION_CANCELLED] = "cancelled", [VM_MIGRATION_FAILED] = "failed",
+};
+
+const char *vm_migration_to_string(enum vm_migration migration)
+{
+	return migrations[migration];
+}
+
+int vm_migration_from_string(const char *s)
+{
+	for (size_t i = 0; s && i < ARRAY_SIZE(migrations); i++)
+		if (strcmp(migrations[i], s) == 0)
+			return (int)i;
+	return -EINVAL;
 }

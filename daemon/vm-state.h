@@ -74,4 +74,10 @@ enum vm_migration vm_state_get_migration(enum vm_state state);
 /* Whether @state is one that was seen and not told. */
 bool vm_state_is_seen(enum vm_state state);
 
+/* The name used in the control interface, never NULL. */
+const char *vm_migration_to_string(enum vm_migration migration);
+
+/* The state of that name (NULL is none), or -EINVAL. */
+int vm_migration_from_string(const char *s);
+
 #endif /* EAGERSPLITD_VM_STATE_H */

@@ -12,30 +12,11 @@
 #include "eta.h"
 #include "host/backend.h"
 
-static const char *const migrations[VM_MIGRATION_MAX_] = {
-	[VM_MIGRATION_NONE] = "none",		[VM_MIGRATION_SCHEDULED] = "scheduled",
-	[VM_MIGRATION_ACTIVE] = "active",	[VM_MIGRATION_COMPLETED] = "completed",
-	[VM_MIGRATION_CANCELLED] = "cancelled", [VM_MIGRATION_FAILED] = "failed",
-};
-
 static const char *const stages[VM_STAGE_MAX_] = {
 	[VM_STAGE_WHOLE] = "whole",   [VM_STAGE_SPLITTING] = "splitting",
 	[VM_STAGE_SPLIT] = "split",   [VM_STAGE_RECOVERING] = "recovering",
 	[VM_STAGE_FAILED] = "failed",
 };
-
-const char *vm_migration_to_string(enum vm_migration migration)
-{
-	return migrations[migration];
-}
-
-int vm_migration_from_string(const char *s)
-{
-	for (size_t i = 0; s && i < ARRAY_SIZE(migrations); i++)
-		if (strcmp(migrations[i], s) == 0)
-			return (int)i;
-	return -EINVAL;
-}
 
 const char *vm_stage_to_string(enum vm_stage stage)
 {

@@ -215,12 +215,6 @@ bool vm_name_is_valid(const char *name);
 void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *info);
 
 /* The name used in the control interface, never NULL. */
-const char *vm_migration_to_string(enum vm_migration migration);
-
-/* The state of that name (NULL is none), or -EINVAL. */
-int vm_migration_from_string(const char *s);
-
-/* The name used in the control interface, never NULL. */
 const char *vm_stage_to_string(enum vm_stage stage);
 
 /* Logs what is about @vm; @priority: LOG_ERR..., @id: MESSAGE_*, NULL: none of those. */

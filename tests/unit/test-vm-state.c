@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Every state with every event, written out a second time, from the other side. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,6 +126,16 @@ static void test_goals(void **state)
 				 goals[vm_state_get_migration((enum vm_state)s)]);
 }
 
+static void test_names(void **state)
+{
+	for (int i = 0; i < VM_MIGRATION_MAX_; i++)
+		assert_int_equal(
+			vm_migration_from_string(vm_migration_to_string((enum vm_migration)i)), i);
+	assert_int_equal(vm_migration_from_string("Scheduled"), -EINVAL);
+	assert_int_equal(vm_migration_from_string(""), -EINVAL);
+	assert_int_equal(vm_migration_from_string(NULL), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +143,7 @@ int main(void)
 		cmocka_unit_test(test_told_is_where_it_leads),
 		cmocka_unit_test(test_seen_gives_way),
 		cmocka_unit_test(test_goals),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests_name("vm-state", tests, NULL, NULL);
