@@ -27,8 +27,8 @@ int manager_name_vm(struct manager *m, struct vm *vm, const char *name)
 	copy = strdup(name);
 	if (!copy)
 		return -ENOMEM;
-	free(vm->name);
-	vm->name = copy;
+	free(vm->table.name);
+	vm->table.name = copy;
 	return 0;
 }
 
@@ -40,9 +40,9 @@ static void manager_found_name(struct manager *m, struct vm *vm, const char *nam
 
 	if (!copy)
 		return;
-	free(vm->found_name);
-	vm->found_name = copy;
-	if (vm->registered)
+	free(vm->table.found_name);
+	vm->table.found_name = copy;
+	if (vm->table.registered)
 		return;
 	r = manager_name_vm(m, vm, name);
 	if (r == -EEXIST)
@@ -57,7 +57,7 @@ void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (vm->pid != pid || vm->found_name || process_is_gone(vm->pidfd))
+		if (vm->pid != pid || vm->table.found_name || process_is_gone(vm->pidfd))
 			continue;
 		manager_found_name(m, vm, name);
 		manager_save_vm(m, vm);
@@ -69,7 +69,8 @@ void manager_pass_name_on(struct manager *m, const char *name)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (vm->registered || !vm->found_name || strcmp(vm->found_name, name) != 0)
+		if (vm->table.registered || !vm->table.found_name ||
+		    strcmp(vm->table.found_name, name) != 0)
 			continue;
 		if (manager_name_vm(m, vm, name) < 0)
 			continue;
@@ -120,7 +121,7 @@ static int manager_take_found(struct manager *m, const struct look *look)
 static bool is_closed(const struct vm *vm, const struct look *look)
 {
 	/* Known since the look: it may not have been there yet. */
-	if (vm->pid != look->pid || vm->known_nsec >= look->began_nsec)
+	if (vm->pid != look->pid || vm->table.known_nsec >= look->began_nsec)
 		return false;
 	for (int i = 0; i < look->n; i++)
 		if (look->numbers[i] == vm->number)
@@ -142,7 +143,7 @@ static void manager_drop_unwanted(struct manager *m, const struct look *look)
 	}
 	TAILQ_FOREACH(vm, &m->leaving, link)
 		if (is_closed(vm, look))
-			vm->unwanted = false;
+			vm->table.unwanted = false;
 }
 
 /* VMs of the process that it has closed, while it lives on. */
@@ -193,7 +194,7 @@ static void on_list_known(void *userdata, int (*add)(void *add_userdata, pid_t p
 	TAILQ_FOREACH(vm, &m->unwanted, link)
 		(void)add(add_userdata, vm->pid);
 	TAILQ_FOREACH(vm, &m->leaving, link)
-		if (vm->unwanted)
+		if (vm->table.unwanted)
 			(void)add(add_userdata, vm->pid);
 }
 

@@ -57,11 +57,11 @@ int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 void manager_look_at_log(struct manager *m, struct vm *vm)
 {
 	bool split = m->config->on_dirty_log == CONFIG_ON_DIRTY_LOG_SPLIT;
-	bool on = dirty_log_get(&vm->survey) == DIRTY_LOG_MEMORY;
+	bool on = dirty_log_get(&vm->progress.survey) == DIRTY_LOG_MEMORY;
 
-	if (!vm->surveyed || on == vm->dirty_logging)
+	if (!vm->progress.surveyed || on == vm->migration.dirty_logging)
 		return;
-	vm->dirty_logging = on;
+	vm->migration.dirty_logging = on;
 	if (!on)
 		(void)manager_handle(m, vm, VM_EVENT_LOG_OFF, NULL);
 	else
@@ -81,7 +81,7 @@ int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to
 		.deadline_usec = deadline_usec,
 		.tlbi_rate = tlbi_rate,
 	};
-	bool is_first = vm->state == VM_STATE_NONE;
+	bool is_first = vm->migration.state == VM_STATE_NONE;
 	int r;
 
 	r = manager_handle(m, vm, (enum vm_event)(VM_EVENT_TOLD + to), &terms);
@@ -89,7 +89,8 @@ int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to
 	 * It may have been said late: what was ignored is what it means, and will not be seen
 	 * to begin again. Behind another migration what is logged may be that one's.
 	 */
-	if (r == 0 && is_first && vm->state == VM_STATE_SCHEDULED && vm->dirty_logging)
+	if (r == 0 && is_first && vm->migration.state == VM_STATE_SCHEDULED &&
+	    vm->migration.dirty_logging)
 		r = manager_handle(m, vm, VM_EVENT_LOG_ON, NULL);
 	return r;
 }

@@ -42,19 +42,20 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 {
 	enum vm_goal goal = vm_state_get_goal(record->state);
 
-	vm->registered = record->registered;
-	vm->state = record->state;
-	vm->dirty_logging = record->dirty_logging;
-	vm->scheduled_usec = record->scheduled_usec;
-	vm->tlbi_rate = record->tlbi_rate;
-	vm->blocks_split = record->blocks_split;
-	vm->tlbis = record->tlbis;
+	vm->table.registered = record->registered;
+	vm->migration.state = record->state;
+	vm->migration.dirty_logging = record->dirty_logging;
+	vm->migration.scheduled_usec = record->scheduled_usec;
+	vm->migration.tlbi_rate = record->tlbi_rate;
+	vm->progress.blocks_split = record->blocks_split;
+	vm->progress.tlbis = record->tlbis;
 	vm_set_deadline(vm, record->deadline_usec);
 	work_update_ceiling(vm->work);
 	if (record->name[0])
 		(void)manager_name_vm(m, vm, record->name);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
-		    (int)vm->pid, vm_migration_to_string(vm_state_get_migration(vm->state)));
+		    (int)vm->pid,
+		    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));
 	/* What had come to its end need not be done again. */
 	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)
 		work_resume(vm->work, goal);

@@ -16,7 +16,7 @@ struct vm *manager_find_vm(struct manager *m, const char *name)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link)
-		if (strcmp(vm->name, name) == 0)
+		if (strcmp(vm->table.name, name) == 0)
 			return vm;
 	TAILQ_FOREACH(vm, &m->vms, link)
 		if (strcmp(vm->id, name) == 0)
@@ -34,7 +34,7 @@ static void on_vmm_gone(struct vm *vm)
 	struct manager *m = vm->owner;
 
 	/* Letting go of one that is leaving goes on by itself. */
-	if (vm->leaving)
+	if (vm->table.leaving)
 		return;
 	if (!vm->work) {
 		TAILQ_REMOVE(&m->unwanted, vm, link);
@@ -60,9 +60,9 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 {
 	bool gone = process_is_gone(vm->pidfd);
 
-	if (gone && !vm->replaced && m->backend->ops->forget_vm)
+	if (gone && !vm->table.replaced && m->backend->ops->forget_vm)
 		m->backend->ops->forget_vm(m->backend, vm->pid, vm->number);
-	if (m->store && (gone || !m->stopped) && !vm->replaced)
+	if (m->store && (gone || !m->stopped) && !vm->table.replaced)
 		vm_store_remove(m->store, vm->pid, vm->number);
 	if (!m->stopped)
 		manager_drop_pidfd(m, vm);
@@ -72,8 +72,8 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 /* @vm, which was not wanted, is again, as another one. */
 static void manager_forgive(struct manager *m, struct vm *vm)
 {
-	vm->unwanted = false;
-	if (vm->leaving)
+	vm->table.unwanted = false;
+	if (vm->table.leaving)
 		return;
 	TAILQ_REMOVE(&m->unwanted, vm, link);
 	vm_free(vm);
@@ -88,11 +88,11 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 	m->n_vms--;
 	if (m->observer)
 		m->observer->vm_removed(m->observer_userdata, vm);
-	vm->leaving = true;
+	vm->table.leaving = true;
 	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
 	/* On stopping it stays its own, for the next daemon. */
 	if (!m->stopped)
-		manager_pass_name_on(m, vm->name);
+		manager_pass_name_on(m, vm->table.name);
 	manager_notify_status(m);
 	work_leave(vm->work, gone);
 }
@@ -119,7 +119,7 @@ static int manager_check_registration(struct manager *m, pid_t pid, const char *
 		return r;
 	/* It may be called that already, for a reason of its own. */
 	vm = name ? manager_find_vm(m, name) : NULL;
-	return vm && (vm->pid != pid || vm->registered) ? -EEXIST : 0;
+	return vm && (vm->pid != pid || vm->table.registered) ? -EEXIST : 0;
 }
 
 struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
@@ -140,7 +140,7 @@ struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
 		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
 			return vm;
 	TAILQ_FOREACH(vm, &m->leaving, link)
-		if (vm->pid == pid && vm->number == number && vm->unwanted)
+		if (vm->pid == pid && vm->number == number && vm->table.unwanted)
 			return vm;
 	return NULL;
 }
@@ -157,7 +157,7 @@ static int manager_make_vm(struct manager *m, pid_t pid, int pidfd, int number, 
 	r = vm_new(&vm, m->backend, pid, fd, number, m);
 	if (r < 0)
 		return r;
-	vm->known_nsec = now_nsec(CLOCK_MONOTONIC);
+	vm->table.known_nsec = now_nsec(CLOCK_MONOTONIC);
 	r = process_get_start_time(pid, &vm->start_time);
 	if (r < 0)
 		return r;
@@ -174,7 +174,7 @@ static void vm_list_replace(struct vm_list *list, pid_t pid, int number)
 
 	TAILQ_FOREACH(vm, list, link)
 		if (vm->pid == pid && vm->number == number)
-			vm->replaced = true;
+			vm->table.replaced = true;
 }
 
 /* Those that have had that number, and are not quite gone yet. */
@@ -220,12 +220,12 @@ int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bo
 	if (r < 0)
 		return r;
 	vm = TAKE_PTR(made);
-	vm->unwanted = true;
+	vm->table.unwanted = true;
 	if (!held) {
 		TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
 		return 0;
 	}
-	vm->leaving = true;
+	vm->table.leaving = true;
 	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
 	/* That it is not surveyed has the hold released. */
 	work_leave(vm->work, false);
@@ -258,7 +258,7 @@ static int manager_get_unregistered(struct manager *m, pid_t pid, struct vm **re
 		vm = manager_find_number(m, pid, numbers[i]);
 		if (!vm)
 			return manager_add_vm(m, pid, pidfd, numbers[i], ret);
-		if (!vm->registered) {
+		if (!vm->table.registered) {
 			*ret = vm;
 			return 0;
 		}
@@ -285,11 +285,11 @@ int manager_register(struct manager *m, pid_t pid, const char *name, struct vm *
 	unwanted = manager_find_unwanted(m, vm->pid, vm->number);
 	if (unwanted)
 		manager_forgive(m, unwanted);
-	vm->registered = true;
+	vm->table.registered = true;
 	manager_save_vm(m, vm);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
 	/* One that was known before may be called otherwise now. */
-	if (vm->surveyed)
+	if (vm->progress.surveyed)
 		manager_tell(m, vm, VM_CHANGE_STATE);
 	*ret = vm;
 	return 0;
@@ -303,7 +303,7 @@ int manager_unregister(struct manager *m, const char *name)
 	if (!vm)
 		return -ENOENT;
 	log_vm_info(vm, MESSAGE_VM_GONE, "Unregistered");
-	vm->unwanted = true;
+	vm->table.unwanted = true;
 	manager_remove_vm(m, vm, false);
 	return 0;
 }

@@ -97,7 +97,7 @@ void manager_save_vm(struct manager *m, struct vm *vm)
 
 	if (!m->store)
 		return;
-	vm->saved_nsec = now_nsec(CLOCK_MONOTONIC);
+	vm->store.saved_nsec = now_nsec(CLOCK_MONOTONIC);
 	vm_record_from_vm(&record, vm);
 	r = vm_store_save(m->store, &record);
 	/* Once is enough: it will be the same for all. */
@@ -109,7 +109,7 @@ void manager_save_vm(struct manager *m, struct vm *vm)
 /* Counts alone are worth less: now and then. */
 static void manager_save_progress(struct manager *m, struct vm *vm)
 {
-	if (now_nsec(CLOCK_MONOTONIC) - vm->saved_nsec >= SAVE_INTERVAL_NSEC)
+	if (now_nsec(CLOCK_MONOTONIC) - vm->store.saved_nsec >= SAVE_INTERVAL_NSEC)
 		manager_save_vm(m, vm);
 }
 

@@ -87,7 +87,7 @@ static void on_changed(void *userdata, struct vm *vm, enum vm_change what)
 static void on_gone(void *userdata, struct vm *vm)
 {
 	struct manager *m = userdata;
-	bool surveyed = vm->surveyed;
+	bool surveyed = vm->progress.surveyed;
 	pid_t pid = vm->pid;
 
 	log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
@@ -123,16 +123,16 @@ static void on_left(void *userdata, struct vm *vm)
 	struct manager *m = userdata;
 
 	/* Held no more: if it is not wanted, the next daemon is to leave it alone. */
-	if (vm->unwanted)
-		vm->stage = VM_STAGE_WHOLE;
+	if (vm->table.unwanted)
+		vm->progress.stage = VM_STAGE_WHOLE;
 	/* For the next daemon: by now one knows what the call that was in flight has done. */
-	if ((m->stopped || vm->unwanted) && !vm->replaced)
+	if ((m->stopped || vm->table.unwanted) && !vm->table.replaced)
 		manager_save_vm(m, vm);
 	TAILQ_REMOVE(&m->leaving, vm, link);
-	vm->leaving = false;
+	vm->table.leaving = false;
 	work_free(vm->work);
 	/* Only as long as it is there need one know that it is not wanted. */
-	if (vm->unwanted && !process_is_gone(vm->pidfd))
+	if (vm->table.unwanted && !process_is_gone(vm->pidfd))
 		TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
 	else
 		manager_forget_vm(m, vm);

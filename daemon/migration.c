@@ -15,7 +15,7 @@ static void migration_set_terms(struct vm *vm, const struct migration_terms *ter
 	if (terms && terms->deadline_usec)
 		vm_set_deadline(vm, *terms->deadline_usec);
 	if (terms && terms->tlbi_rate)
-		vm->tlbi_rate = *terms->tlbi_rate;
+		vm->migration.tlbi_rate = *terms->tlbi_rate;
 	work_update_ceiling(vm->work);
 }
 
@@ -41,20 +41,20 @@ static void migration_log(const struct vm *vm, enum vm_state from, enum vm_event
 		break;
 	default:
 		log_vm_info(vm, MESSAGE_VM_MIGRATION, "Migration %s",
-			    vm_migration_to_string(vm_state_get_migration(vm->state)));
+			    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));
 	}
 }
 
 static void migration_go(struct vm *vm, enum vm_state to, enum vm_event event,
 			 const struct migration_terms *terms)
 {
-	enum vm_state from = vm->state;
+	enum vm_state from = vm->migration.state;
 
-	vm->state = to;
+	vm->migration.state = to;
 	/* A new migration, and what was said of the last one no longer holds. */
 	if (!is_under_way(from)) {
 		vm_set_deadline(vm, UINT64_MAX);
-		vm->tlbi_rate = 0;
+		vm->migration.tlbi_rate = 0;
 	}
 	migration_set_terms(vm, terms);
 	migration_log(vm, from, event);
@@ -68,8 +68,8 @@ static void migration_repeat(struct vm *vm, enum vm_event event,
 	migration_set_terms(vm, terms);
 	if (event == VM_EVENT_LOG_OFF)
 		work_repeat(vm->work);
-	else if (vm->stage == VM_STAGE_FAILED && vm->state != VM_STATE_NONE)
-		work_set_goal(vm->work, vm_state_get_goal(vm->state));
+	else if (vm->progress.stage == VM_STAGE_FAILED && vm->migration.state != VM_STATE_NONE)
+		work_set_goal(vm->work, vm_state_get_goal(vm->migration.state));
 }
 
 enum vm_step migration_handle(struct vm *vm, enum vm_event event,
@@ -78,27 +78,29 @@ enum vm_step migration_handle(struct vm *vm, enum vm_event event,
 	enum vm_step step;
 	enum vm_state to;
 
-	step = vm_state_next(vm->state, event, &to);
+	step = vm_state_next(vm->migration.state, event, &to);
 	if (step == VM_STEP_GO)
 		migration_go(vm, to, event, terms);
 	else if (step == VM_STEP_AGAIN)
 		migration_repeat(vm, event, terms);
 	else
 		return step;
-	if (vm->state == VM_STATE_SCHEDULED)
-		vm->scheduled_usec = boottime_usec;
+	if (vm->migration.state == VM_STATE_SCHEDULED)
+		vm->migration.scheduled_usec = boottime_usec;
 	return step;
 }
 
 uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec, uint64_t boottime_usec,
 			       uint64_t realtime_usec)
 {
-	uint64_t from = vm->scheduled_usec;
+	uint64_t from = vm->migration.scheduled_usec;
 
-	if (vm->state != VM_STATE_SCHEDULED || !timeout_usec)
+	if (vm->migration.state != VM_STATE_SCHEDULED || !timeout_usec)
 		return UINT64_MAX;
-	if (vm->deadline_usec != UINT64_MAX && vm->deadline_usec > realtime_usec)
-		from = max_u64(from, boottime_usec +
-					     min_u64(vm->deadline_usec - realtime_usec, INT64_MAX));
+	if (vm->migration.deadline_usec != UINT64_MAX &&
+	    vm->migration.deadline_usec > realtime_usec)
+		from = max_u64(from,
+			       boottime_usec + min_u64(vm->migration.deadline_usec - realtime_usec,
+						       INT64_MAX));
 	return from + timeout_usec;
 }

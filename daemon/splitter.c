@@ -17,7 +17,7 @@ uint64_t splitter_now(const struct splitter *s)
 
 static struct deadline_demand work_to_demand(struct work *w, uint64_t now_usec)
 {
-	uint64_t deadline = w->vm->deadline_usec, left = DEADLINE_NONE;
+	uint64_t deadline = w->vm->migration.deadline_usec, left = DEADLINE_NONE;
 
 	if (deadline != UINT64_MAX)
 		left = deadline > now_usec ? deadline - now_usec : 0;
@@ -47,7 +47,7 @@ static void splitter_divide(struct splitter *s)
 	TAILQ_FOREACH(w, &s->works, link) {
 		w->ahead = 0;
 		budget_client_set_weight(w->client, BUDGET_WEIGHT_DEFAULT);
-		if (w->goal == VM_GOAL_SPLIT && w->vm->stage == VM_STAGE_SPLITTING)
+		if (w->goal == VM_GOAL_SPLIT && w->vm->progress.stage == VM_STAGE_SPLITTING)
 			demands[n++] = work_to_demand(w, now_usec);
 	}
 	deadline_divide(demands, n, (double)s->limits.rate);

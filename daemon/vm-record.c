@@ -52,19 +52,19 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 		.pid = vm->pid,
 		.number = vm->number,
 		.start_time = vm->start_time,
-		.registered = vm->registered,
-		.unwanted = vm->unwanted,
-		.state = vm->state,
-		.stage = vm->stage,
-		.dirty_logging = vm->dirty_logging,
-		.scheduled_usec = vm->scheduled_usec,
-		.deadline_usec = vm->deadline_usec,
-		.tlbi_rate = vm->tlbi_rate,
-		.blocks_split = vm->blocks_split,
-		.tlbis = vm->tlbis,
+		.registered = vm->table.registered,
+		.unwanted = vm->table.unwanted,
+		.state = vm->migration.state,
+		.stage = vm->progress.stage,
+		.dirty_logging = vm->migration.dirty_logging,
+		.scheduled_usec = vm->migration.scheduled_usec,
+		.deadline_usec = vm->migration.deadline_usec,
+		.tlbi_rate = vm->migration.tlbi_rate,
+		.blocks_split = vm->progress.blocks_split,
+		.tlbis = vm->progress.tlbis,
 	};
-	if (strcmp(vm->name, vm->id) != 0)
-		snprintf(record->name, sizeof(record->name), "%s", vm->name);
+	if (strcmp(vm->table.name, vm->id) != 0)
+		snprintf(record->name, sizeof(record->name), "%s", vm->table.name);
 }
 
 /*

@@ -37,13 +37,13 @@ int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int n
 	vm->backend = backend;
 	vm->number = number;
 	vm->owner = owner;
-	vm->deadline_usec = UINT64_MAX;
+	vm->migration.deadline_usec = UINT64_MAX;
 	if (asprintf(&vm->id, "%d.%d", (int)pid, number) < 0) {
 		vm->id = NULL;
 		return -ENOMEM;
 	}
-	vm->name = strdup(vm->id);
-	if (!vm->name)
+	vm->table.name = strdup(vm->id);
+	if (!vm->table.name)
 		return -ENOMEM;
 	*ret = TAKE_PTR(vm);
 	return 0;
@@ -56,11 +56,11 @@ struct vm *vm_free(struct vm *vm)
 	vm_close(vm);
 	sd_event_source_disable_unref(vm->watch);
 	closep(&vm->pidfd);
-	survey_done(&vm->survey);
-	free(vm->error);
-	free(vm->name);
+	survey_done(&vm->progress.survey);
+	free(vm->progress.error);
+	free(vm->table.name);
 	free(vm->id);
-	free(vm->found_name);
+	free(vm->table.found_name);
 	free(vm);
 	return NULL;
 }
@@ -89,40 +89,41 @@ int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm))
 
 int vm_open(struct vm *vm)
 {
-	if (vm->host_vm)
+	if (vm->progress.host_vm)
 		return 0;
-	return vm->backend->ops->open_vm(vm->backend, vm->pidfd, vm->pid, vm->number, &vm->host_vm);
+	return vm->backend->ops->open_vm(vm->backend, vm->pidfd, vm->pid, vm->number,
+					 &vm->progress.host_vm);
 }
 
 int vm_check(struct vm *vm)
 {
 	const struct backend_ops *ops = vm->backend->ops;
 
-	if (!vm->host_vm || !ops->check_vm)
+	if (!vm->progress.host_vm || !ops->check_vm)
 		return 0;
-	return ops->check_vm(vm->host_vm, vm->pidfd, vm->pid, vm->number);
+	return ops->check_vm(vm->progress.host_vm, vm->pidfd, vm->pid, vm->number);
 }
 
 void vm_close(struct vm *vm)
 {
-	if (vm->host_vm)
-		vm->backend->ops->close_vm(vm->host_vm);
-	vm->host_vm = NULL;
+	if (vm->progress.host_vm)
+		vm->backend->ops->close_vm(vm->progress.host_vm);
+	vm->progress.host_vm = NULL;
 }
 
 uint64_t vm_count_blocks(const struct vm *vm)
 {
-	return survey_count_blocks(&vm->survey);
+	return survey_count_blocks(&vm->progress.survey);
 }
 
 bool vm_take_survey(struct vm *vm, struct survey *survey)
 {
-	bool is_news = !vm->surveyed || !survey_is_same(&vm->survey, survey);
+	bool is_news = !vm->progress.surveyed || !survey_is_same(&vm->progress.survey, survey);
 
-	survey_done(&vm->survey);
-	vm->survey = *survey;
+	survey_done(&vm->progress.survey);
+	vm->progress.survey = *survey;
 	*survey = (struct survey){};
-	vm->surveyed = true;
+	vm->progress.surveyed = true;
 	return is_news;
 }
 
@@ -130,9 +131,9 @@ void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks)
 {
 	struct memslot *m;
 
-	if (slot >= vm->survey.n_slots)
+	if (slot >= vm->progress.survey.n_slots)
 		return;
-	m = &vm->survey.slots[slot];
+	m = &vm->progress.survey.slots[slot];
 	if (blocks >= m->blocks) {
 		m->blocks = 0;
 		m->block_bytes = 0;
@@ -147,9 +148,9 @@ void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t byt
 {
 	struct memslot *m;
 
-	if (slot >= vm->survey.n_slots || !blocks)
+	if (slot >= vm->progress.survey.n_slots || !blocks)
 		return;
-	m = &vm->survey.slots[slot];
+	m = &vm->progress.survey.slots[slot];
 	/* As large as those there are, until the next survey; but in what was passed. */
 	if (m->blocks && m->block_bytes / m->blocks < bytes / blocks)
 		bytes = m->block_bytes / m->blocks * blocks;
@@ -159,19 +160,20 @@ void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t byt
 
 void vm_set_deadline(struct vm *vm, uint64_t usec)
 {
-	if (usec != vm->deadline_usec)
-		vm->told_late = false;
-	vm->deadline_usec = usec;
+	if (usec != vm->migration.deadline_usec)
+		vm->migration.told_late = false;
+	vm->migration.deadline_usec = usec;
 }
 
 bool vm_note_late(struct vm *vm, uint64_t realtime_usec)
 {
 	struct vm_info info;
 
-	if (vm->told_late || vm->deadline_usec == UINT64_MAX || vm->stage != VM_STAGE_SPLITTING)
+	if (vm->migration.told_late || vm->migration.deadline_usec == UINT64_MAX ||
+	    vm->progress.stage != VM_STAGE_SPLITTING)
 		return false;
 	vm_get_info(vm, realtime_usec, &info);
-	vm->told_late = info.late;
+	vm->migration.told_late = info.late;
 	return info.late;
 }
 
@@ -179,7 +181,7 @@ static void vm_log_stage(const struct vm *vm)
 {
 	uint64_t blocks = vm_count_blocks(vm);
 
-	switch (vm->stage) {
+	switch (vm->progress.stage) {
 	case VM_STAGE_SPLITTING:
 		log_vm_info(vm, MESSAGE_VM_STAGE, "Splitting, %" PRIu64 " block%s to go", blocks,
 			    plural(blocks));
@@ -187,14 +189,15 @@ static void vm_log_stage(const struct vm *vm)
 	case VM_STAGE_SPLIT:
 		log_vm_info(vm, MESSAGE_VM_SPLIT,
 			    "Split: %" PRIu64 " block%s by %" PRIu64 " TLBI%s so far",
-			    vm->blocks_split, plural(vm->blocks_split), vm->tlbis,
-			    plural(vm->tlbis));
+			    vm->progress.blocks_split, plural(vm->progress.blocks_split),
+			    vm->progress.tlbis, plural(vm->progress.tlbis));
 		break;
 	case VM_STAGE_RECOVERING:
 		log_vm_info(vm, MESSAGE_VM_STAGE, "Recovering blocks");
 		break;
 	case VM_STAGE_FAILED:
-		log_vm_error(vm, MESSAGE_VM_FAILED, "%s", vm->error ? vm->error : "Failed");
+		log_vm_error(vm, MESSAGE_VM_FAILED, "%s",
+			     vm->progress.error ? vm->progress.error : "Failed");
 		break;
 	default:
 		log_vm_info(vm, MESSAGE_VM_STAGE, "Let go: blocks may map it");
@@ -203,12 +206,12 @@ static void vm_log_stage(const struct vm *vm)
 
 void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error)
 {
-	bool changed = stage != vm->stage || error;
+	bool changed = stage != vm->progress.stage || error;
 
-	vm->stage = stage;
-	free(vm->error);
+	vm->progress.stage = stage;
+	free(vm->progress.error);
 	/* Without memory even for this, the stage alone has to say it. */
-	vm->error = error ? strdup(error) : NULL;
+	vm->progress.error = error ? strdup(error) : NULL;
 	if (changed)
 		vm_log_stage(vm);
 }
@@ -242,28 +245,28 @@ bool vm_name_is_valid(const char *name)
 void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *info)
 {
 	*info = (struct vm_info){
-		.name = vm->name,
+		.name = vm->table.name,
 		.pid = vm->pid,
-		.migration = vm_state_get_migration(vm->state),
-		.stage = vm->stage,
-		.surveyed = vm->surveyed,
-		.blocks_split = vm->blocks_split,
-		.tlbis = vm->tlbis,
-		.has_deadline = vm->deadline_usec != UINT64_MAX,
-		.deadline_usec = vm->deadline_usec,
-		.error = vm->error,
-		.memslots = vm->survey.slots,
-		.n_memslots = vm->survey.n_slots,
+		.migration = vm_state_get_migration(vm->migration.state),
+		.stage = vm->progress.stage,
+		.surveyed = vm->progress.surveyed,
+		.blocks_split = vm->progress.blocks_split,
+		.tlbis = vm->progress.tlbis,
+		.has_deadline = vm->migration.deadline_usec != UINT64_MAX,
+		.deadline_usec = vm->migration.deadline_usec,
+		.error = vm->progress.error,
+		.memslots = vm->progress.survey.slots,
+		.n_memslots = vm->progress.survey.n_slots,
 	};
-	for (size_t i = 0; i < vm->survey.n_slots; i++) {
-		info->bytes += vm->survey.slots[i].bytes;
-		info->blocks += vm->survey.slots[i].blocks;
-		info->block_bytes += vm->survey.slots[i].block_bytes;
+	for (size_t i = 0; i < vm->progress.survey.n_slots; i++) {
+		info->bytes += vm->progress.survey.slots[i].bytes;
+		info->blocks += vm->progress.survey.slots[i].blocks;
+		info->block_bytes += vm->progress.survey.slots[i].block_bytes;
 	}
-	info->has_eta = vm->get_eta && vm->get_eta(vm, &info->eta_usec);
-	info->late =
-		vm->stage == VM_STAGE_SPLITTING &&
-		eta_is_late(info->has_eta ? info->eta_usec : 0, vm->deadline_usec, realtime_usec);
+	info->has_eta = vm->progress.get_eta && vm->progress.get_eta(vm, &info->eta_usec);
+	info->late = vm->progress.stage == VM_STAGE_SPLITTING &&
+		     eta_is_late(info->has_eta ? info->eta_usec : 0, vm->migration.deadline_usec,
+				 realtime_usec);
 }
 
 static void add_fields(struct log_fields *fields, const void *userdata)
@@ -291,7 +294,7 @@ void vm_log(const struct vm *vm, int priority, const char *id, const char *forma
 	const struct log_about about = {
 		.priority = priority,
 		.id = id,
-		.subject = vm->name,
+		.subject = vm->table.name,
 		.add_fields = add_fields,
 		.userdata = vm,
 	};

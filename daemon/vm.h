@@ -78,72 +78,95 @@ struct vm_info {
 };
 
 /**
- * struct vm - a VM
+ * struct vm - a VM: what it is, and a part for each of those who write in it
  * @id: PID.NUMBER, which stays whatever it is named
- * @name: what it is called: a name, or a copy of @id
  * @pidfd: the VMM's process, owned
  * @backend: the host's
  * @number: tells it from other VMs of the process
  * @start_time: of its process, see process_get_start_time()
- * @known_nsec: since when there is this object, CLOCK_MONOTONIC
- * @saved_nsec: when its record was last written, CLOCK_MONOTONIC
- * @found_name: what others call it, NULL: not known
- * @registered: somebody has, and that may have given it its name
- * @unwanted: somebody has unregistered it
- * @leaving: it is no longer in the table
- * @replaced: another has its number by now: what is kept under that is of the other
- * @watch: of @pidfd; fires when the VMM is gone
- * @host_vm: the backend's handle, owned; open only while there is work, since
- *	     it keeps the VM's memory alive; NULL: not open
- * @work: what the splitter does about it, owned by the splitter
- * @get_eta: in how many microseconds it will be split, if that can be told; NULL while
- *	     there is no work
- * @state: of its migration
- * @scheduled_usec: when that was last scheduled, CLOCK_BOOTTIME
- * @dirty_logging: of its memory, as its migration was last told
- * @survey: the last one, less what was split since, and with what was recovered
- * @surveyed: there has been one
- * @deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
- * @told_late: vm_note_late() has said so
- * @tlbi_rate: a ceiling asked for with the migration, 0: none
- * @blocks_split: since it was registered
- * @tlbis: spent on it since it was registered
  * @owner: whoever created it
+ * @watch: of @pidfd; fires when the VMM is gone
  * @gone: see vm_watch()
+ * @work: what the splitter does about it, owned by the splitter
+ *
+ * @table: the manager's table of VMs
+ * @table.name: what it is called: a name, or a copy of @id
+ * @table.found_name: what others call it, NULL: not known
+ * @table.known_nsec: since when it is known, CLOCK_MONOTONIC
+ * @table.registered: somebody has, and that may have given it its name
+ * @table.unwanted: somebody has unregistered it
+ * @table.leaving: it is no longer in the table
+ * @table.replaced: another has its number by now: what is kept under that is of the other
+ *
+ * @migration: what happens to it
+ * @migration.state: where it is
+ * @migration.scheduled_usec: when it was last scheduled, CLOCK_BOOTTIME
+ * @migration.dirty_logging: of its memory, as the migration was last told
+ * @migration.deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
+ * @migration.told_late: vm_note_late() has said so
+ * @migration.tlbi_rate: a ceiling asked for with it, 0: none
+ *
+ * @progress: the work's
+ * @progress.host_vm: the backend's handle, owned; open only while there is work, since
+ *		      it keeps the VM's memory alive; NULL: not open
+ * @progress.stage: what has been done
+ * @progress.error: why that is VM_STAGE_FAILED, otherwise NULL
+ * @progress.survey: the last one, less what was split since, and with what was recovered
+ * @progress.surveyed: there has been one
+ * @progress.blocks_split: since it was registered
+ * @progress.tlbis: spent on it since it was registered
+ * @progress.get_eta: in how many microseconds it will be split, if that can be told; NULL
+ *		      while there is no work
+ *
+ * @store: what is kept for the next daemon
+ * @store.saved_nsec: when its record was last written, CLOCK_MONOTONIC
  */
 struct vm {
 	char *id;
-	char *name;
 	pid_t pid;
 	int pidfd;
 	struct backend *backend;
 	int number;
 	uint64_t start_time;
-	uint64_t known_nsec;
-	uint64_t saved_nsec;
-	char *found_name;
-	bool registered;
-	bool unwanted;
-	bool leaving;
-	bool replaced;
-	sd_event_source *watch;
-	struct backend_vm *host_vm;
-	struct work *work;
-	bool (*get_eta)(const struct vm *vm, uint64_t *ret_usec);
-	enum vm_state state;
-	uint64_t scheduled_usec;
-	bool dirty_logging;
-	enum vm_stage stage;
-	char *error;
-	struct survey survey;
-	bool surveyed;
-	uint64_t deadline_usec;
-	bool told_late;
-	uint64_t tlbi_rate;
-	uint64_t blocks_split;
-	uint64_t tlbis;
 	void *owner;
+	sd_event_source *watch;
 	void (*gone)(struct vm *vm);
+	struct work *work;
+
+	struct {
+		char *name;
+		char *found_name;
+		uint64_t known_nsec;
+		bool registered;
+		bool unwanted;
+		bool leaving;
+		bool replaced;
+	} table;
+
+	struct {
+		enum vm_state state;
+		uint64_t scheduled_usec;
+		bool dirty_logging;
+		uint64_t deadline_usec;
+		bool told_late;
+		uint64_t tlbi_rate;
+	} migration;
+
+	struct {
+		struct backend_vm *host_vm;
+		enum vm_stage stage;
+		char *error;
+		struct survey survey;
+		bool surveyed;
+		uint64_t blocks_split;
+		uint64_t tlbis;
+		bool (*get_eta)(const struct vm *vm, uint64_t *ret_usec);
+	} progress;
+
+	struct {
+		uint64_t saved_nsec;
+	} store;
+
 	TAILQ_ENTRY(vm) link;
 };
 

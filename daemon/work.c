@@ -118,7 +118,7 @@ static bool work_find_range(struct work *w)
 
 	if (!w->walk.active || w->want_survey)
 		return false;
-	if (walk_next(&w->walk, &w->vm->survey, all, &w->range))
+	if (walk_next(&w->walk, &w->vm->progress.survey, all, &w->range))
 		return true;
 	w->want_survey = true;
 	return false;
@@ -153,7 +153,7 @@ static enum step work_next(struct work *w)
 	}
 
 	/* What has failed stays so until someone sets a goal; one may look, though. */
-	if (w->goal != VM_GOAL_RELEASE && w->vm->stage == VM_STAGE_FAILED)
+	if (w->goal != VM_GOAL_RELEASE && w->vm->progress.stage == VM_STAGE_FAILED)
 		return w->want_survey ? STEP_SURVEY : STEP_NONE;
 
 	switch (w->goal) {
@@ -282,7 +282,7 @@ static void work_handle_error(struct work *w, enum step step, int r)
 		work_fail(w, error);
 	}
 	/* What did not take place is still to be done. */
-	if (step == STEP_SURVEY && w->vm->stage != VM_STAGE_FAILED)
+	if (step == STEP_SURVEY && w->vm->progress.stage != VM_STAGE_FAILED)
 		w->want_survey = true;
 }
 
@@ -301,7 +301,7 @@ static uint64_t work_get_log_pause(const struct work *w)
 
 static void work_plan_look(struct work *w)
 {
-	enum dirty_log log = dirty_log_get(&w->vm->survey);
+	enum dirty_log log = dirty_log_get(&w->vm->progress.survey);
 	uint64_t pause = 0;
 
 	if (log != w->log)
@@ -309,7 +309,7 @@ static void work_plan_look(struct work *w)
 	w->log = log;
 	if (log != DIRTY_LOG_NONE)
 		pause = work_get_log_pause(w);
-	else if (w->vm->survey.n_slots)
+	else if (w->vm->progress.survey.n_slots)
 		w->looks = 0;
 	else if (w->looks < LOOKS_MAX)
 		pause = LOOK_MIN_NSEC << w->looks;
@@ -341,15 +341,15 @@ static void work_handle_survey(struct work *w)
 		w->retries = 0;
 	w->splitter->undivided = true;
 	/* By a daemon before us, which has forgotten it. Once, or that would go on for ever. */
-	if (w->goal == VM_GOAL_NONE && vm->survey.held && !w->release_failed) {
+	if (w->goal == VM_GOAL_NONE && vm->progress.survey.held && !w->release_failed) {
 		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
 		w->hold = HOLD_SET;
 		w->goal = VM_GOAL_RELEASE;
 		return;
 	}
-	if (vm->stage == VM_STAGE_FAILED)
+	if (vm->progress.stage == VM_STAGE_FAILED)
 		return;
-	if (w->goal == VM_GOAL_RECOVER && vm->stage == VM_STAGE_RECOVERING) {
+	if (w->goal == VM_GOAL_RECOVER && vm->progress.stage == VM_STAGE_RECOVERING) {
 		if (w->walk.passes)
 			vm_set_stage(vm, VM_STAGE_WHOLE, NULL);
 		else
@@ -403,7 +403,7 @@ static void work_account(struct work *w, enum step step)
 	if (w->granted)
 		budget_return(w->client, now, call->tlbis);
 	w->granted = false;
-	w->vm->tlbis += call->tlbis;
+	w->vm->progress.tlbis += call->tlbis;
 	splitter_count_tlbis(w->splitter, step, call);
 	if (step == STEP_RECOVER)
 		vm_note_recovered(w->vm, w->range.slot, call->blocks,
@@ -411,7 +411,7 @@ static void work_account(struct work *w, enum step step)
 	if (step != STEP_SPLIT)
 		return;
 
-	w->vm->blocks_split += call->blocks;
+	w->vm->progress.blocks_split += call->blocks;
 	vm_note_split(w->vm, w->range.slot, call->blocks);
 	if (!call->blocks || seconds <= 0)
 		return;
@@ -434,7 +434,7 @@ static void work_handle_result(struct work *w, enum step step, int r)
 /* To let go is all that is wanted: whatever keeps us from it, it is done now. */
 static void work_finish_release(struct work *w)
 {
-	if (w->vm->stage != VM_STAGE_WHOLE)
+	if (w->vm->progress.stage != VM_STAGE_WHOLE)
 		vm_set_stage(w->vm, VM_STAGE_WHOLE, NULL);
 	w->goal = VM_GOAL_NONE;
 	w->want_survey = true;
@@ -494,7 +494,7 @@ static void work_done(struct job *job, int r)
 {
 	struct work *w = container_of(job, struct work, job);
 	struct splitter *s = w->splitter;
-	enum vm_stage stage = w->vm->stage;
+	enum vm_stage stage = w->vm->progress.stage;
 	enum step step = w->step;
 	struct vm *vm = w->vm;
 	bool is_news;
@@ -523,9 +523,9 @@ static void work_done(struct job *job, int r)
 	splitter_pump(s);
 	if (!w->leaving)
 		s->ops->changed(s->userdata, vm,
-				vm->stage != stage ? VM_CHANGE_STATE
-				: is_news	   ? VM_CHANGE_PROGRESS
-						   : VM_CHANGE_NONE);
+				vm->progress.stage != stage ? VM_CHANGE_STATE
+				: is_news		    ? VM_CHANGE_PROGRESS
+							    : VM_CHANGE_NONE);
 }
 
 /* In a worker's thread: nothing but the call, on what belongs to it. */
@@ -545,9 +545,9 @@ static int work_run(struct job *job)
 		return r;
 	began = splitter_now(w->splitter);
 	if (w->step == STEP_SURVEY)
-		r = ops->survey(w->vm->host_vm, &w->survey);
+		r = ops->survey(w->vm->progress.host_vm, &w->survey);
 	else
-		r = ops->split(w->vm->host_vm, &w->call);
+		r = ops->split(w->vm->progress.host_vm, &w->call);
 	w->took = splitter_now(w->splitter) - began;
 	return r;
 }
@@ -558,8 +558,8 @@ static int work_run(struct job *job)
 
 static bool work_is_in_progress(const struct work *w)
 {
-	return (w->goal == VM_GOAL_SPLIT && w->vm->stage == VM_STAGE_SPLITTING) ||
-	       (w->goal == VM_GOAL_RECOVER && w->vm->stage == VM_STAGE_RECOVERING) ||
+	return (w->goal == VM_GOAL_SPLIT && w->vm->progress.stage == VM_STAGE_SPLITTING) ||
+	       (w->goal == VM_GOAL_RECOVER && w->vm->progress.stage == VM_STAGE_RECOVERING) ||
 	       w->goal == VM_GOAL_RELEASE;
 }
 
@@ -589,7 +589,7 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 	w->want_survey = goal != VM_GOAL_RELEASE;
 
 	/* Split already: that holds until a survey says otherwise. */
-	if (goal == VM_GOAL_SPLIT && vm->stage != VM_STAGE_SPLIT)
+	if (goal == VM_GOAL_SPLIT && vm->progress.stage != VM_STAGE_SPLIT)
 		vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
 	else if (goal == VM_GOAL_RECOVER)
 		vm_set_stage(vm, VM_STAGE_RECOVERING, NULL);
@@ -625,8 +625,9 @@ void work_update_ceiling(struct work *w)
 	uint64_t rate = w->splitter->limits.vm_rate;
 
 	w->splitter->undivided = true;
-	if (w->vm->tlbi_rate)
-		rate = rate ? min_u64(rate, w->vm->tlbi_rate) : w->vm->tlbi_rate;
+	if (w->vm->migration.tlbi_rate)
+		rate = rate ? min_u64(rate, w->vm->migration.tlbi_rate)
+			    : w->vm->migration.tlbi_rate;
 	budget_client_set_ceiling(w->client, min_u64(rate, BUDGET_RATE_MAX),
 				  splitter_now(w->splitter));
 	splitter_pump(w->splitter);
@@ -674,9 +675,9 @@ void work_leave(struct work *w, bool gone)
 	 */
 	if (gone)
 		w->hold = HOLD_NONE;
-	else if (!w->vm->surveyed)
+	else if (!w->vm->progress.surveyed)
 		w->hold = HOLD_UNKNOWN;
-	else if (w->vm->survey.held)
+	else if (w->vm->progress.survey.held)
 		w->hold = HOLD_SET;
 	w->leaving = true;
 	w->goal = VM_GOAL_RELEASE;
@@ -701,7 +702,7 @@ double work_get_limit(const struct work *w)
 	return w->speed > 0 ? fmin(limit, w->speed) : limit;
 }
 
-/* vm->get_eta() */
+/* vm->progress.get_eta() */
 static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 {
 	const struct work *w = vm->work;
@@ -715,11 +716,11 @@ static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 		.ahead = w->ahead,
 	};
 
-	if (vm->stage != VM_STAGE_SPLITTING || !vm->surveyed || w->leaving)
+	if (vm->progress.stage != VM_STAGE_SPLITTING || !vm->progress.surveyed || w->leaving)
 		return false;
 	if (limits->throttled)
 		demand.share = budget_client_get_share(w->client);
-	if (limits->throttled && limits->rate && vm->deadline_usec != UINT64_MAX)
+	if (limits->throttled && limits->rate && vm->migration.deadline_usec != UINT64_MAX)
 		demand.rate = (double)limits->rate;
 	return eta_estimate(&demand, ret_usec);
 }
@@ -743,7 +744,7 @@ int work_new(struct work **ret, struct splitter *s, struct vm *vm)
 	}
 	TAILQ_INSERT_TAIL(&s->works, w, link);
 	vm->work = w;
-	vm->get_eta = work_get_eta;
+	vm->progress.get_eta = work_get_eta;
 	work_update_ceiling(w);
 	w->want_survey = true;
 	work_step(w);
@@ -761,7 +762,7 @@ struct work *work_free(struct work *w)
 	survey_done(&w->survey);
 	TAILQ_REMOVE(&w->splitter->works, w, link);
 	w->vm->work = NULL;
-	w->vm->get_eta = NULL;
+	w->vm->progress.get_eta = NULL;
 	free(w);
 	return NULL;
 }

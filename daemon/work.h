@@ -129,7 +129,7 @@ void work_resume(struct work *work, enum vm_goal goal);
  */
 void work_repeat(struct work *work);
 
-/* vm->tlbi_rate has changed. */
+/* vm->migration.tlbi_rate has changed. */
 void work_update_ceiling(struct work *work);
 
 /*

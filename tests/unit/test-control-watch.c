@@ -42,7 +42,7 @@ struct vm *manager_next_vm(struct manager *m, struct vm *prev)
 	size_t i = 0;
 
 	if (prev)
-		i = (size_t)atoi(prev->name) + 1;
+		i = (size_t)atoi(prev->table.name) + 1;
 	return i < f->n_vms ? f->vms[i] : NULL;
 }
 
@@ -84,8 +84,9 @@ static void add_vm(struct fixture *f)
 	struct vm *vm;
 
 	assert_int_equal(vm_new(&vm, NULL, 1, -1, 0, NULL), 0);
-	free(vm->name);
-	assert_true(asprintf(&vm->name, "%04zu.%0*d", f->n_vms, VM_NAME_MAX - 5, 0) == VM_NAME_MAX);
+	free(vm->table.name);
+	assert_true(asprintf(&vm->table.name, "%04zu.%0*d", f->n_vms, VM_NAME_MAX - 5, 0) ==
+		    VM_NAME_MAX);
 	f->vms[f->n_vms++] = vm;
 }
 

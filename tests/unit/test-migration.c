@@ -57,11 +57,11 @@ static void test_completed_said_late(void **state)
 	host_run(h);
 	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL, 0), VM_STEP_GO);
 	host_run_until(h, h->now + 100 * NSEC_PER_MSEC);
-	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_RECOVERING);
 	assert_int_equal(told(vm, VM_MIGRATION_COMPLETED), VM_STEP_GO);
 	host_run(h);
 	assert_int_equal(info_of(vm).migration, VM_MIGRATION_COMPLETED);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_in_range(fake_count_blocks(&fakes[0]), 1, 999);
 	host_free(h);
 }
@@ -81,11 +81,11 @@ static void test_scheduled_again_meanwhile(void **state)
 	blocks = fake_count_blocks(&fakes[0]);
 	assert_in_range(blocks, 1, 999);
 	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
-	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLITTING);
 	host_run(h);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
 	assert_true(fakes[0].held);
-	assert_int_equal(vm->blocks_split, 1000 + blocks);
+	assert_int_equal(vm->progress.blocks_split, 1000 + blocks);
 	host_free(h);
 }
 
@@ -101,14 +101,14 @@ static void test_recovery_after_logging(void **state)
 	fakes[0].slots[0].stubborn = true;
 	assert_int_equal(told(vm, VM_MIGRATION_CANCELLED), VM_STEP_GO);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
 
 	fakes[0].slots[0].stubborn = false;
 	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL, 0), VM_STEP_AGAIN);
-	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_RECOVERING);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
 	host_free(h);
 }
@@ -178,19 +178,19 @@ static void test_terms(void **state)
 	assert_int_equal(migration_handle(vm, VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, &terms, 0),
 			 VM_STEP_GO);
 	assert_int_equal(told(vm, VM_MIGRATION_ACTIVE), VM_STEP_GO);
-	assert_int_equal(vm->tlbi_rate, 10);
-	assert_int_equal(vm->deadline_usec, deadline);
+	assert_int_equal(vm->migration.tlbi_rate, 10);
+	assert_int_equal(vm->migration.deadline_usec, deadline);
 	assert_int_equal(told(vm, VM_MIGRATION_CANCELLED), VM_STEP_GO);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_int_equal(told(vm, VM_MIGRATION_CANCELLED), VM_STEP_AGAIN);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 
 	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
-	assert_int_equal(vm->tlbi_rate, 0);
-	assert_true(vm->deadline_usec == UINT64_MAX);
+	assert_int_equal(vm->migration.tlbi_rate, 0);
+	assert_true(vm->migration.deadline_usec == UINT64_MAX);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	host_free(h);
 }
 

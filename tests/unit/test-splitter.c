@@ -58,7 +58,7 @@ static void test_splitting(void **state)
 	h = start(1000, 16, 1000, &vm);
 	began = h->now;
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
-	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLITTING);
 	host_run(h);
 
 	info = info_of(vm);
@@ -123,7 +123,7 @@ static void test_vm_is_open_while_there_is_work(void **state)
 	host_run_until(h, h->now + 20 * NSEC_PER_MSEC);
 	assert_false(fakes[0].closed);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_true(fakes[0].closed);
 	assert_true(fakes[0].held);
 	/* What is held is released all the same. */
@@ -170,15 +170,15 @@ static void test_eta_and_deadline(void **state)
 	assert_true(info_of(vm).has_eta);
 	assert_int_equal(info_of(vm).eta_usec, 100 * USEC_PER_SEC);
 	assert_false(info_of(vm).late);
-	vm->deadline_usec = now + 3600 * USEC_PER_SEC;
+	vm->migration.deadline_usec = now + 3600 * USEC_PER_SEC;
 	assert_false(info_of(vm).late);
-	vm->deadline_usec = now + 50 * USEC_PER_SEC;
+	vm->migration.deadline_usec = now + 50 * USEC_PER_SEC;
 	assert_true(info_of(vm).late);
-	vm->deadline_usec = now - 1;
+	vm->migration.deadline_usec = now - 1;
 	assert_true(info_of(vm).late);
 
 	/* A ceiling of the VM's own is its share. */
-	vm->tlbi_rate = 5;
+	vm->migration.tlbi_rate = 5;
 	work_update_ceiling(vm->work);
 	assert_int_equal(info_of(vm).eta_usec, 200 * USEC_PER_SEC);
 	host_run(h);
@@ -202,8 +202,8 @@ static void test_memslots_and_holes(void **state)
 	slots[2].block[1] = true;
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
-	assert_int_equal(vm->blocks_split, 4001);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.blocks_split, 4001);
 	for (size_t i = 0; i < h->n_calls; i++) {
 		const struct fake_call *call = &h->calls[i];
 
@@ -241,11 +241,11 @@ static void test_blocks_that_appear_meanwhile_take_another_pass(void **state)
 	fakes[0].hook_flags = SPLIT_FREELY;
 	host_run_until(h, h->now + 10 * NSEC_PER_MSEC);
 	assert_null(fakes[0].hook);
-	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLITTING);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
-	assert_int_equal(vm->blocks_split, 103);
+	assert_int_equal(vm->progress.blocks_split, 103);
 	host_free(h);
 }
 
@@ -269,7 +269,7 @@ static void test_memslot_deleted_meanwhile(void **state)
 	host_run(h);
 	assert_null(fakes[0].hook);
 	assert_int_equal(info_of(vm).n_memslots, 0);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	host_free(h);
 }
 
@@ -286,16 +286,16 @@ static void test_blocks_that_stay_are_a_failure(void **state)
 	memset(fakes[0].slots[1].block, true, 7);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_string_equal(info_of(vm).error, "7 blocks cannot be split");
-	assert_int_equal(vm->blocks_split, 100);
+	assert_int_equal(vm->progress.blocks_split, 100);
 
 	/* Told again, it tries again. */
 	fakes[0].slots[1].stubborn = false;
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	assert_null(info_of(vm).error);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	host_free(h);
 }
 
@@ -317,8 +317,8 @@ static void test_short_of_memory_for_a_while(void **state)
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	began = h->now;
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
-	assert_int_equal(vm->tlbis, 100);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.tlbis, 100);
 	/* 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s of waiting in between. */
 	assert_true(h->now - began >= 3100 * NSEC_PER_MSEC);
 	assert_int_equal(h->splitter->stats.failed[STEP_SPLIT], 5);
@@ -334,7 +334,7 @@ static void test_short_of_memory_for_good(void **state)
 	set_error(&fakes[0], -ENOMEM, UINT32_MAX, BACKEND_SPLIT);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_non_null(strstr(info_of(vm).error, "Not enough memory to split"));
 	assert_int_equal(count_calls(h, SPLIT), 9);
 	assert_true(h->timer == UINT64_MAX);
@@ -366,8 +366,8 @@ static void test_interrupted_calls_are_repeated(void **state)
 	set_error(&fakes[0], -EINTR, 20, BACKEND_SPLIT | BACKEND_HOLD);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
-	assert_int_equal(vm->tlbis, 100);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.tlbis, 100);
 	/* That was nobody's failure. */
 	assert_int_equal(h->splitter->stats.latency[STEP_HOLD].count, 21);
 	assert_int_equal(h->splitter->stats.failed[STEP_HOLD], 0);
@@ -390,13 +390,13 @@ static void test_other_errors_are_failures(void **state)
 	set_error(&fakes[0], -EINVAL, 1, BACKEND_SPLIT);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_string_equal(info_of(vm).error, "Cannot split: Invalid argument");
 	/* One may look at it still. */
 	h->now += NSEC_PER_SEC;
 	assert_int_equal(work_survey(vm->work), 1);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_int_equal(h->calls[h->n_calls - 1].flags, 0);
 	host_free(h);
 }
@@ -493,7 +493,7 @@ static void test_forgotten_hold_is_released(void **state)
 	vm = host_add_vm(h, &fakes[0], 1);
 	host_run(h);
 	assert_false(fakes[0].held);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 10);
 	host_free(h);
 }
@@ -507,7 +507,7 @@ static void test_forgotten_hold_is_released_on_leaving(void **state)
 	fake_vm_init(&fakes[0], h, 10);
 	fakes[0].held = true;
 	vm = host_add_vm(h, &fakes[0], 1);
-	assert_false(vm->surveyed);
+	assert_false(vm->progress.surveyed);
 	work_leave(vm->work, false);
 	host_run(h);
 	assert_int_equal(h->left, 1);
@@ -525,12 +525,12 @@ static void test_hold_that_is_lost(void **state)
 	vm = host_add_vm(h, &fakes[0], 1);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 
 	fakes[0].held = false;
 	work_look(vm->work);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
 	assert_true(fakes[0].held);
 	host_free(h);
@@ -609,7 +609,7 @@ static void test_forgotten_hold_that_stays(void **state)
 	set_error(&fakes[0], 0, 0, 0);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	work_set_goal(vm->work, VM_GOAL_RELEASE);
 	host_run(h);
 	assert_false(fakes[0].held);
@@ -633,7 +633,7 @@ static void test_registered_again_while_leaving(void **state)
 	while (h->left == 0)
 		assert_true(host_step(h));
 	host_run(h);
-	assert_int_equal(again->stage, VM_STAGE_SPLIT);
+	assert_int_equal(again->progress.stage, VM_STAGE_SPLIT);
 	for (size_t i = 0, released = 0; i < h->n_calls; i++) {
 		released += h->calls[i].flags == BACKEND_RELEASE;
 		if (h->calls[i].vm == &fakes[1])
@@ -701,7 +701,7 @@ static void test_goal_changes_while_another_leaves(void **state)
 		assert_int_equal(h->n_calls, n_calls + 1);
 		host_run_until(h, h->now + 10 * NSEC_PER_SEC);
 		assert_false(fakes[1].held);
-		assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+		assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 		host_free(h);
 	}
 }
@@ -733,7 +733,7 @@ static void test_leaving_holds_up_no_other_process(void **state)
 	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
 	assert_int_equal(h->left, 0);
 	assert_true(fakes[2].held);
-	assert_true(vm->blocks_split > 0);
+	assert_true(vm->progress.blocks_split > 0);
 	host_free(h);
 }
 
@@ -750,7 +750,7 @@ static void test_leaving_owes_nothing(void **state)
 
 		work_set_goal(vm->work, VM_GOAL_SPLIT);
 		host_run(h);
-		assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+		assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 		/* A burst is there at once, for the second, too. */
 		assert_true(h->now == began);
 		h->now += NSEC_PER_SEC;
@@ -776,7 +776,7 @@ static void test_completed_releases(void **state)
 	host_run(h);
 	assert_false(fakes[0].held);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_int_equal(count_calls(h, BACKEND_RELEASE), 1);
 	assert_int_equal(count_calls(h, BACKEND_RECOVER), 0);
 	host_free(h);
@@ -793,13 +793,13 @@ static void test_cancelled_recovers_within_the_budget(void **state)
 	host_run(h);
 	began = h->now;
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
-	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_RECOVERING);
 	host_run_until(h, h->now + 500 * NSEC_PER_MSEC);
 	assert_in_range(info_of(vm).blocks, 450, 550);
 	assert_int_equal(info_of(vm).blocks, fake_count_blocks(&fakes[0]));
 	assert_int_equal(info_of(vm).block_bytes, info_of(vm).blocks * BLOCK);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_false(fakes[0].held);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
 	assert_true(h->now - began >= 984 * NSEC_PER_MSEC);
@@ -828,11 +828,11 @@ static void test_turning_round(void **state)
 	assert_int_equal(info_of(vm).blocks, fake_count_blocks(&fakes[0]));
 	assert_int_equal(info_of(vm).block_bytes, fake_count_blocks(&fakes[0]) * BLOCK);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
-	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLITTING);
 	assert_int_equal(info_of(vm).blocks, fake_count_blocks(&fakes[0]));
 	host_run(h);
 	assert_true(fakes[0].held);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
 	host_free(h);
 }
@@ -851,7 +851,7 @@ static void test_interrupted_hold_is_repeated(void **state)
 	host_run(h);
 	assert_true(fakes[0].held);
 	assert_int_equal(h->calls[1].flags, BACKEND_HOLD);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	/* Nor is it a call that took any time. */
 	assert_int_equal(h->splitter->stats.latency[STEP_HOLD].count, 1);
 	host_free(h);
@@ -873,7 +873,7 @@ static void test_call_for_another_goal_fails(void **state)
 	h->cancelled[0] = false;
 	host_run(h);
 	assert_int_equal(fakes[0].error_count, 0);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 100);
 	host_free(h);
 }
@@ -887,7 +887,7 @@ static void test_recovery_of_a_vm_that_others_hold(void **state)
 	set_error(&fakes[0], -EBUSY, UINT32_MAX, BACKEND_RECOVER);
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_string_equal(info_of(vm).error, "The VM is held by another process");
 	host_free(h);
 }
@@ -903,12 +903,12 @@ static void test_unthrottled(void **state)
 	vm = host_add_vm(h, &fakes[0], 1);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_true(h->now == began);
 	/* 8000 MiB in calls of 4 GiB. */
 	assert_int_equal(count_calls(h, SPLIT_FREELY), 2);
-	assert_int_equal(vm->tlbis, 0);
-	assert_int_equal(vm->blocks_split, 4000);
+	assert_int_equal(vm->progress.tlbis, 0);
+	assert_int_equal(vm->progress.blocks_split, 4000);
 
 	/* Recovering is never free. */
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
@@ -924,7 +924,7 @@ static void test_unthrottled(void **state)
 	splitter_set_limits(h->splitter, &limits);
 	began = h->now;
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_true(h->now == began);
 	host_free(h);
 }
@@ -959,7 +959,7 @@ static void test_range_that_is_done(void **state)
 	h->backend.ops = &ops;
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	work_set_goal(vm->work, VM_GOAL_RELEASE);
 	host_run(h);
 	/* Nothing can be recovered, which costs nothing: neither TLBIs nor the time of a retry. */
@@ -968,7 +968,7 @@ static void test_range_that_is_done(void **state)
 	began = h->now;
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_true(h->now == began);
 	host_free(h);
 }
@@ -984,7 +984,7 @@ static void test_no_progress_is_a_failure(void **state)
 	h->backend.ops = &ops;
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_true(h->n_calls < 20);
 	host_free(h);
 }
@@ -1003,16 +1003,16 @@ static void test_two_share(void **state)
 	work_set_goal(a->work, VM_GOAL_SPLIT);
 	work_set_goal(b->work, VM_GOAL_SPLIT);
 	host_run_until(h, began + NSEC_PER_SEC);
-	assert_in_range(a->tlbis, 490, 520);
-	assert_in_range(b->tlbis, 490, 520);
-	assert_in_range(a->tlbis + b->tlbis, 1000, 1016);
+	assert_in_range(a->progress.tlbis, 490, 520);
+	assert_in_range(b->progress.tlbis, 490, 520);
+	assert_in_range(a->progress.tlbis + b->progress.tlbis, 1000, 1016);
 
-	b->tlbi_rate = 100;
+	b->migration.tlbi_rate = 100;
 	work_update_ceiling(b->work);
-	a->tlbis = b->tlbis = 0;
+	a->progress.tlbis = b->progress.tlbis = 0;
 	host_run_until(h, began + 2 * NSEC_PER_SEC);
-	assert_in_range(a->tlbis, 880, 920);
-	assert_in_range(b->tlbis, 90, 116);
+	assert_in_range(a->progress.tlbis, 880, 920);
+	assert_in_range(b->progress.tlbis, 90, 116);
 	host_free(h);
 }
 
@@ -1048,10 +1048,10 @@ static void test_deadlines(void **state)
 	assert_in_range(info_of(vms[1]).eta_usec, 5 * USEC_PER_SEC, 10 * USEC_PER_SEC);
 	assert_in_range(info_of(vms[0]).eta_usec, 10 * USEC_PER_SEC, 12 * USEC_PER_SEC);
 	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
-	assert_int_equal(vms[1]->stage, VM_STAGE_SPLIT);
-	assert_int_equal(vms[0]->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(vms[1]->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(vms[0]->progress.stage, VM_STAGE_SPLITTING);
 	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
-	assert_int_equal(vms[0]->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vms[0]->progress.stage, VM_STAGE_SPLIT);
 	host_free(h);
 }
 
@@ -1065,7 +1065,7 @@ static void test_deadline_that_has_passed(void **state)
 	vm_set_deadline(vms[0], fake_realtime(h) - 1);
 	work_update_ceiling(vms[0]->work);
 	host_run_until(h, h->now + NSEC_PER_SEC);
-	assert_in_range(vms[0]->tlbis, 40, 55);
+	assert_in_range(vms[0]->progress.tlbis, 40, 55);
 	host_free(h);
 }
 
@@ -1078,12 +1078,12 @@ static void test_deadline_that_comes_closer(void **state)
 
 	h = start_with_deadlines(600, 0, vms);
 	host_run_until(h, h->now + NSEC_PER_SEC);
-	assert_in_range(vms[0]->tlbis, 45, 60);
-	before = vms[0]->tlbis;
+	assert_in_range(vms[0]->progress.tlbis, 45, 60);
+	before = vms[0]->progress.tlbis;
 	/* What is left of it then is what splitting takes. */
 	h->suspended_usec = 593 * USEC_PER_SEC;
 	host_run_until(h, h->now + NSEC_PER_SEC);
-	assert_in_range(vms[0]->tlbis - before, 85, 101);
+	assert_in_range(vms[0]->progress.tlbis - before, 85, 101);
 	host_free(h);
 }
 
@@ -1098,11 +1098,11 @@ static void test_limits_of_every_vm(void **state)
 	h = start(1000, 16, 2000, &vm);
 	splitter_set_limits(h->splitter, &limits);
 	/* Whoever asks for more than all may have does not get it. */
-	vm->tlbi_rate = 500;
+	vm->migration.tlbi_rate = 500;
 	work_update_ceiling(vm->work);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run_until(h, h->now + NSEC_PER_SEC);
-	assert_in_range(vm->tlbis, 100, 116);
+	assert_in_range(vm->progress.tlbis, 100, 116);
 	host_free(h);
 }
 
@@ -1129,24 +1129,24 @@ static void test_survey_on_demand(void **state)
 	assert_int_equal(h->n_calls, 3);
 
 	/* While it is being split what is known is kept up to date, however long that takes. */
-	vm->tlbi_rate = 10;
+	vm->migration.tlbi_rate = 10;
 	work_update_ceiling(vm->work);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
-	assert_int_equal(vm->stage, VM_STAGE_SPLITTING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLITTING);
 	assert_int_equal(h->n_jobs, 0);
 	assert_int_equal(work_survey(vm->work), 0);
 	host_run(h);
 	/* Told so once more, it is not said to be less than that until it has been looked at. */
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	host_run(h);
 	/* Split, and a block has come back: it is seen, and split. */
 	h->now += NSEC_PER_SEC;
 	fakes[0].slots[0].block[7] = true;
 	assert_int_equal(work_survey(vm->work), 1);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
 	host_free(h);
 }
@@ -1185,16 +1185,16 @@ static void test_looking_at_what_is_logged(void **state)
 
 	fakes[0].slots[0].logged = true;
 	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
-	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_MEMORY);
+	assert_int_equal(dirty_log_get(&vm->progress.survey), DIRTY_LOG_MEMORY);
 	assert_int_equal(h->progress, 2);
 	fakes[0].slots[0].logged = false;
 	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
-	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_PART);
+	assert_int_equal(dirty_log_get(&vm->progress.survey), DIRTY_LOG_PART);
 	assert_int_equal(h->progress, 3);
 
 	fakes[0].slots[1].logged = false;
 	host_run(h);
-	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_NONE);
+	assert_int_equal(dirty_log_get(&vm->progress.survey), DIRTY_LOG_NONE);
 	assert_true(h->timer == UINT64_MAX);
 	host_free(h);
 }
@@ -1237,13 +1237,13 @@ static void test_looking_while_splitting(void **state)
 	host_run_until(h, h->now + NSEC_PER_SEC);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run_until(h, h->now + 20 * NSEC_PER_SEC);
-	assert_in_range(vm->blocks_split, 190, 210);
+	assert_in_range(vm->progress.blocks_split, 190, 210);
 	fakes[0].slots[0].logged = false;
 	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
-	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_PART);
+	assert_int_equal(dirty_log_get(&vm->progress.survey), DIRTY_LOG_PART);
 	host_run_until(h, h->now + 80 * NSEC_PER_SEC);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
-	assert_int_equal(vm->blocks_split, 1000);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.blocks_split, 1000);
 	host_free(h);
 }
 
@@ -1260,13 +1260,13 @@ static void test_looking_while_recovering(void **state)
 	n_surveys = count_calls(h, 0);
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
 	host_run_until(h, h->now + 50 * NSEC_PER_SEC);
-	assert_int_equal(vm->stage, VM_STAGE_RECOVERING);
+	assert_int_equal(vm->progress.stage, VM_STAGE_RECOVERING);
 	assert_in_range(count_calls(h, 0), n_surveys + 10, n_surveys + 20);
 	fakes[0].slots[0].logged = true;
 	host_run_until(h, h->now + 5 * NSEC_PER_SEC);
-	assert_int_equal(dirty_log_get(&vm->survey), DIRTY_LOG_MEMORY);
+	assert_int_equal(dirty_log_get(&vm->progress.survey), DIRTY_LOG_MEMORY);
 	host_run_until(h, h->now + 60 * NSEC_PER_SEC);
-	assert_int_equal(vm->stage, VM_STAGE_WHOLE);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000 + 8);
 	host_free(h);
 }
@@ -1294,7 +1294,7 @@ static size_t run_with_looks(struct fake_host *h, struct vm *vm, enum vm_stage s
 {
 	size_t n_ranges = 0, seen = h->n_calls;
 
-	while (vm->stage != stage) {
+	while (vm->progress.stage != stage) {
 		assert_true(host_step(h));
 		for (; seen < h->n_calls; seen++) {
 			if (!h->calls[seen].size)
@@ -1317,7 +1317,7 @@ static void test_looks_do_not_begin_anew(void **state)
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	/* 8 GiB each, in ranges of 4. */
 	assert_int_equal(run_with_looks(h, vm, VM_STAGE_SPLIT), 8);
-	assert_int_equal(vm->blocks_split, SLOTS_MAX);
+	assert_int_equal(vm->progress.blocks_split, SLOTS_MAX);
 	host_free(h);
 
 	h = start_large(true, &vm);
@@ -1337,7 +1337,7 @@ static void test_memslots_that_change_at_a_look(void **state)
 	h = start_large(false, &vm);
 	fakes[0].n_slots = 3;
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
-	while (vm->blocks_split < 2)
+	while (vm->progress.blocks_split < 2)
 		assert_true(host_step(h));
 
 	/* The first goes, the second moves to behind us, and one more appears ahead. */
@@ -1349,9 +1349,9 @@ static void test_memslots_that_change_at_a_look(void **state)
 	memset(slots[2].block, true, 3);
 	work_look(vm->work);
 	host_run(h);
-	assert_int_equal(vm->stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
-	assert_int_equal(vm->blocks_split, 2 + 1 + 1 + 4);
+	assert_int_equal(vm->progress.blocks_split, 2 + 1 + 1 + 4);
 	host_free(h);
 }
 
@@ -1366,7 +1366,7 @@ static void test_looks_are_no_progress(void **state)
 	set_error(&fakes[0], -ENOMEM, UINT32_MAX, BACKEND_SPLIT);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
 	host_run_until(h, h->now + 60 * NSEC_PER_SEC);
-	assert_int_equal(vm->stage, VM_STAGE_FAILED);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_int_equal(count_calls(h, SPLIT), 9);
 	host_free(h);
 }
@@ -1427,7 +1427,7 @@ static void random_deed(struct fake_host *h, struct fake_vm *fake, struct vm **v
 		fake->slots[0].block[host_random(h, fake->slots[0].n_blocks)] ^= true;
 		break;
 	default:
-		(*vm)->tlbi_rate = host_random(h, 300);
+		(*vm)->migration.tlbi_rate = host_random(h, 300);
 		work_update_ceiling((*vm)->work);
 	}
 }
@@ -1464,7 +1464,8 @@ static void test_random_lives(void **state)
 			if (!vms[i])
 				continue;
 			assert_int_equal(fakes[i].held, i % 2);
-			assert_int_equal(vms[i]->stage, i % 2 ? VM_STAGE_SPLIT : VM_STAGE_WHOLE);
+			assert_int_equal(vms[i]->progress.stage,
+					 i % 2 ? VM_STAGE_SPLIT : VM_STAGE_WHOLE);
 			if (i % 2)
 				assert_int_equal(fake_count_blocks(&fakes[i]), 0);
 			work_leave(vms[i]->work, false);

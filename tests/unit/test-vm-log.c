@@ -34,8 +34,8 @@ static void test_failure(void **state)
 {
 	struct vm *vm = *state;
 
-	vm->tlbis = 5;
-	vm->blocks_split = 3;
+	vm->progress.tlbis = 5;
+	vm->progress.blocks_split = 3;
 	vm_set_deadline(vm, 99);
 	vm_set_stage(vm, VM_STAGE_FAILED, "No memory");
 	assert_string_equal(entries, "MESSAGE=42.3: No memory\nPRIORITY=3\n"

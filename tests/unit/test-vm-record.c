@@ -91,27 +91,27 @@ static void test_there_and_back(void **state)
 static void test_from_a_vm(void **state)
 {
 	struct vm vm = {
-		.name = (char[]){ "web-1" },
+		.table.name = (char[]){ "web-1" },
 		.id = (char[]){ "4711.12" },
 		.pid = 4711,
 		.number = 12,
 		.start_time = 123456789,
-		.registered = true,
-		.state = VM_STATE_ACTIVE,
-		.stage = VM_STAGE_SPLIT,
-		.dirty_logging = true,
-		.scheduled_usec = 1000,
-		.deadline_usec = UINT64_MAX,
-		.tlbi_rate = 50,
-		.blocks_split = UINT64_C(1) << 40,
-		.tlbis = 7,
+		.table.registered = true,
+		.migration.state = VM_STATE_ACTIVE,
+		.progress.stage = VM_STAGE_SPLIT,
+		.migration.dirty_logging = true,
+		.migration.scheduled_usec = 1000,
+		.migration.deadline_usec = UINT64_MAX,
+		.migration.tlbi_rate = 50,
+		.progress.blocks_split = UINT64_C(1) << 40,
+		.progress.tlbis = 7,
 	};
 	struct vm_record record, expected = sample(VM_STATE_ACTIVE, VM_STAGE_SPLIT);
 
 	vm_record_from_vm(&record, &vm);
 	assert_same(&record, &expected);
 	/* Whoever named it. */
-	vm.registered = false;
+	vm.table.registered = false;
 	vm_record_from_vm(&record, &vm);
 	assert_string_equal(record.name, "web-1");
 }
@@ -186,7 +186,7 @@ static void test_id_for_a_name(void **state)
 	struct vm_record record;
 
 	assert_int_equal(vm_new(&vm, NULL, 1, -1, 7, NULL), 0);
-	vm->registered = true;
+	vm->table.registered = true;
 	vm_record_from_vm(&record, vm);
 	assert_true(record.registered);
 	assert_string_equal(record.name, "");

@@ -48,7 +48,7 @@ static void test_survey_splits_and_recoveries(void **state)
 
 	assert_int_equal(vm_new(&vm, NULL, 1, -1, 7, NULL), 0);
 	assert_string_equal(vm->id, "1.7");
-	assert_string_equal(vm->name, "1.7");
+	assert_string_equal(vm->table.name, "1.7");
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	assert_false(info.surveyed);
 	assert_int_equal(info.bytes, 0);
