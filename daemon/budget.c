@@ -16,6 +16,12 @@
 /* Grants a second at which tokens are handed out, where the burst allows. */
 #define GRANTS_PER_SEC 100
 
+/* The most TLBI time that a call is charged. */
+#define CALL_MAX_NSEC (10 * NSEC_PER_SEC)
+
+/* How much of what a TLBI takes is what the last call showed. */
+#define COST_GAIN 0.25
+
 /**
  * struct bucket - tokens of one limit
  * @rate: tokens a second, 0: no limit
@@ -33,8 +39,34 @@ struct bucket {
 	uint64_t refilled;
 };
 
+/**
+ * struct load - TLBI time
+ * @limit: of all time, in parts of BUDGET_LOAD_MAX; 0: no limit
+ * @debt: what was taken and has not been earned since, in nanoseconds times
+ *	  BUDGET_LOAD_MAX
+ * @settled: the time that @debt is of
+ * @calls: granted and not returned; nothing is earned meanwhile
+ * @returned: calls that TLBIs were spent in have come back: what follows is known
+ * @tlbi_nsec: that a TLBI takes
+ * @tlbi_last_nsec: and took in the last call
+ * @call_nsec: that a call takes for each TLBI in it
+ * @granted: how many TLBIs the last call was granted
+ */
+struct load {
+	uint32_t limit;
+	uint64_t debt;
+	uint64_t settled;
+	size_t calls;
+	bool returned;
+	double tlbi_nsec;
+	double tlbi_last_nsec;
+	double call_nsec;
+	uint64_t granted;
+};
+
 struct budget {
 	struct bucket host;
+	struct load load;
 	uint64_t vtime;
 	TAILQ_HEAD(budget_client_list, budget_client) clients;
 };
@@ -45,6 +77,7 @@ struct budget {
  * @vtime: weighted count of the tokens it got: the lowest is next
  * @want: tokens it could use
  * @granted: tokens in flight
+ * @granted_at: since when
  */
 struct budget_client {
 	struct budget *budget;
@@ -53,6 +86,7 @@ struct budget_client {
 	uint64_t vtime;
 	uint64_t want;
 	uint64_t granted;
+	uint64_t granted_at;
 	uint32_t weight;
 	TAILQ_ENTRY(budget_client) link;
 };
@@ -173,16 +207,106 @@ static uint64_t bucket_quantum(const struct bucket *k)
 	return min_u64(max_u64(k->rate / GRANTS_PER_SEC, 1), half);
 }
 
-int budget_new(struct budget **ret, uint64_t rate, uint64_t burst, uint64_t now)
+static void load_settle(struct load *l, uint64_t now)
+{
+	uint64_t elapsed;
+
+	if (now <= l->settled)
+		return;
+	elapsed = now - l->settled;
+	l->settled = now;
+	if (!l->limit)
+		l->debt = 0;
+	if (l->calls || !l->debt)
+		return;
+	/* Compare before multiplying: the product may not fit. */
+	if (elapsed > l->debt / l->limit)
+		l->debt = 0;
+	else
+		l->debt -= l->limit * elapsed;
+}
+
+static void load_set_limit(struct load *l, uint32_t limit, uint64_t now)
+{
+	load_settle(l, now);
+	l->limit = limit;
+}
+
+static void load_begin_call(struct load *l, uint64_t tlbis, uint64_t now)
+{
+	load_settle(l, now);
+	l->calls++;
+	l->granted = tlbis;
+}
+
+static void load_learn(struct load *l, double tlbis, double tlbi_nsec, double call_nsec)
+{
+	double gain = l->returned ? COST_GAIN : 1;
+
+	if (tlbis <= 0)
+		return;
+	l->tlbi_last_nsec = tlbi_nsec / tlbis;
+	l->tlbi_nsec += (tlbi_nsec / tlbis - l->tlbi_nsec) * gain;
+	l->call_nsec += (call_nsec / tlbis - l->call_nsec) * gain;
+	l->returned = true;
+}
+
+static void load_end_call(struct load *l, uint64_t tlbi_nsec, uint64_t now)
+{
+	/* Settle first: until now nothing was earned. */
+	load_settle(l, now);
+	l->calls--;
+	if (l->limit)
+		l->debt = min_u64(l->debt + min_u64(tlbi_nsec, CALL_MAX_NSEC) * BUDGET_LOAD_MAX,
+				  CALL_MAX_NSEC * BUDGET_LOAD_MAX);
+}
+
+/* When a call may be made, as of @now; UINT64_MAX: once another has come back. */
+static uint64_t load_ready_at(const struct load *l, uint64_t now)
+{
+	if (!l->limit)
+		return now;
+	if (l->calls)
+		return UINT64_MAX;
+	return now + l->debt / l->limit + !!(l->debt % l->limit);
+}
+
+/* As bucket_quantum(), by what a TLBI is known to take, and at most twice what there was last. */
+static uint64_t load_quantum(const struct load *l)
+{
+	double earned = (double)l->limit / BUDGET_LOAD_MAX * (double)NSEC_PER_SEC / GRANTS_PER_SEC;
+	double n;
+
+	if (!l->limit)
+		return UINT64_MAX;
+	if (!l->returned)
+		return 1;
+	n = earned / fmax(l->tlbi_nsec, l->tlbi_last_nsec);
+	return n < 1 ? 1 : min_u64((uint64_t)fmin(n, BUDGET_UNLIMITED_GRANT), 2 * l->granted);
+}
+
+static void assert_limits(const struct budget_limits *limits)
+{
+	assert(limits->rate <= BUDGET_RATE_MAX);
+	assert(limits->burst >= 1 && limits->burst <= BUDGET_BURST_MAX);
+	assert(limits->load <= BUDGET_LOAD_MAX);
+	(void)limits;
+}
+
+int budget_new(struct budget **ret, const struct budget_limits *limits, uint64_t now)
 {
 	struct budget *b;
 
-	assert(rate <= BUDGET_RATE_MAX && burst >= 1 && burst <= BUDGET_BURST_MAX);
-
+	assert_limits(limits);
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	bucket_init(&b->host, rate, burst, now);
+	bucket_init(&b->host, limits->rate, limits->burst, now);
+	b->load = (struct load){
+		.limit = limits->load,
+		.debt = BUDGET_LOAD_START_NSEC * BUDGET_LOAD_MAX,
+		.settled = now,
+	};
 	TAILQ_INIT(&b->clients);
 	*ret = b;
 	return 0;
@@ -195,15 +319,15 @@ struct budget *budget_free(struct budget *b)
 	return NULL;
 }
 
-void budget_set_limits(struct budget *b, uint64_t rate, uint64_t burst, uint64_t now)
+void budget_set_limits(struct budget *b, const struct budget_limits *limits, uint64_t now)
 {
 	struct budget_client *c;
 
-	assert(rate <= BUDGET_RATE_MAX && burst >= 1 && burst <= BUDGET_BURST_MAX);
-
-	bucket_set_limits(&b->host, rate, burst, now);
+	assert_limits(limits);
+	bucket_set_limits(&b->host, limits->rate, limits->burst, now);
+	load_set_limit(&b->load, limits->load, now);
 	TAILQ_FOREACH(c, &b->clients, link)
-		bucket_set_limits(&c->ceiling, c->ceiling.rate, burst, now);
+		bucket_set_limits(&c->ceiling, c->ceiling.rate, limits->burst, now);
 }
 
 int budget_client_new(struct budget_client **ret, struct budget *b, void *userdata, uint64_t now)
@@ -280,6 +404,7 @@ static uint64_t client_amount(const struct budget_client *c)
 	if (!c->want || c->granted)
 		return 0;
 	n = min_u64(c->want, min_u64(bucket_quantum(host), bucket_quantum(&c->ceiling)));
+	n = min_u64(n, load_quantum(&c->budget->load));
 	/* Its own bucket is whole: nothing of it is in flight. */
 	return host->rate ? min_u64(n, bucket_room(host)) : n;
 }
@@ -324,6 +449,9 @@ struct budget_client *budget_grant(struct budget *b, uint64_t now, uint64_t *ret
 	uint64_t n;
 
 	bucket_refill(&b->host, now);
+	load_settle(&b->load, now);
+	if (load_ready_at(&b->load, now) > now)
+		return NULL;
 	c = budget_pick(b, now);
 	if (!c)
 		return NULL;
@@ -331,9 +459,11 @@ struct budget_client *budget_grant(struct budget *b, uint64_t now, uint64_t *ret
 	if (!bucket_has(&b->host, n))
 		return NULL;
 
+	load_begin_call(&b->load, n, now);
 	bucket_take(&b->host, n);
 	bucket_take(&c->ceiling, n);
 	c->granted = n;
+	c->granted_at = now;
 	if ((int64_t)(c->vtime - b->vtime) > 0)
 		b->vtime = c->vtime;
 	c->vtime += n * VTIME_TOKEN / c->weight;
@@ -345,10 +475,13 @@ struct budget_client *budget_grant(struct budget *b, uint64_t now, uint64_t *ret
 	return c;
 }
 
-void budget_return(struct budget_client *c, uint64_t now, uint64_t used)
+void budget_return(struct budget_client *c, uint64_t now, uint64_t used, uint64_t tlbi_nsec)
 {
 	uint64_t granted = c->granted;
+	double took = now > c->granted_at ? (double)(now - c->granted_at) : 0;
 
+	load_learn(&c->budget->load, (double)used, (double)tlbi_nsec, took);
+	load_end_call(&c->budget->load, tlbi_nsec, now);
 	bucket_put(&c->budget->host, granted, used, now);
 	bucket_put(&c->ceiling, granted, used, now);
 	c->granted = 0;
@@ -356,7 +489,8 @@ void budget_return(struct budget_client *c, uint64_t now, uint64_t used)
 	c->vtime += min_u64(used, c->budget->host.burst + granted) * VTIME_TOKEN / c->weight;
 }
 
-uint64_t budget_next_ready(struct budget *b, uint64_t now)
+/* As budget_next_ready(), but for the load. */
+static uint64_t budget_next_tokens(struct budget *b, uint64_t now)
 {
 	uint64_t n, ready = UINT64_MAX;
 	struct budget_client *c;
@@ -376,6 +510,27 @@ uint64_t budget_next_ready(struct budget *b, uint64_t now)
 	return ready;
 }
 
+uint64_t budget_next_ready(struct budget *b, uint64_t now)
+{
+	uint64_t tokens = budget_next_tokens(b, now);
+
+	load_settle(&b->load, now);
+	return tokens == UINT64_MAX ? tokens : max_u64(tokens, load_ready_at(&b->load, now));
+}
+
+double budget_get_rate(const struct budget *b)
+{
+	const struct load *l = &b->load;
+	double rate = b->host.rate ? (double)b->host.rate : INFINITY;
+	double period;
+
+	if (!l->limit || !l->returned || l->tlbi_nsec <= 0)
+		return rate;
+	/* One call after the other, each followed by the time in which it is earned. */
+	period = l->call_nsec + l->tlbi_nsec * BUDGET_LOAD_MAX / l->limit;
+	return fmin(rate, (double)NSEC_PER_SEC / period);
+}
+
 /* Whether @c counts in the sharing, seen from @self, which always does. */
 static bool client_shares(const struct budget_client *c, const struct budget_client *self)
 {
@@ -391,9 +546,9 @@ double budget_client_get_share(const struct budget_client *c)
 {
 	const struct budget *b = c->budget;
 	const struct budget_client *o;
-	double fill = 0, next;
+	double all = budget_get_rate(b), fill = 0, next;
 
-	if (!b->host.rate)
+	if (isinf(all))
 		return budget_client_get_ceiling(c);
 
 	/*
@@ -402,7 +557,7 @@ double budget_client_get_share(const struct budget_client *c)
 	 * adds a client to those, so this ends.
 	 */
 	for (;;) {
-		double rate = (double)b->host.rate, weights = 0;
+		double rate = all, weights = 0;
 
 		TAILQ_FOREACH(o, &b->clients, link) {
 			if (!client_shares(o, c))

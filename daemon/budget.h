@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The TLBI budget: a token bucket for the host, whose tokens the clients (one
- * a VM) share by weight, each below a ceiling of its own.
+ * a VM) share by weight, each below a ceiling of its own; and a limit on the time
+ * that TLBIs take. A token is a TLBI, however many blocks it is good for.
  *
  * The bound is a strict one: in any interval [a, b], at most
  * rate * (b - a) + burst TLBIs are executed, whenever within their calls the
@@ -10,9 +11,15 @@
  * tokens to those of the next burst. When a limit changes within [a, b], each
  * rate counts for the time it was in force, and the larger burst.
  *
- * A limit begins with an empty bucket: what was spent under a budget before
- * this one, by a daemon that crashed, say, is not known. So the bound also holds
- * across any number of them that follow each other.
+ * The load is bounded as strictly: in any interval, TLBIs are under way for at
+ * most load * (b - a) and the time of those of one call. What a call will take is
+ * not known before it returns. So one is made at a time, and the next one when
+ * what the last one took has been earned since its end.
+ *
+ * A limit begins with an empty bucket, and a load with a debt: what was spent
+ * under a budget before this one, by a daemon that crashed, say, is not known. So
+ * the bounds also hold across any number of them that follow each other (that of
+ * the load where no call took more than BUDGET_LOAD_START_NSEC).
  *
  * All times are nanoseconds of one monotonic clock, and must be true: a time
  * given to budget_grant() must not lie in the future, one given to
@@ -34,6 +41,25 @@
 /* What a single grant is limited to where no rate is. */
 #define BUDGET_UNLIMITED_GRANT UINT64_C(512)
 
+/* Loads are parts of this. */
+#define BUDGET_LOAD_MAX 1000000
+
+/* Time of TLBIs that a load begins with as its debt. */
+#define BUDGET_LOAD_START_NSEC (5 * NSEC_PER_MSEC)
+
+/**
+ * struct budget_limits - what holds for the host
+ * @rate: TLBIs a second, 0: no limit
+ * @burst: the most at once, at least 1
+ * @load: of all time, how much TLBIs may be under way, in parts of
+ *	  BUDGET_LOAD_MAX; 0: no limit
+ */
+struct budget_limits {
+	uint64_t rate;
+	uint64_t burst;
+	uint32_t load;
+};
+
 struct budget;
 struct budget_client;
 
@@ -47,21 +73,18 @@ struct budget_load {
 	size_t waiting;
 };
 
-/*
- * Creates a budget. @rate: TLBIs a second, 0: no limit;
- * @burst: at least 1. 0 or -ENOMEM.
- */
-int budget_new(struct budget **ret, uint64_t rate, uint64_t burst, uint64_t now);
+/* Creates a budget. 0 or -ENOMEM. */
+int budget_new(struct budget **ret, const struct budget_limits *limits, uint64_t now);
 
 /* Frees @b, which has no client any more. Returns NULL. */
 struct budget *budget_free(struct budget *b);
 DEFINE_CLEANUP(struct budget *, budget_free);
 
 /*
- * Changes the limits. What has been granted stays granted; what is new of a burst is
- * yet to be earned.
+ * Changes the limits. What has been granted stays granted, and where there was no
+ * load that may be more than one call; what is new of a burst is yet to be earned.
  */
-void budget_set_limits(struct budget *b, uint64_t rate, uint64_t burst, uint64_t now);
+void budget_set_limits(struct budget *b, const struct budget_limits *limits, uint64_t now);
 
 /*
  * Adds a client, with BUDGET_WEIGHT_DEFAULT, no ceiling, and no wish for
@@ -96,16 +119,22 @@ void budget_client_set_want(struct budget_client *c, uint64_t want);
 struct budget_client *budget_grant(struct budget *b, uint64_t now, uint64_t *ret_tlbis);
 
 /*
- * Ends @c's grant, of which it spent @used. More than was granted is charged
- * all the same, and paid back before anything is granted again.
+ * Ends @c's grant, of which it spent @used, which took @tlbi_nsec. More than was
+ * granted is charged all the same, and paid back before anything is granted again.
  */
-void budget_return(struct budget_client *c, uint64_t now, uint64_t used);
+void budget_return(struct budget_client *c, uint64_t now, uint64_t used, uint64_t tlbi_nsec);
 
 /*
  * When budget_grant() will next have something, if nothing changes before;
  * UINT64_MAX: not before something does.
  */
 uint64_t budget_next_ready(struct budget *b, uint64_t now);
+
+/*
+ * The TLBIs a second that the host has for all together, by its rate and, as far as
+ * it is known what one takes, by its load; INFINITY: any number.
+ */
+double budget_get_rate(const struct budget *b);
 
 /*
  * The TLBIs a second that @c can count on while it and all who want some now

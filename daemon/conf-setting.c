@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "batching.h"
 #include "budget.h"
 #include "conf.h"
 
@@ -37,6 +38,7 @@ static const struct choice bbm_levels[] = { { "0", 0 }, { "2", 2 }, {} };
 #define FIELD(f) .offset = offsetof(struct config, f), .bytes = sizeof(((struct config *)0)->f)
 
 static const struct setting settings[] = {
+	{ "Budget", "TlbiLoad", "1%", SETTING_PERCENT, FIELD(tlbi_load), .max = BUDGET_LOAD_MAX },
 	{ "Budget", "TlbiRate", "1000", SETTING_RATE, FIELD(tlbi_rate), .max = BUDGET_RATE_MAX },
 	{ "Budget", "TlbiBurst", "16", SETTING_NUMBER, FIELD(tlbi_burst), .min = 1,
 	  .max = BUDGET_BURST_MAX },
@@ -53,6 +55,8 @@ static const struct setting settings[] = {
 	{ "Sim", "BlockSize", "2M", SETTING_CHOICE, FIELD(sim_block_size), .choices = block_sizes },
 	{ "Sim", "TlbiUSec", "20", SETTING_TIME, FIELD(sim_tlbi_usec), .max = USEC_PER_SEC,
 	  .unit_usec = 1 },
+	{ "Sim", "Batch", "512", SETTING_NUMBER, FIELD(sim_batch), .min = 1, .max = BATCHING_MAX },
+	{ "Sim", "VcpuWaits", "25%", SETTING_PERCENT, FIELD(sim_vcpu_waits), .max = 1000000 },
 	{ "Sim", "BbmLevel", "0", SETTING_CHOICE, FIELD(sim_bbm_level), .choices = bbm_levels },
 };
 
@@ -115,6 +119,8 @@ static int setting_parse(const struct setting *setting, const char *text, uint64
 		return parse_size(text, ret);
 	case SETTING_RATE:
 		return parse_rate(text, ret);
+	case SETTING_PERCENT:
+		return parse_percent(text, ret);
 	case SETTING_TIME:
 		r = parse_duration(text, setting->unit_usec, ret);
 		/* Rounded up: a little is not the same as none. */
@@ -137,6 +143,8 @@ static const char *setting_expects(const struct setting *setting)
 		return "a size (a number, then K, M, G or T)";
 	case SETTING_RATE:
 		return "a rate (a number, then K, M or G, then /s)";
+	case SETTING_PERCENT:
+		return "a part (a number, then %)";
 	case SETTING_TIME:
 		return "a time (numbers with us, ms, s, min, h or d)";
 	case SETTING_GROUP:
@@ -165,7 +173,10 @@ static void format_limit(char *buf, size_t size, const struct setting *setting, 
 {
 	const char *unit = "";
 
-	if (setting->type == SETTING_TIME) {
+	if (setting->type == SETTING_PERCENT) {
+		unit = "%";
+		value /= 10000;
+	} else if (setting->type == SETTING_TIME) {
 		unit = setting->unit_usec == 1 ? "us" : "s";
 	} else if (setting->type == SETTING_SIZE && value >= TIB && value % TIB == 0) {
 		unit = "T";

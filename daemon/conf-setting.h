@@ -13,6 +13,7 @@ enum setting_type {
 	SETTING_NUMBER,
 	SETTING_SIZE, /* bytes, see parse_size() */
 	SETTING_RATE, /* a second, see parse_rate() */
+	SETTING_PERCENT, /* see parse_percent() */
 	SETTING_TIME, /* see parse_duration() */
 	SETTING_CHOICE, /* one of some words */
 	SETTING_GROUP, /* a group's id, see parse_group(); empty: CONFIG_GROUP_NONE */

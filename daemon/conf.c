@@ -332,11 +332,19 @@ int config_backend_from_string(const char *s)
 	return r < 0 ? r : (int)value;
 }
 
-char *config_format_rate(char buf[static CONFIG_RATE_SIZE], uint64_t rate)
+char *config_format_limits(char buf[static CONFIG_LIMITS_SIZE], uint32_t load, uint64_t rate)
 {
-	if (rate)
-		snprintf(buf, CONFIG_RATE_SIZE, "%" PRIu64 " TLBI%s a second", rate, plural(rate));
+	double percent = (double)load / 10000;
+
+	if (load && rate)
+		snprintf(buf, CONFIG_LIMITS_SIZE,
+			 "TLBIs %.4g%% of the time, at most %" PRIu64 " a second", percent, rate);
+	else if (load)
+		snprintf(buf, CONFIG_LIMITS_SIZE, "TLBIs %.4g%% of the time", percent);
+	else if (rate)
+		snprintf(buf, CONFIG_LIMITS_SIZE, "%" PRIu64 " TLBI%s a second", rate,
+			 plural(rate));
 	else
-		snprintf(buf, CONFIG_RATE_SIZE, "TLBIs without limit");
+		snprintf(buf, CONFIG_LIMITS_SIZE, "TLBIs without limit");
 	return buf;
 }

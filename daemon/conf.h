@@ -32,6 +32,7 @@ enum config_on_dirty_log {
  * struct config - what the files say
  * @path: the file it was read from
  * @required: it is an error if that file is missing
+ * @tlbi_load: time that TLBIs may be under way, in millionths of all time, 0: no limit
  * @tlbi_rate: TLBIs a second for the host, 0: no limit
  * @tlbi_burst: the most at once after a pause
  * @vm_tlbi_rate: ceiling for each VM, 0: none
@@ -44,11 +45,14 @@ enum config_on_dirty_log {
  * @sim_memory: bytes of each simulated VM
  * @sim_block_size: bytes of its blocks
  * @sim_tlbi_usec: how long a broadcast TLBI takes there
+ * @sim_batch: blocks that have a TLBI in common at the most
+ * @sim_vcpu_waits: batches that a vCPU ends early, in millionths of all
  * @sim_bbm_level: FEAT_BBM level of the simulated CPUs, 0 or 2
  */
 struct config {
 	char *path;
 	bool required;
+	uint32_t tlbi_load;
 	uint64_t tlbi_rate;
 	uint64_t tlbi_burst;
 	uint64_t vm_tlbi_rate;
@@ -61,6 +65,8 @@ struct config {
 	uint64_t sim_memory;
 	uint64_t sim_block_size;
 	uint64_t sim_tlbi_usec;
+	uint32_t sim_batch;
+	uint32_t sim_vcpu_waits;
 	int sim_bbm_level;
 };
 
@@ -100,9 +106,12 @@ DEFINE_CLEANUP(struct config *, config_free);
 /* A Backend= value, or -EINVAL. */
 int config_backend_from_string(const char *s);
 
-#define CONFIG_RATE_SIZE 48
+#define CONFIG_LIMITS_SIZE 80
 
-/* TlbiRate= for people: "1000 TLBIs a second". Returns @buf. */
-char *config_format_rate(char buf[static CONFIG_RATE_SIZE], uint64_t rate);
+/*
+ * TlbiLoad= and TlbiRate= for people: "TLBIs 1% of the time, at most 1000 a second". Returns
+ * @buf.
+ */
+char *config_format_limits(char buf[static CONFIG_LIMITS_SIZE], uint32_t load, uint64_t rate);
 
 #endif /* EAGERSPLITD_CONF_H */

@@ -27,6 +27,8 @@ json_object *control_host_to_json(const struct host_info *info)
 	r |= varlink_json_set_u64(host, "tlbiBurst", info->tlbi_burst);
 	r |= varlink_json_set_u64(host, "tlbisTotal", info->tlbis_total);
 	r |= varlink_json_set_u64(host, "blocksTotal", info->blocks_total);
+	r |= varlink_json_set_u64(host, "tlbiLoadPpm", info->tlbi_load);
+	r |= varlink_json_set_u64(host, "tlbiUSecTotal", info->tlbi_nsec_total / NSEC_PER_USEC);
 	return r == 0 ? TAKE_PTR(host) : NULL;
 }
 
@@ -88,6 +90,7 @@ json_object *control_vm_to_json(const struct vm *vm, bool memslots)
 	r |= varlink_json_set_u64(object, "blockBytes", info.block_bytes);
 	r |= varlink_json_set_u64(object, "blocksSplit", info.blocks_split);
 	r |= varlink_json_set_u64(object, "tlbis", info.tlbis);
+	r |= varlink_json_set_u64(object, "tlbiUSec", info.tlbi_nsec / NSEC_PER_USEC);
 	r |= set_bool(object, "late", info.late);
 	r |= set_optional(object, &info);
 	if (memslots)

@@ -13,7 +13,7 @@ static double estimate_in_turn(const struct eta_demand *d)
 {
 	if (isinf(d->rate))
 		return INFINITY;
-	return fmax(((double)d->ahead + (double)d->blocks) / d->rate, (double)d->blocks / d->limit);
+	return fmax(((double)d->ahead + (double)d->tlbis) / d->rate, (double)d->tlbis / d->limit);
 }
 
 bool eta_estimate(const struct eta_demand *d, uint64_t *ret_usec)
@@ -22,7 +22,7 @@ bool eta_estimate(const struct eta_demand *d, uint64_t *ret_usec)
 
 	if (isinf(speed))
 		return false;
-	usec = fmin((double)d->blocks / speed, estimate_in_turn(d)) * (double)USEC_PER_SEC;
+	usec = fmin((double)d->tlbis / speed, estimate_in_turn(d)) * (double)USEC_PER_SEC;
 	*ret_usec = usec < (double)INT64_MAX ? (uint64_t)usec : INT64_MAX;
 	return true;
 }

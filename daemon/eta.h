@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /**
- * struct eta_demand - what it depends on; speeds are blocks, or TLBIs, a second, INFINITY: any
- * @blocks: left to split, each of which takes a TLBI
+ * struct eta_demand - what it depends on; speeds are TLBIs a second, INFINITY: any
+ * @tlbis: that it will take to split what is left
  * @share: what it gets of the budget as that is divided now
  * @speed: what calls get done
  * @rate: of the whole budget, if that is given to one after the other, by deadlines
@@ -16,7 +16,7 @@
  * @ahead: TLBIs of those before it
  */
 struct eta_demand {
-	uint64_t blocks;
+	uint64_t tlbis;
 	double share;
 	double speed;
 	double rate;

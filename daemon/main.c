@@ -377,14 +377,14 @@ static int daemon_start(struct daemon *d, const struct options *options)
 
 static void log_ready(const struct manager *m)
 {
-	char rate[CONFIG_RATE_SIZE];
+	char limits[CONFIG_LIMITS_SIZE];
 	struct host_info host;
 
 	manager_get_host(m, &host);
 	log_full(LOG_INFO, MESSAGE_STARTED, "Ready: version %s, backend %s, %s, %s", host.version,
 		 host.backend,
 		 host.throttled ? "by break-before-make" : "without break-before-make",
-		 config_format_rate(rate, host.tlbi_rate));
+		 config_format_limits(limits, host.tlbi_load, host.tlbi_rate));
 }
 
 int main(int argc, char **argv)

@@ -49,6 +49,7 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	vm->migration.tlbi_rate = record->tlbi_rate;
 	vm->progress.blocks_split = record->blocks_split;
 	vm->progress.tlbis = record->tlbis;
+	vm->progress.tlbi_nsec = record->tlbi_nsec;
 	vm_set_deadline(vm, record->deadline_usec);
 	work_update_ceiling(vm->work);
 	if (record->name[0])

@@ -162,8 +162,12 @@ static bool manager_is_throttled(const struct manager *m)
 static struct splitter_limits manager_limits(const struct manager *m)
 {
 	return (struct splitter_limits){
-		.rate = m->config->tlbi_rate,
-		.burst = m->config->tlbi_burst,
+		.host = {
+			.load = m->config->tlbi_load,
+			.rate = m->config->tlbi_rate,
+			.burst = m->config->tlbi_burst,
+		},
+		.batch = m->host.batch,
 		.vm_rate = m->config->vm_tlbi_rate,
 		.throttled = manager_is_throttled(m),
 	};
@@ -337,7 +341,7 @@ static void manager_apply(struct manager *m)
 int manager_reload(struct manager *m, char **ret_error)
 {
 	_cleanup_free_ char *error = NULL;
-	char rate[CONFIG_RATE_SIZE];
+	char limits[CONFIG_LIMITS_SIZE];
 	struct config *config;
 	int r;
 
@@ -358,7 +362,8 @@ int manager_reload(struct manager *m, char **ret_error)
 		m->reloads++;
 		manager_apply(m);
 		log_full(LOG_INFO, MESSAGE_RELOADED, "Configuration reloaded: %s, burst %" PRIu64,
-			 config_format_rate(rate, config->tlbi_rate), config->tlbi_burst);
+			 config_format_limits(limits, config->tlbi_load, config->tlbi_rate),
+			 config->tlbi_burst);
 	}
 	sd_notify(0, "READY=1");
 	manager_notify_status(m);
@@ -379,8 +384,10 @@ void manager_get_host(const struct manager *m, struct host_info *info)
 		.unsupported_reason = m->host.reason,
 		.bbm_level = throttled ? 0 : m->host.bbm_level,
 		.throttled = throttled,
+		.tlbi_load = m->config->tlbi_load,
 		.tlbi_rate = m->config->tlbi_rate,
 		.tlbi_burst = m->config->tlbi_burst,
+		.tlbi_nsec_total = stats->tlbi_nsec,
 		.blocks_total = stats->blocks_split,
 	};
 	for (size_t i = 0; i < TLBI_KIND_MAX_; i++)

@@ -33,9 +33,11 @@ struct host_info {
 	const char *unsupported_reason; /* NULL when supported */
 	int bbm_level; /* the one in use: 0 or 2 */
 	bool throttled;
+	uint32_t tlbi_load; /* of the time, in millionths, 0: no limit */
 	uint64_t tlbi_rate; /* TLBIs a second, 0: no limit */
 	uint64_t tlbi_burst;
 	uint64_t tlbis_total; /* since the daemon started */
+	uint64_t tlbi_nsec_total; /* that those took */
 	uint64_t blocks_total;
 };
 

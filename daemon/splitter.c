@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 
 #include "deadline.h"
 #include "host/backend.h"
@@ -22,7 +23,7 @@ static struct deadline_demand work_to_demand(struct work *w, uint64_t now_usec)
 	if (deadline != UINT64_MAX)
 		left = deadline > now_usec ? deadline - now_usec : 0;
 	return (struct deadline_demand){
-		.tokens = vm_count_blocks(w->vm),
+		.tokens = work_count_tlbis(w),
 		.usec_left = left,
 		.ceiling = work_get_limit(w),
 		.userdata = w,
@@ -50,7 +51,7 @@ static void splitter_divide(struct splitter *s)
 		if (w->goal == VM_GOAL_SPLIT && w->vm->progress.stage == VM_STAGE_SPLITTING)
 			demands[n++] = work_to_demand(w, now_usec);
 	}
-	deadline_divide(demands, n, (double)s->limits.rate);
+	deadline_divide(demands, n, budget_get_rate(s->budget));
 	for (size_t i = 0; i < n; i++) {
 		w = demands[i].userdata;
 		w->ahead = demands[i].ahead;
@@ -61,7 +62,7 @@ static void splitter_divide(struct splitter *s)
 /* When there is something new, or enough time has gone by for shares to be others. */
 static void splitter_check_division(struct splitter *s, uint64_t now)
 {
-	if (!s->limits.throttled || !s->limits.rate)
+	if (!s->limits.throttled || isinf(budget_get_rate(s->budget)))
 		return;
 	if (!s->undivided && now - s->divided < DIVIDE_INTERVAL_NSEC)
 		return;
@@ -111,7 +112,7 @@ int splitter_new(struct splitter **ret, const struct splitter_ops *ops, void *us
 	s->userdata = userdata;
 	s->limits = *limits;
 	TAILQ_INIT(&s->works);
-	r = budget_new(&s->budget, limits->rate, limits->burst, splitter_now(s));
+	r = budget_new(&s->budget, &limits->host, splitter_now(s));
 	if (r < 0) {
 		free(s);
 		return r;
@@ -135,7 +136,7 @@ void splitter_set_limits(struct splitter *s, const struct splitter_limits *limit
 	struct work *w;
 
 	s->limits = *limits;
-	budget_set_limits(s->budget, limits->rate, limits->burst, splitter_now(s));
+	budget_set_limits(s->budget, &limits->host, splitter_now(s));
 	TAILQ_FOREACH(w, &s->works, link) {
 		work_update_ceiling(w);
 		/* One that waits for budget may need none now, or the other way round. */
@@ -167,6 +168,7 @@ void splitter_count_tlbis(struct splitter *s, enum step step, const struct split
 {
 	struct splitter_stats *stats = &s->stats;
 
+	stats->tlbi_nsec += call->tlbi_nsec;
 	if (step == STEP_RECOVER) {
 		stats->tlbis[TLBI_RECOVER] += call->tlbis;
 		stats->blocks_recovered += call->blocks;

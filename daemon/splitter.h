@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "base/util.h"
+#include "batching.h"
 #include "budget.h"
 #include "latency.h"
 #include "vm.h"
@@ -43,15 +44,15 @@ struct splitter_ops {
 
 /**
  * struct splitter_limits - how fast, and in which way
- * @rate: TLBIs a second for the host, 0: no limit
- * @burst: the most at once, at least 1
+ * @host: of all VMs together
+ * @batch: blocks that have a TLBI in common, where no vCPU waits
  * @vm_rate: ceiling for each VM, 0: none
  * @throttled: splits cost TLBIs of their own, that is, they go by
  *	       break-before-make, if need be by being told so
  */
 struct splitter_limits {
-	uint64_t rate;
-	uint64_t burst;
+	struct budget_limits host;
+	uint32_t batch;
 	uint64_t vm_rate;
 	bool throttled;
 };
@@ -67,6 +68,7 @@ enum tlbi_kind {
 /**
  * struct splitter_stats - counts, since the start
  * @tlbis: spent
+ * @tlbi_nsec: time that those took
  * @blocks_split: blocks turned into pages
  * @blocks_recovered: and back
  * @latency: of the calls for each step that have ended
@@ -74,6 +76,7 @@ enum tlbi_kind {
  */
 struct splitter_stats {
 	uint64_t tlbis[TLBI_KIND_MAX_];
+	uint64_t tlbi_nsec;
 	uint64_t blocks_split;
 	uint64_t blocks_recovered;
 	struct latency latency[STEP_MAX_];
@@ -92,6 +95,7 @@ struct splitter_load {
 
 /**
  * struct splitter - the works, and what they share
+ * @batching: of all VMs, for those of which nothing is known yet
  * @undivided: the budget is to be divided anew among them
  * @divided: when it last was
  */
@@ -101,6 +105,7 @@ struct splitter {
 	struct budget *budget;
 	struct splitter_limits limits;
 	struct splitter_stats stats;
+	struct batching batching;
 	bool undivided;
 	uint64_t divided;
 	TAILQ_HEAD(work_list, work) works;

@@ -43,6 +43,7 @@ static const struct field {
 	FIELD("tlbiRate", NUMBER, tlbi_rate, .max = INT64_MAX),
 	FIELD("blocksSplit", NUMBER, blocks_split, .max = INT64_MAX),
 	FIELD("tlbis", NUMBER, tlbis, .max = INT64_MAX),
+	FIELD("tlbiNSec", NUMBER, tlbi_nsec, .max = INT64_MAX),
 #undef FIELD
 };
 
@@ -62,6 +63,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 		.tlbi_rate = vm->migration.tlbi_rate,
 		.blocks_split = vm->progress.blocks_split,
 		.tlbis = vm->progress.tlbis,
+		.tlbi_nsec = vm->progress.tlbi_nsec,
 	};
 	if (strcmp(vm->table.name, vm->id) != 0)
 		snprintf(record->name, sizeof(record->name), "%s", vm->table.name);

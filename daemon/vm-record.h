@@ -37,6 +37,7 @@ struct vm_record {
 	uint64_t tlbi_rate;
 	uint64_t blocks_split;
 	uint64_t tlbis;
+	uint64_t tlbi_nsec;
 };
 
 /* What is to be known of @vm. */

@@ -127,19 +127,23 @@ bool vm_take_survey(struct vm *vm, struct survey *survey)
 	return is_news;
 }
 
-void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks)
+void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks, uint64_t bytes)
 {
 	struct memslot *m;
+	uint64_t mean;
 
-	if (slot >= vm->progress.survey.n_slots)
+	if (slot >= vm->progress.survey.n_slots || !vm->progress.survey.slots[slot].blocks)
 		return;
 	m = &vm->progress.survey.slots[slot];
+	/* Blocks may differ in size: by the mean, until the next survey. */
+	mean = m->block_bytes / m->blocks;
+	if (mean && blocks > bytes / mean)
+		blocks = max_u64(bytes / mean, 1);
 	if (blocks >= m->blocks) {
 		m->blocks = 0;
 		m->block_bytes = 0;
 	} else {
-		/* Blocks may differ in size: by the mean, until the next survey. */
-		m->block_bytes -= m->block_bytes / m->blocks * blocks;
+		m->block_bytes -= mean * blocks;
 		m->blocks -= blocks;
 	}
 }
@@ -252,6 +256,7 @@ void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *in
 		.surveyed = vm->progress.surveyed,
 		.blocks_split = vm->progress.blocks_split,
 		.tlbis = vm->progress.tlbis,
+		.tlbi_nsec = vm->progress.tlbi_nsec,
 		.has_deadline = vm->migration.deadline_usec != UINT64_MAX,
 		.deadline_usec = vm->migration.deadline_usec,
 		.error = vm->progress.error,

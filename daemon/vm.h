@@ -51,6 +51,7 @@ struct work;
  * @block_bytes: guest memory that those cover
  * @blocks_split: split since the VM was registered
  * @tlbis: spent on the VM since it was registered
+ * @tlbi_nsec: time that those took
  * @eta_usec: until split, at the present share of the budget, where @has_eta
  * @deadline_usec: CLOCK_REALTIME, as given, where @has_deadline
  * @late: the ETA lies past the deadline
@@ -67,6 +68,7 @@ struct vm_info {
 	uint64_t block_bytes;
 	uint64_t blocks_split;
 	uint64_t tlbis;
+	uint64_t tlbi_nsec;
 	bool has_eta;
 	uint64_t eta_usec;
 	bool has_deadline;
@@ -115,6 +117,7 @@ struct vm_info {
  * @progress.surveyed: there has been one
  * @progress.blocks_split: since it was registered
  * @progress.tlbis: spent on it since it was registered
+ * @progress.tlbi_nsec: time that those took
  * @progress.get_eta: in how many microseconds it will be split, if that can be told; NULL
  *		      while there is no work
  *
@@ -160,6 +163,7 @@ struct vm {
 		bool surveyed;
 		uint64_t blocks_split;
 		uint64_t tlbis;
+		uint64_t tlbi_nsec;
 		bool (*get_eta)(const struct vm *vm, uint64_t *ret_usec);
 	} progress;
 
@@ -207,13 +211,14 @@ uint64_t vm_count_blocks(const struct vm *vm);
 /* Takes what is in @survey, and empties that. Whether it is not what was known. */
 bool vm_take_survey(struct vm *vm, struct survey *survey);
 
-/* Takes note that @blocks were split in the memslot at index @slot. */
-void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks);
-
 /*
- * Takes note that @blocks came back in the memslot at index @slot, of which a walk has
- * passed @bytes of guest memory meanwhile.
+ * Takes note that @blocks were split in the memslot at index @slot, of which a walk has
+ * passed @bytes of guest memory meanwhile: a block of 1 GiB counts as one and those that
+ * it became on its way to pages.
  */
+void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks, uint64_t bytes);
+
+/* The same of blocks that came back. */
 void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t bytes);
 
 /* CLOCK_REALTIME, UINT64_MAX: none. */

@@ -188,7 +188,7 @@ void work_step(struct work *w)
 
 	step = work_next(w);
 	if (step == STEP_SPLIT && throttled)
-		want = max_u64(vm_count_blocks(w->vm), 1);
+		want = max_u64(work_count_tlbis(w), 1);
 	/* From table to block there is no way without a TLBI. */
 	else if (step == STEP_RECOVER)
 		want = UINT64_MAX;
@@ -401,9 +401,10 @@ static void work_account(struct work *w, enum step step)
 	double speed;
 
 	if (w->granted)
-		budget_return(w->client, now, call->tlbis);
+		budget_return(w->client, now, call->tlbis, call->tlbi_nsec);
 	w->granted = false;
 	w->vm->progress.tlbis += call->tlbis;
+	w->vm->progress.tlbi_nsec += call->tlbi_nsec;
 	splitter_count_tlbis(w->splitter, step, call);
 	if (step == STEP_RECOVER)
 		vm_note_recovered(w->vm, w->range.slot, call->blocks,
@@ -412,7 +413,10 @@ static void work_account(struct work *w, enum step step)
 		return;
 
 	w->vm->progress.blocks_split += call->blocks;
-	vm_note_split(w->vm, w->range.slot, call->blocks);
+	vm_note_split(w->vm, w->range.slot, call->blocks,
+		      call->gpa - min_u64(w->range.gpa, call->gpa));
+	batching_learn(&w->batching, call);
+	batching_learn(&w->splitter->batching, call);
 	if (!call->blocks || seconds <= 0)
 		return;
 	speed = (double)call->blocks / seconds;
@@ -695,11 +699,24 @@ void work_leave(struct work *w, bool gone)
 	splitter_pump(s);
 }
 
+/* Blocks that a TLBI is good for; until something is known, as many as nobody waits for. */
+static double work_get_batch(const struct work *w)
+{
+	const struct splitter *s = w->splitter;
+
+	return batching_get(&w->batching, batching_get(&s->batching, s->limits.batch));
+}
+
+uint64_t work_count_tlbis(const struct work *w)
+{
+	return (uint64_t)ceil((double)vm_count_blocks(w->vm) / work_get_batch(w));
+}
+
 double work_get_limit(const struct work *w)
 {
 	double limit = budget_client_get_ceiling(w->client);
 
-	return w->speed > 0 ? fmin(limit, w->speed) : limit;
+	return w->speed > 0 ? fmin(limit, w->speed / work_get_batch(w)) : limit;
 }
 
 /* vm->progress.get_eta() */
@@ -708,9 +725,9 @@ static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 	const struct work *w = vm->work;
 	const struct splitter_limits *limits = &w->splitter->limits;
 	struct eta_demand demand = {
-		.blocks = vm_count_blocks(vm),
+		.tlbis = work_count_tlbis(w),
 		.share = INFINITY,
-		.speed = w->speed > 0 ? w->speed : INFINITY,
+		.speed = w->speed > 0 ? w->speed / work_get_batch(w) : INFINITY,
 		.rate = INFINITY,
 		.limit = work_get_limit(w),
 		.ahead = w->ahead,
@@ -720,8 +737,8 @@ static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 		return false;
 	if (limits->throttled)
 		demand.share = budget_client_get_share(w->client);
-	if (limits->throttled && limits->rate && vm->migration.deadline_usec != UINT64_MAX)
-		demand.rate = (double)limits->rate;
+	if (limits->throttled && vm->migration.deadline_usec != UINT64_MAX)
+		demand.rate = budget_get_rate(w->splitter->budget);
 	return eta_estimate(&demand, ret_usec);
 }
 
@@ -757,7 +774,8 @@ struct work *work_free(struct work *w)
 	if (!w)
 		return NULL;
 	if (w->granted)
-		budget_return(w->client, splitter_now(w->splitter), w->call.tlbis);
+		budget_return(w->client, splitter_now(w->splitter), w->call.tlbis,
+			      w->call.tlbi_nsec);
 	budget_client_free(w->client);
 	survey_done(&w->survey);
 	TAILQ_REMOVE(&w->splitter->works, w, link);
@@ -774,7 +792,7 @@ void work_granted(struct work *w, uint64_t tlbis)
 	/* The range is one of the walk towards these goals: there is none towards another. */
 	if (w->goal != VM_GOAL_SPLIT && w->goal != VM_GOAL_RECOVER) {
 		budget_client_set_want(w->client, 0);
-		budget_return(w->client, splitter_now(w->splitter), 0);
+		budget_return(w->client, splitter_now(w->splitter), 0, 0);
 		return;
 	}
 	w->granted = true;

@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "base/util.h"
+#include "batching.h"
 #include "dirty-log.h"
 #include "host/backend.h"
 #include "vm.h"
@@ -63,6 +64,7 @@ enum hold {
  * @retries: failures in a row
  * @not_before: no call before that time, 0: at any
  * @speed: blocks split a second while calls run, 0: not known
+ * @batching: of its blocks
  * @ahead: TLBIs of works with earlier deadlines, as of the last division
  * @blocked: waits until another work has left, and for nothing else
  * @leaving: work_leave() was called
@@ -94,6 +96,7 @@ struct work {
 	unsigned int retries;
 	uint64_t not_before;
 	double speed;
+	struct batching batching;
 	uint64_t ahead;
 	bool blocked;
 	bool leaving;
@@ -148,6 +151,9 @@ bool work_is_surveying(const struct work *work);
  * the same process that are created meanwhile wait for that.
  */
 void work_leave(struct work *work, bool gone);
+
+/* The TLBIs that it will take to split what is left, by what is known of its batches. */
+uint64_t work_count_tlbis(const struct work *work);
 
 /* The most TLBIs a second that it can use, whatever the budget; INFINITY: any number. */
 double work_get_limit(const struct work *work);

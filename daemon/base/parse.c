@@ -90,6 +90,26 @@ int parse_rate(const char *s, uint64_t *ret)
 	return 0;
 }
 
+int parse_percent(const char *s, uint64_t *ret_ppm)
+{
+	uint64_t whole, millionths;
+	int r;
+
+	r = parse_digits(s, &s, &whole);
+	if (r == 0)
+		r = parse_fraction(&s, &millionths);
+	if (r < 0)
+		return r;
+	/* Nothing is nothing of whatever it is. */
+	if (strcmp(s, "%") != 0 && (*s || whole || millionths))
+		return -EINVAL;
+	if (__builtin_mul_overflow(whole, 10000, &whole))
+		return -ERANGE;
+	/* Rounded up: a little is not the same as none. */
+	*ret_ppm = whole + (millionths + 99) / 100;
+	return 0;
+}
+
 /* The unit at *@s in microseconds, and moves behind it; 0: there is none that is known. */
 static uint64_t parse_duration_unit(const char **s)
 {

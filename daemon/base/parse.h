@@ -18,6 +18,9 @@ int parse_size(const char *s, uint64_t *ret);
 /* So many a second: a number, then K, M or G (powers of 1000) if wanted, then /s if wanted. */
 int parse_rate(const char *s, uint64_t *ret);
 
+/* Millionths of the whole, from percents, of which four digits of a fraction count: "0.5%". */
+int parse_percent(const char *s, uint64_t *ret_ppm);
+
 /*
  * Microseconds, as settings and commands have them: numbers, whole or with a fraction,
  * with a unit (us, ms, s or sec, m or min, h, d), which add up, as in "1h 30min" or

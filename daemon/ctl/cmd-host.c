@@ -23,23 +23,29 @@ static void print_support(json_object *host)
 		printf("by break-before-make\n");
 }
 
+/* "1% of the time, 1,000/s, at most 16 at once": as far as there are limits. */
 static void print_budget(json_object *host)
 {
-	char rate[FORMAT_SIZE], burst[FORMAT_SIZE];
-	uint64_t n = ctl_json_count(host, "tlbiRate");
+	uint64_t rate = ctl_json_count(host, "tlbiRate");
+	uint64_t ppm = ctl_json_count(host, "tlbiLoadPpm");
+	char n[FORMAT_SIZE], burst[FORMAT_SIZE];
 
-	if (!ctl_json_bool(host, "throttled"))
+	if (!ctl_json_bool(host, "throttled")) {
 		printf("not needed\n");
-	else if (n == 0)
-		printf("no limit\n");
-	else
-		printf("%s/s, at most %s at once\n", format_count(rate, n),
+		return;
+	}
+	if (ppm)
+		printf("%.4g%% of the time", (double)ppm / 10000);
+	if (rate)
+		printf("%s%s/s, at most %s at once", ppm ? ", " : "", format_count(n, rate),
 		       format_count(burst, ctl_json_count(host, "tlbiBurst")));
+	printf("%s\n", ppm || rate ? "" : "no limit");
 }
 
 static void print_host(json_object *host)
 {
 	const char *backend = ctl_json_string(host, "backend");
+	uint64_t tlbis = ctl_json_count(host, "tlbisTotal");
 	char n[FORMAT_SIZE];
 
 	printf("Version:       %s\n", ctl_json_string(host, "version"));
@@ -49,7 +55,11 @@ static void print_host(json_object *host)
 	print_support(host);
 	printf("TLBI budget:   ");
 	print_budget(host);
-	printf("TLBIs issued:  %s\n", format_count(n, ctl_json_count(host, "tlbisTotal")));
+	printf("TLBIs issued:  %s", format_count(n, tlbis));
+	if (tlbis)
+		printf(", %.1f us each",
+		       (double)ctl_json_count(host, "tlbiUSecTotal") / (double)tlbis);
+	printf("\n");
 	printf("Blocks split:  %s\n", format_count(n, ctl_json_count(host, "blocksTotal")));
 }
 
@@ -189,7 +199,7 @@ static void print_troubles(const struct ctl *ctl, json_object *vms, const struct
 			       term_off(term, COLOUR_RED));
 	}
 	if (tally->to_be_late)
-		printf("A deadline will be missed: TlbiRate= or --tlbi-rate= is too low for it.\n");
+		printf("A deadline will be missed: TlbiLoad=, TlbiRate= or --tlbi-rate= is too low for it.\n");
 }
 
 static int print_summary(const struct ctl *ctl, json_object *host, json_object *vms)

@@ -75,6 +75,7 @@ static void kvm_probe(struct backend *backend, struct backend_host *ret)
 		.supported = !kvm->reason[0],
 		.reason = kvm->reason[0] ? kvm->reason : NULL,
 		.bbm_level = kvm->no_break ? 2 : 0,
+		.batch = 1,
 	};
 }
 

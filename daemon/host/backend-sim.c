@@ -2,8 +2,10 @@
 /*
  * A simulated host. Any live process stands for a VMM with one VM, which has
  * one memslot, all of it mapped by blocks to begin with, and maybe another for
- * a framebuffer. A broadcast TLBI takes the time it is configured to take, and
- * that is spent asleep.
+ * a framebuffer. A broadcast TLBI takes the time it is configured to take, or as
+ * much longer as there are calls under way that make some, and that is spent
+ * asleep. Blocks have one in common, up to the size of a batch, which some vCPU
+ * that waits ends early now and then.
  *
  * The VMs are files of a folder (sim-image.h). One that is moved there is
  * found as a VM that was created, one that is deleted as one destroyed.
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -27,9 +30,24 @@
 #define SIM_FRAMEBUFFER_GPA (UINT64_C(1) << 28)
 
 /**
+ * struct sim_costs - what it takes to split and to recover
+ * @tlbi_nsec: that a TLBI takes while no other call makes any
+ * @batch: blocks that have one in common
+ * @vcpu_waits: batches that end early, in millionths of all
+ * @bbm_level: FEAT_BBM level
+ */
+struct sim_costs {
+	uint64_t tlbi_nsec;
+	uint32_t batch;
+	uint32_t vcpu_waits;
+	int bbm_level;
+};
+
+/**
  * struct sim - the host
- * @lock: guards @tlbi_nsec, @bbm_level, @memory and @block_size, which calls
- *	  in threads read
+ * @lock: guards @costs, @random, @memory and @block_size, which calls in threads use
+ * @random: state of a generator, for which batches end early
+ * @under_way: calls that make TLBIs
  * @memory: bytes of each VM that is made from now on
  * @block_size: and of its blocks
  * @dir: the folder of the VMs, or a negative errno
@@ -38,8 +56,9 @@
 struct sim {
 	struct backend backend;
 	pthread_mutex_t lock;
-	uint64_t tlbi_nsec;
-	int bbm_level;
+	struct sim_costs costs;
+	uint64_t random;
+	atomic_uint under_way;
 	uint64_t memory;
 	uint64_t block_size;
 
@@ -63,8 +82,12 @@ static void sim_configure(struct backend *backend, const struct config *config)
 	struct sim *sim = (struct sim *)backend;
 
 	pthread_mutex_lock(&sim->lock);
-	sim->tlbi_nsec = config->sim_tlbi_usec * NSEC_PER_USEC;
-	sim->bbm_level = config->sim_bbm_level;
+	sim->costs = (struct sim_costs){
+		.tlbi_nsec = config->sim_tlbi_usec * NSEC_PER_USEC,
+		.batch = config->sim_batch,
+		.vcpu_waits = config->sim_vcpu_waits,
+		.bbm_level = config->sim_bbm_level,
+	};
 	sim->memory = config->sim_memory;
 	sim->block_size = config->sim_block_size;
 	pthread_mutex_unlock(&sim->lock);
@@ -86,7 +109,11 @@ static void sim_probe(struct backend *backend, struct backend_host *ret)
 {
 	struct sim *sim = (struct sim *)backend;
 
-	*ret = (struct backend_host){ .supported = true, .bbm_level = sim->bbm_level };
+	*ret = (struct backend_host){
+		.supported = true,
+		.bbm_level = sim->costs.bbm_level,
+		.batch = sim->costs.batch,
+	};
 }
 
 /*
@@ -300,48 +327,66 @@ static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 
 /**
  * struct sim_walk - a walk of one call
- * @first: the block to start at
+ * @first: the block to go on at
  * @last: the block to end before
  * @from: what a block must be to be changed
- * @each: TLBIs that each change takes
- * @once: TLBIs that the call takes if it changes anything
- * @max: TLBIs that may be spent, at least one
  */
 struct sim_walk {
+	struct sim *sim;
+	struct sim_image *image;
+	struct sim_costs costs;
 	uint64_t first;
 	uint64_t last;
 	bool from;
-	uint64_t each;
-	uint64_t once;
-	uint64_t max;
 };
 
-/* Sleeps for @n TLBIs. Returns how many of them were over when a signal came. */
-static uint64_t sim_spend(uint64_t n, uint64_t tlbi_nsec)
+/* A TLBI: asleep for as long as it takes. False: a signal came first. */
+static bool sim_invalidate(const struct sim_walk *walk, struct split_call *call)
 {
-	uint64_t start, end, now;
-	struct timespec ts;
+	uint64_t start = now_nsec(CLOCK_MONOTONIC);
+	uint64_t end = start + walk->costs.tlbi_nsec * walk->sim->under_way;
+	const struct timespec ts = {
+		.tv_sec = (time_t)(end / NSEC_PER_SEC),
+		.tv_nsec = (long)(end % NSEC_PER_SEC),
+	};
+	bool done = true;
 
-	if (!n || !tlbi_nsec)
-		return n;
-	start = now_nsec(CLOCK_MONOTONIC);
-	end = start + n * tlbi_nsec;
-	ts.tv_sec = (time_t)(end / NSEC_PER_SEC);
-	ts.tv_nsec = (long)(end % NSEC_PER_SEC);
-	if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == 0)
-		return n;
-	now = now_nsec(CLOCK_MONOTONIC);
-	return min_u64((now - start) / tlbi_nsec, n);
+	if (end > start) {
+		done = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == 0;
+		call->tlbi_nsec += now_nsec(CLOCK_MONOTONIC) - start;
+	}
+	call->tlbis += done;
+	return done;
 }
 
-/* Blocks from @first on that would be changed, up to @most; and where that ends. */
-static uint64_t sim_look_ahead(const struct sim_image *image, const struct sim_walk *walk,
-			       uint64_t most, uint64_t *ret_end)
+/* How many blocks the next batch has room for. */
+static uint64_t sim_batch_size(const struct sim_walk *walk, struct split_call *call)
+{
+	struct sim *sim = walk->sim;
+	uint64_t number;
+
+	if (walk->costs.batch == 1)
+		return 1;
+	pthread_mutex_lock(&sim->lock);
+	/* xorshift64: the same each time that the host is made. */
+	sim->random ^= sim->random << 13;
+	sim->random ^= sim->random >> 7;
+	sim->random ^= sim->random << 17;
+	number = sim->random >> 16;
+	pthread_mutex_unlock(&sim->lock);
+	if (number % 1000000 >= walk->costs.vcpu_waits)
+		return walk->costs.batch;
+	call->yields++;
+	return 1 + number / 1000000 % walk->costs.batch;
+}
+
+/* Blocks from the next one on that would be changed, up to @most; and where that ends. */
+static uint64_t sim_look_ahead(const struct sim_walk *walk, uint64_t most, uint64_t *ret_end)
 {
 	uint64_t n = 0, i;
 
 	for (i = walk->first; i < walk->last; i++) {
-		if ((image->whole[i] != 0) != walk->from)
+		if ((walk->image->whole[i] != 0) != walk->from)
 			continue;
 		if (n == most)
 			break;
@@ -351,28 +396,39 @@ static uint64_t sim_look_ahead(const struct sim_image *image, const struct sim_w
 	return n;
 }
 
-static int sim_walk(struct sim_image *image, const struct sim_walk *walk, uint64_t tlbi_nsec,
-		    struct split_call *call)
+/* Changes as many as there are up to @most, and goes on behind them. */
+static int sim_change(struct sim_walk *walk, uint64_t most, struct split_call *call)
 {
-	uint64_t most, n, end, tlbis, spent;
+	uint64_t n, end;
 
-	most = walk->each ? walk->max / walk->each : UINT64_MAX;
-	n = sim_look_ahead(image, walk, most, &end);
-	tlbis = n ? walk->once + n * walk->each : 0;
-	spent = sim_spend(tlbis, tlbi_nsec);
-	if (spent < tlbis)
-		n = sim_look_ahead(image, walk, walk->each ? spent / walk->each : 0, &end);
+	n = sim_look_ahead(walk, most, &end);
+	if (n && !sim_invalidate(walk, call))
+		return -EINTR;
+	for (; walk->first < end; walk->first++)
+		walk->image->whole[walk->first] = !walk->from;
+	call->blocks += n;
+	return 0;
+}
 
-	for (uint64_t i = walk->first; i < end; i++)
-		image->whole[i] = !walk->from;
-	call->blocks = n;
-	call->tlbis = spent;
+/* Batch after batch; without break-before-make all is one. */
+static int sim_walk(struct sim_walk *walk, bool no_break, struct split_call *call)
+{
+	uint64_t end;
+	int r = 0;
+
+	walk->sim->under_way++;
+	while (r == 0 && walk->first < walk->last &&
+	       (!call->max_tlbis || call->tlbis < call->max_tlbis))
+		r = sim_change(walk, no_break ? UINT64_MAX : sim_batch_size(walk, call), call);
+	walk->sim->under_way--;
+
 	/* In the middle of a block, and not a step further, is not behind where it began. */
-	end = end == walk->last ? call->gpa + call->size
-				: max_u64(SIM_GPA + end * image->block_size, call->gpa);
+	end = walk->first == walk->last
+		      ? call->gpa + call->size
+		      : max_u64(SIM_GPA + walk->first * walk->image->block_size, call->gpa);
 	call->size -= end - call->gpa;
 	call->gpa = end;
-	return spent < tlbis ? -EINTR : 0;
+	return r;
 }
 
 /* The first block that is not wholly below @gpa (or, if @up, that begins there or above). */
@@ -390,17 +446,18 @@ static int sim_split(struct backend_vm *backend_vm, struct split_call *call)
 {
 	struct sim_image *image = ((struct sim_vm *)backend_vm)->image;
 	struct sim *sim = (struct sim *)backend_vm->backend;
-	struct sim_walk walk = { .from = call->flags & BACKEND_SPLIT, .each = 1 };
-	uint64_t tlbi_nsec;
-	bool bbm;
+	struct sim_walk walk = {
+		.sim = sim,
+		.image = image,
+		.from = call->flags & BACKEND_SPLIT,
+	};
+	bool no_break;
 
 	pthread_mutex_lock(&sim->lock);
-	tlbi_nsec = sim->tlbi_nsec;
-	bbm = sim->bbm_level == 2 && !(call->flags & BACKEND_BREAK);
+	walk.costs = sim->costs;
 	pthread_mutex_unlock(&sim->lock);
 
-	call->blocks = 0;
-	call->tlbis = 0;
+	call->blocks = call->tlbis = call->tlbi_nsec = call->yields = 0;
 	if (call->flags & (BACKEND_HOLD | BACKEND_RELEASE))
 		image->held = !!(call->flags & BACKEND_HOLD);
 	if (!(call->flags & (BACKEND_SPLIT | BACKEND_RECOVER)))
@@ -416,14 +473,10 @@ static int sim_split(struct backend_vm *backend_vm, struct split_call *call)
 		call->size = 0;
 		return 0;
 	}
-	if (walk.from && bbm) {
-		walk.each = 0;
-		walk.once = 1;
-	}
 	walk.first = sim_block_at(image, call->gpa, false);
 	walk.last = sim_block_at(image, call->gpa + call->size, true);
-	walk.max = call->max_tlbis ? call->max_tlbis : UINT64_MAX;
-	return sim_walk(image, &walk, tlbi_nsec, call);
+	no_break = walk.from && walk.costs.bbm_level == 2 && !(call->flags & BACKEND_BREAK);
+	return sim_walk(&walk, no_break, call);
 }
 
 static const struct backend_ops sim_ops = {
@@ -462,6 +515,7 @@ int backend_sim_new(struct backend **ret, const struct config *config, const cha
 		return -ENOMEM;
 	sim->backend.ops = &sim_ops;
 	pthread_mutex_init(&sim->lock, NULL);
+	sim->random = 1;
 	sim_configure(&sim->backend, config);
 	sim->notify = -1;
 	sim->path = strdup(dir);

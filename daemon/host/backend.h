@@ -28,11 +28,13 @@ struct config;
  * @supported: splitting is possible
  * @reason: why it is not, otherwise NULL; owned by the backend
  * @bbm_level: FEAT_BBM level that splits can go by, 0 or 2
+ * @batch: blocks that have a TLBI in common, where no vCPU waits
  */
 struct backend_host {
 	bool supported;
 	const char *reason;
 	int bbm_level;
+	uint32_t batch;
 };
 
 /* What a host tells of its VMs. */
@@ -65,6 +67,8 @@ enum {
  * @flags: in: BACKEND_*
  * @blocks: out: split, or recovered
  * @tlbis: out: spent
+ * @tlbi_nsec: out: time that those took
+ * @yields: out: how often a batch ended early since somebody waited for the VM's lock
  *
  * All that is out is valid on error too.
  */
@@ -75,6 +79,8 @@ struct split_call {
 	unsigned int flags;
 	uint64_t blocks;
 	uint64_t tlbis;
+	uint64_t tlbi_nsec;
+	uint64_t yields;
 };
 
 struct backend_ops {

@@ -27,6 +27,7 @@ FAST = {"TlbiRate": 0, "Memory": "1G", "TlbiUSec": 0}
 STUCK = {"TlbiRate": 1, "TlbiBurst": 1, "Memory": "8G", "TlbiUSec": 0}
 
 SECTIONS = {
+    "TlbiLoad": "Budget",
     "TlbiRate": "Budget",
     "TlbiBurst": "Budget",
     "VmTlbiRate": "Budget",
@@ -38,6 +39,8 @@ SECTIONS = {
     "Memory": "Sim",
     "BlockSize": "Sim",
     "TlbiUSec": "Sim",
+    "Batch": "Sim",
+    "VcpuWaits": "Sim",
     "BbmLevel": "Sim",
 }
 
@@ -48,9 +51,13 @@ def interface_file(name):
     return os.path.join(daemon, "varlink" if name == "org.varlink.service" else "", f"{name}.varlink")
 
 
+# Unless a test is about them, a TLBI is one block's, and there is no limit but TlbiRate=.
+USUAL = {"TlbiLoad": 0, "Batch": 1}
+
+
 def configuration(**settings):
     sections = {}
-    for name, value in ({"Backend": "sim"} | settings).items():
+    for name, value in ({"Backend": "sim"} | settings | {k: v for k, v in USUAL.items() if k not in settings}).items():
         sections.setdefault(SECTIONS[name], []).append(f"{name}={value}\n")
     return "".join(f"[{name}]\n{''.join(lines)}" for name, lines in sections.items())
 

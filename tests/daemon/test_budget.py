@@ -8,7 +8,7 @@ never less than what the daemon had, so a slow machine cannot make these fail.
 import signal
 import time
 
-from harness import Daemon, Vmm
+from harness import FAST, Daemon, Vmm
 from tap import equal, main, test, true
 
 
@@ -52,6 +52,47 @@ def host_rate_across_restarts():
                 split = blocks - vm.blocks
                 allowed = rate * (time.monotonic() - start) + burst
                 true(split <= allowed, f"{settings}: {split} TLBIs, {allowed:.1f} allowed")
+
+
+@test
+def host_load():
+    """TLBIs are under way no more than load * time and a call, also if the daemon is killed in between"""
+    for load, settings in (0.02, {}), (0.02, {"Batch": 512}), (0.1, {"TlbiRate": 0}):
+        settings = {"TlbiLoad": f"{load:%}", "TlbiRate": 100, "TlbiUSec": 2000} | settings
+        with Daemon(**settings) as daemon, Vmm() as vmm:
+            vm = daemon.create_vm(vmm, blocks=8192)
+            daemon.wait_for_vm(vm.id)
+            start = time.monotonic()
+            daemon.migrate(vm.id, "scheduled")
+            spent = longest = 0
+            for life in range(3):
+                with daemon.client() as client:
+                    for state in client.watch(vm.id):
+                        taken = state["tlbiUSec"] / 1e6
+                        longest = max(longest, taken - spent)
+                        spent = taken
+                        allowed = load * (time.monotonic() - start) + longest
+                        true(spent <= allowed, f"{settings}: {spent} s, {allowed} allowed")
+                        if state["tlbis"] >= 4 * (life + 1) or state["stage"] == "split":
+                            break
+                if life == 1:
+                    daemon.restart(signal.SIGKILL)
+
+
+@test
+def batches():
+    """A TLBI splits as many blocks as nobody waits for: 512, or what is left of a range of 4 GiB"""
+    with Daemon(**FAST | {"Memory": "9G", "Batch": 512, "VcpuWaits": "0%"}) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        vm = daemon.wait_for_stage("guest", "split")
+        equal((vm["blocksSplit"], vm["tlbis"]), (4608, 9))
+        daemon.migrate("guest", "cancelled")
+        equal(daemon.wait_for_stage("guest", "whole")["tlbis"], 18)
+    with Daemon(**FAST | {"Memory": "9G", "Batch": 512, "VcpuWaits": "100%"}) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        true(9 < daemon.wait_for_stage("guest", "split")["tlbis"] < 4608, "cut short")
 
 
 @test

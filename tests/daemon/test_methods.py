@@ -18,7 +18,8 @@ def get_host():
         host = daemon.call("GetHost")["host"]
         true(host.pop("version"), "a version")
         equal(host, {"backend": "sim", "supported": True, "bbmLevel": 0, "throttled": True,
-                     "tlbiRate": 123, "tlbiBurst": 7, "tlbisTotal": 0, "blocksTotal": 0})
+                     "tlbiRate": 123, "tlbiBurst": 7, "tlbisTotal": 0, "blocksTotal": 0,
+                     "tlbiLoadPpm": 0, "tlbiUSecTotal": 0})
 
 
 @test
@@ -40,7 +41,7 @@ def register():
         vm = daemon.register(vmm, "guest")
         equal(vm, {"vm": "guest", "pid": vmm.pid, "migration": "none", "stage": "whole",
                    "bytes": 4 * GIB, "blocks": 2048, "blockBytes": 4 * GIB, "blocksSplit": 0,
-                   "tlbis": 0, "late": False})
+                   "tlbis": 0, "tlbiUSec": 0, "late": False})
         equal(daemon.call("ListVms"), {"vms": [vm]})
         full = daemon.call("GetVm", vm="guest")["vm"]
         memslots = full.pop("memslots")

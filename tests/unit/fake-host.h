@@ -59,7 +59,7 @@ struct fake_vm {
 struct fake_call {
 	struct fake_vm *vm;
 	unsigned int flags; /* 0: a survey */
-	uint64_t at, gpa, size, max_tlbis, tlbis;
+	uint64_t at, gpa, size, max_tlbis, tlbis, tlbi_nsec;
 	int result;
 };
 
@@ -71,6 +71,11 @@ struct fake_host {
 	uint64_t timer;
 	uint64_t rng;
 	uint64_t latency;
+	/* the most blocks of a batch; where vCPUs wait, each ends somewhere before */
+	uint64_t batch;
+	bool vcpus_wait;
+	uint64_t batch_left;
+	uint64_t tlbi_nsec;
 	struct job *jobs[VMS_MAX * 2];
 	uint64_t due[VMS_MAX * 2];
 	bool cancelled[VMS_MAX * 2];
@@ -139,8 +144,23 @@ static inline int fake_survey(struct backend_vm *backend_vm, struct survey *ret)
 	return 0;
 }
 
+/* A block is to be changed. False: that would take a TLBI more than may be spent. */
+static inline bool fake_spend(struct fake_host *h, struct split_call *call)
+{
+	if (h->batch_left == 0) {
+		if (call->max_tlbis && call->tlbis == call->max_tlbis)
+			return false;
+		h->batch_left = h->vcpus_wait ? 1 + host_random(h, h->batch) : h->batch;
+		call->yields += h->batch_left < h->batch;
+		call->tlbis++;
+		call->tlbi_nsec += h->tlbi_nsec;
+	}
+	h->batch_left--;
+	return true;
+}
+
 /* Changes blocks of one memslot. False: the TLBIs are spent. */
-static inline bool fake_walk(struct fake_slot *slot, struct split_call *call)
+static inline bool fake_walk(struct fake_host *h, struct fake_slot *slot, struct split_call *call)
 {
 	bool from = call->flags & BACKEND_SPLIT;
 	uint64_t end = slot->gpa + slot->n_blocks * BLOCK;
@@ -153,12 +173,10 @@ static inline bool fake_walk(struct fake_slot *slot, struct split_call *call)
 			return true;
 		b = (call->gpa - slot->gpa) / BLOCK;
 		if (slot->block[b] == from && !slot->stubborn) {
-			if (call->max_tlbis && call->tlbis == call->max_tlbis)
+			if ((!from || (call->flags & BACKEND_BREAK)) && !fake_spend(h, call))
 				return false;
 			slot->block[b] = !from;
 			call->blocks++;
-			if (!from || (call->flags & BACKEND_BREAK))
-				call->tlbis++;
 		}
 		step = min_u64(slot->gpa + (b + 1) * BLOCK - call->gpa, call->size);
 		call->gpa += step;
@@ -171,6 +189,7 @@ static inline int fake_split(struct backend_vm *backend_vm, struct split_call *c
 {
 	struct fake_vm *vm = (struct fake_vm *)backend_vm;
 	struct fake_call *log = fake_log(vm, call->flags);
+	bool whole = true;
 
 	log->gpa = call->gpa;
 	log->size = call->size;
@@ -187,15 +206,15 @@ static inline int fake_split(struct backend_vm *backend_vm, struct split_call *c
 	assert_true(call->size > 0);
 	if ((call->flags & BACKEND_RECOVER) && vm->held)
 		return log->result = -EBUSY;
-	for (size_t i = 0; i < vm->n_slots; i++) {
-		if (!fake_walk(&vm->slots[i], call)) {
-			log->tlbis = call->tlbis;
-			return 0;
-		}
-	}
-	call->gpa += call->size;
-	call->size = 0;
+	vm->host->batch_left = 0;
+	for (size_t i = 0; i < vm->n_slots && whole; i++)
+		whole = fake_walk(vm->host, &vm->slots[i], call);
 	log->tlbis = call->tlbis;
+	log->tlbi_nsec = call->tlbi_nsec;
+	if (whole) {
+		call->gpa += call->size;
+		call->size = 0;
+	}
 	return 0;
 }
 
@@ -306,7 +325,11 @@ static const struct splitter_ops fake_splitter_ops = {
 
 static inline struct fake_host *host_new(uint64_t rate, uint64_t burst, bool throttled)
 {
-	struct splitter_limits limits = { .rate = rate, .burst = burst, .throttled = throttled };
+	struct splitter_limits limits = {
+		.host = { .rate = rate, .burst = burst },
+		.batch = 1,
+		.throttled = throttled,
+	};
 	struct fake_host *h;
 
 	h = calloc(1, sizeof(*h));
@@ -315,6 +338,7 @@ static inline struct fake_host *host_new(uint64_t rate, uint64_t burst, bool thr
 	h->now = 1000 * NSEC_PER_SEC;
 	h->timer = UINT64_MAX;
 	h->rng = 42;
+	h->batch = 1;
 	assert_int_equal(splitter_new(&h->splitter, &fake_splitter_ops, h, &limits), 0);
 	return h;
 }

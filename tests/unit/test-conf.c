@@ -55,6 +55,7 @@ static void test_defaults(void **state)
 
 	write_file("c.conf", "");
 	assert_int_equal(config_load(&config, path, true, &error), 0);
+	assert_int_equal(config->tlbi_load, 10000);
 	assert_int_equal(config->tlbi_rate, 1000);
 	assert_int_equal(config->tlbi_burst, 16);
 	assert_int_equal(config->vm_tlbi_rate, 0);
@@ -65,6 +66,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config->sim_memory, UINT64_C(64) << 30);
 	assert_int_equal(config->sim_block_size, 2 << 20);
 	assert_int_equal(config->sim_tlbi_usec, 20);
+	assert_int_equal(config->sim_batch, 512);
+	assert_int_equal(config->sim_vcpu_waits, 250000);
 	assert_int_equal(config->sim_bbm_level, 0);
 }
 
@@ -75,6 +78,7 @@ static void test_all_settings(void **state)
 
 	write_file("c.conf", "# all\n"
 			     "[Budget]\n"
+			     "TlbiLoad=0.25%  # a quarter of a hundredth\n"
 			     "TlbiRate=0      # no limit\n"
 			     "TlbiBurst = 7 ; so many\n"
 			     "VmTlbiRate=1000000000\n"
@@ -86,8 +90,11 @@ static void test_all_settings(void **state)
 			     "Memory=3T\n"
 			     "BlockSize=1G\n"
 			     "TlbiUSec=0\n"
+			     "Batch=1\n"
+			     "VcpuWaits=100%\n"
 			     "BbmLevel=2");
 	assert_int_equal(config_load(&config, path, true, &error), 0);
+	assert_int_equal(config->tlbi_load, 2500);
 	assert_int_equal(config->tlbi_rate, 0);
 	assert_int_equal(config->tlbi_burst, 7);
 	assert_int_equal(config->vm_tlbi_rate, 1000000000);
@@ -96,6 +103,8 @@ static void test_all_settings(void **state)
 	assert_int_equal(config->sim_memory, UINT64_C(3) << 40);
 	assert_int_equal(config->sim_block_size, 1 << 30);
 	assert_int_equal(config->sim_tlbi_usec, 0);
+	assert_int_equal(config->sim_batch, 1);
+	assert_int_equal(config->sim_vcpu_waits, 1000000);
 	assert_int_equal(config->sim_bbm_level, 2);
 }
 
@@ -118,6 +127,9 @@ static void test_bad_lines(void **state)
 		{ "[Split]\nBbm=on\n", ":2: ", "Bbm=on: not one of auto, off" },
 		{ "[Sim]\nMemory=64GB\n",
 		  ":2: ", "Memory=64GB: not a size (a number, then K, M, G or T)" },
+		{ "[Budget]\nTlbiLoad=101%\n", ":2: ", "TlbiLoad=101%: not between 0% and 100%" },
+		{ "[Budget]\nTlbiLoad=1\n", ":2: ", "TlbiLoad=1: not a part (a number, then %)" },
+		{ "[Sim]\nBatch=513\n", ":2: ", "Batch=513: not between 1 and 512" },
 		{ "[Sim]\nMemory=1M\n", ":2: ", "Memory=1M: not between 2M and 64T" },
 		{ "[Sim]\nBlockSize=4K\n", ":2: ", "BlockSize=4K: not one of 2M, 1G" },
 		{ "[Sim]\nBbmLevel=1\n", ":2: ", "BbmLevel=1: not one of 0, 2" },

@@ -21,7 +21,7 @@ static uint64_t estimate(struct eta_demand demand)
 static void test_share_and_speed(void **state)
 {
 	struct eta_demand demand = {
-		.blocks = 1000,
+		.tlbis = 1000,
 		.share = 100,
 		.speed = INFINITY,
 		.rate = INFINITY,
@@ -33,7 +33,7 @@ static void test_share_and_speed(void **state)
 	assert_int_equal(estimate(demand), 20000000);
 	demand.share = INFINITY;
 	assert_int_equal(estimate(demand), 20000000);
-	demand.blocks = 0;
+	demand.tlbis = 0;
 	assert_int_equal(estimate(demand), 0);
 }
 
@@ -41,7 +41,7 @@ static void test_share_and_speed(void **state)
 static void test_unknown(void **state)
 {
 	const struct eta_demand demand = {
-		.blocks = 1000,
+		.tlbis = 1000,
 		.share = INFINITY,
 		.speed = INFINITY,
 		.rate = 100,
@@ -56,7 +56,7 @@ static void test_unknown(void **state)
 static void test_in_turn(void **state)
 {
 	struct eta_demand demand = {
-		.blocks = 1000,
+		.tlbis = 1000,
 		.share = 10,
 		.speed = INFINITY,
 		.rate = 1000,
@@ -74,7 +74,7 @@ static void test_in_turn(void **state)
 static void test_beyond(void **state)
 {
 	const struct eta_demand demand = {
-		.blocks = UINT64_MAX,
+		.tlbis = UINT64_MAX,
 		.share = 1e-9,
 		.speed = INFINITY,
 		.rate = INFINITY,

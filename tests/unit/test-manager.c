@@ -165,12 +165,12 @@ static int tell(struct fixture *f, struct vm *vm, enum vm_migration to)
 	return manager_set_migration(f->manager, vm, to, NULL, NULL);
 }
 
-#define SIM_QUICK                                     \
-	"[Budget]\nTlbiRate=100000\nTlbiBurst=1000\n" \
-	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1\n"
-#define SIM_STUCK                \
-	"[Budget]\nTlbiRate=0\n" \
-	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1000000\n"
+#define SIM_QUICK                                                 \
+	"[Budget]\nTlbiLoad=0\nTlbiRate=100000\nTlbiBurst=1000\n" \
+	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1\nBatch=1\n"
+#define SIM_STUCK                            \
+	"[Budget]\nTlbiLoad=0\nTlbiRate=0\n" \
+	"[Split]\nBackend=sim\n[Sim]\nMemory=8G\nTlbiUSec=1000000\nBatch=1\n"
 
 static void test_whole_life(void **state)
 {
@@ -490,7 +490,7 @@ static void test_reloading(void **state)
 
 	start(&f, SIM_QUICK);
 	vm = add_vm(&f, "a");
-	write_config("[Budget]\nTlbiRate=1\nTlbiBurst=1\n[Split]\nBackend=sim\n");
+	write_config("[Budget]\nTlbiRate=1\nTlbiBurst=1\n[Split]\nBackend=sim\n[Sim]\nBatch=1\n");
 	assert_int_equal(manager_reload(f.manager, &error), 0);
 	assert_null(error);
 	manager_get_host(f.manager, &host);
@@ -645,9 +645,9 @@ static void assert_late_host_is_used(struct fixture *f, pid_t pid, pid_t other)
 	(void)run_until_found(f, other);
 }
 
-#define SIM_NO_BREAK             \
-	"[Budget]\nTlbiRate=0\n" \
-	"[Split]\nBackend=sim\n[Sim]\nMemory=1G\nTlbiUSec=0\nBbmLevel=2\n"
+#define SIM_NO_BREAK                         \
+	"[Budget]\nTlbiLoad=0\nTlbiRate=0\n" \
+	"[Split]\nBackend=sim\n[Sim]\nMemory=1G\nTlbiUSec=0\nBatch=1\nBbmLevel=2\n"
 
 /* Which shows when a VM is registered, or the configuration is reloaded. */
 static void test_host_that_is_late(void **state)

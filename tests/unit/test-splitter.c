@@ -894,7 +894,9 @@ static void test_recovery_of_a_vm_that_others_hold(void **state)
 
 static void test_unthrottled(void **state)
 {
-	struct splitter_limits limits = { .rate = 1, .burst = 1, .throttled = true };
+	struct splitter_limits limits = { .host = { .rate = 1, .burst = 1 },
+					  .batch = 1,
+					  .throttled = true };
 	struct fake_host *h = host_new(1, 1, false);
 	uint64_t began = h->now;
 	struct vm *vm;
@@ -1089,9 +1091,9 @@ static void test_deadline_that_comes_closer(void **state)
 
 static void test_limits_of_every_vm(void **state)
 {
-	struct splitter_limits limits = {
-		.rate = 1000, .burst = 16, .vm_rate = 100, .throttled = true
-	};
+	struct splitter_limits limits = { .host = { .rate = 1000, .burst = 16 },
+					  .vm_rate = 100,
+					  .throttled = true };
 	struct fake_host *h;
 	struct vm *vm;
 
@@ -1394,6 +1396,104 @@ static void check_bound(struct fake_host *h, uint64_t rate, uint64_t burst)
 	}
 }
 
+/* The same of their time. */
+static void check_load(struct fake_host *h, uint32_t load)
+{
+	__int128 lowest = 0, before, sum = 0, most = 0;
+
+	for (size_t i = 0; i < h->n_calls; i++) {
+		most = most < h->calls[i].tlbi_nsec ? h->calls[i].tlbi_nsec : most;
+		before = sum - (__int128)load * h->calls[i].at;
+		if (!i || before < lowest)
+			lowest = before;
+		sum += (__int128)h->calls[i].tlbi_nsec * BUDGET_LOAD_MAX;
+		assert_true(sum - (__int128)load * h->calls[i].at - lowest <=
+			    most * BUDGET_LOAD_MAX);
+	}
+}
+
+/* A host whose batches have up to so many blocks, and a limit on their TLBIs' time. */
+static void set_batch(struct fake_host *h, uint64_t rate, uint32_t load, uint32_t batch)
+{
+	const struct splitter_limits limits = {
+		.host = { .rate = rate, .burst = 8, .load = load },
+		.batch = batch,
+		.throttled = true,
+	};
+
+	h->batch = batch;
+	splitter_set_limits(h->splitter, &limits);
+}
+
+/* Whole batches: so many TLBIs, and known to be from the start. */
+static void test_batches(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1, 1, 2048, &vm);
+	set_batch(h, 1, 0, 512);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_int_equal(work_count_tlbis(vm->work), 4);
+	assert_int_equal(info_of(vm).eta_usec, 4 * USEC_PER_SEC);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.blocks_split, 2048);
+	assert_int_equal(vm->progress.tlbis, 4);
+	host_free(h);
+}
+
+/* Where vCPUs end them early: what is learnt is what the ETA goes by, and what the next has. */
+static void test_batches_cut_short(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm, *other;
+
+	h = start(1, 1, 4096, &vm);
+	set_batch(h, 1, 0, 512);
+	h->vcpus_wait = true;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	assert_int_equal(info_of(vm).eta_usec, 8 * USEC_PER_SEC);
+	h->batch = 8;
+	host_run_until(h, h->now + 20 * NSEC_PER_SEC);
+	/* Of 1 to 8 blocks. */
+	assert_in_range(work_count_tlbis(vm->work), 400, 2000);
+	assert_in_range(info_of(vm).eta_usec, 400 * USEC_PER_SEC, 2000 * USEC_PER_SEC);
+	fake_vm_init(&fakes[1], h, 512);
+	other = host_add_vm(h, &fakes[1], 2);
+	host_run_until(h, h->now + 1);
+	assert_in_range(work_count_tlbis(other->work), 60, 300);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(vm->progress.blocks_split, 4096);
+	host_free(h);
+}
+
+/* TLBIs that take long: one call at a time, and each VM gets its part of the load. */
+static void test_load_is_shared(void **state)
+{
+	struct vm *vms[2];
+	struct fake_host *h;
+
+	h = start(0, 8, 4096, &vms[0]);
+	set_batch(h, 0, 10000, 1);
+	h->tlbi_nsec = NSEC_PER_MSEC;
+	fake_vm_init(&fakes[1], h, 4096);
+	vms[1] = host_add_vm(h, &fakes[1], 2);
+	host_run(h);
+	for (int i = 0; i < 2; i++)
+		work_set_goal(vms[i]->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 20 * NSEC_PER_SEC);
+	/* A hundredth of 20 s is 200 ms, less what it begins with. */
+	assert_in_range(vms[0]->progress.tlbis + vms[1]->progress.tlbis, 190, 201);
+	assert_in_range(vms[0]->progress.tlbis, 94, 101);
+	assert_int_equal(vms[0]->progress.tlbi_nsec, vms[0]->progress.tlbis * NSEC_PER_MSEC);
+	/* 5 TLBIs a second for each. */
+	assert_in_range(info_of(vms[0]).eta_usec, 790 * USEC_PER_SEC, 810 * USEC_PER_SEC);
+	check_load(h, 10000);
+	host_free(h);
+}
+
 static void random_deed(struct fake_host *h, struct fake_vm *fake, struct vm **vm, pid_t pid)
 {
 	static const int errors[] = { -ENOMEM, -EBUSY, -EINVAL };
@@ -1438,11 +1538,16 @@ static void random_deed(struct fake_host *h, struct fake_vm *fake, struct vm **v
  */
 static void test_random_lives(void **state)
 {
-	for (uint64_t seed = 1; seed <= 60; seed++) {
+	/* With batches of all sizes, and without a load as with one that is less than the rate. */
+	for (uint64_t seed = 1; seed <= 120; seed++) {
 		struct fake_host *h = host_new(200, 8, true);
+		uint32_t load = seed % 3 ? 0 : 10000;
 		struct vm *vms[VMS_MAX] = {};
 
 		h->rng = seed * 7919;
+		h->vcpus_wait = seed % 4;
+		h->tlbi_nsec = load ? 100000 : 0;
+		set_batch(h, 200, load, seed > 60 ? 1 + (uint32_t)host_random(h, 512) : 1);
 		h->latency = 30 * NSEC_PER_MSEC;
 		for (int i = 0; i < VMS_MAX; i++)
 			fake_vm_init(&fakes[i], h, 60);
@@ -1475,6 +1580,8 @@ static void test_random_lives(void **state)
 		for (int i = 0; i < VMS_MAX; i++)
 			assert_false(fakes[i].held);
 		check_bound(h, 200, 8);
+		if (load)
+			check_load(h, load);
 		host_free(h);
 	}
 }
@@ -1534,6 +1641,9 @@ int main(void)
 		cmocka_unit_test(test_looks_do_not_begin_anew),
 		cmocka_unit_test(test_memslots_that_change_at_a_look),
 		cmocka_unit_test(test_looks_are_no_progress),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_batches_cut_short),
+		cmocka_unit_test(test_load_is_shared),
 		cmocka_unit_test(test_random_lives),
 	};
 

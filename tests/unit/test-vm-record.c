@@ -34,6 +34,7 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 		.tlbi_rate = 50,
 		.blocks_split = UINT64_C(1) << 40,
 		.tlbis = 7,
+		.tlbi_nsec = 7000,
 	};
 }
 
@@ -53,6 +54,7 @@ static void assert_same(const struct vm_record *a, const struct vm_record *b)
 	assert_true(a->tlbi_rate == b->tlbi_rate);
 	assert_true(a->blocks_split == b->blocks_split);
 	assert_true(a->tlbis == b->tlbis);
+	assert_true(a->tlbi_nsec == b->tlbi_nsec);
 }
 
 /* In memory of exactly its size, so that a sanitizer sees a step beyond. */
@@ -105,6 +107,7 @@ static void test_from_a_vm(void **state)
 		.migration.tlbi_rate = 50,
 		.progress.blocks_split = UINT64_C(1) << 40,
 		.progress.tlbis = 7,
+		.progress.tlbi_nsec = 7000,
 	};
 	struct vm_record record, expected = sample(VM_STATE_ACTIVE, VM_STAGE_SPLIT);
 

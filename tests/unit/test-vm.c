@@ -60,9 +60,9 @@ static void test_survey_splits_and_recoveries(void **state)
 	vm_take_survey(vm, &survey);
 	assert_null(survey.slots);
 
-	vm_note_split(vm, 0, 3);
-	vm_note_split(vm, 1, 5); /* more than there were when it was surveyed */
-	vm_note_split(vm, 2, 1);
+	vm_note_split(vm, 0, 3, 6 << 20);
+	vm_note_split(vm, 1, 5, UINT64_MAX); /* more than there were when it was surveyed */
+	vm_note_split(vm, 2, 1, UINT64_MAX);
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	assert_true(info.surveyed);
 	assert_int_equal(info.bytes, 150);

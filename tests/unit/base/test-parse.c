@@ -102,6 +102,40 @@ static void test_parse_rate(void **state)
 	}
 }
 
+static void test_parse_percent(void **state)
+{
+	static const struct sample samples[] = {
+		{ "0", 0, 0 },
+		{ "0%", 0, 0 },
+		{ "0.0", 0, 0 },
+		{ "1%", 0, 10000 },
+		{ "0.5%", 0, 5000 },
+		{ "12.3456%", 0, 123456 },
+		{ "0.00001%", 0, 1 },
+		{ "100%", 0, 1000000 },
+		{ "101%", 0, 1010000 },
+		{ "18446744073709551615%", -ERANGE, 0 },
+		{ "99999999999999999999%", -ERANGE, 0 },
+		{ "1", -EINVAL, 0 },
+		{ "0.1", -EINVAL, 0 },
+		{ "", -EINVAL, 0 },
+		{ "%", -EINVAL, 0 },
+		{ "1.%", -EINVAL, 0 },
+		{ ".5%", -EINVAL, 0 },
+		{ "1 %", -EINVAL, 0 },
+		{ "1%%", -EINVAL, 0 },
+		{ "-1%", -EINVAL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(parse_percent(samples[i].text, &value), samples[i].r);
+		if (samples[i].r == 0)
+			assert_true(value == samples[i].value);
+	}
+}
+
 static void test_parse_duration(void **state)
 {
 	static const struct sample samples[] = {
@@ -162,9 +196,9 @@ static void test_parse_group(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_u64),   cmocka_unit_test(test_parse_size),
-		cmocka_unit_test(test_parse_rate),  cmocka_unit_test(test_parse_duration),
-		cmocka_unit_test(test_parse_group),
+		cmocka_unit_test(test_parse_u64),      cmocka_unit_test(test_parse_size),
+		cmocka_unit_test(test_parse_rate),     cmocka_unit_test(test_parse_percent),
+		cmocka_unit_test(test_parse_duration), cmocka_unit_test(test_parse_group),
 	};
 
 	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);

@@ -33,6 +33,7 @@ static struct config config_of(uint64_t memory, uint64_t tlbi_usec, int bbm_leve
 		.sim_memory = memory,
 		.sim_block_size = BLOCK,
 		.sim_tlbi_usec = tlbi_usec,
+		.sim_batch = 1,
 		.sim_bbm_level = bbm_level,
 	};
 }
@@ -188,6 +189,64 @@ static void test_bbm_level_2(void **state)
 	stop(&f);
 }
 
+/* Batches that nobody ends, and of which none is larger than the last. */
+static void test_batches(void **state)
+{
+	struct config config = config_of(GIB, 0, 0);
+	struct fixture f = start(GIB, 0, 0);
+	struct split_call call;
+
+	config.sim_batch = 100;
+	f.backend->ops->configure(f.backend, &config);
+	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .max_tlbis = 2 }, 0);
+	assert_int_equal(call.blocks, 200);
+	assert_int_equal(call.tlbis, 2);
+	assert_int_equal(call.yields, 0);
+	assert_int_equal(call.gpa, GIB + 200 * BLOCK);
+	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT }, 0);
+	assert_int_equal(call.blocks, 312);
+	assert_int_equal(call.tlbis, 4);
+	call = split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, 0);
+	assert_int_equal(call.blocks, 512);
+	assert_int_equal(call.tlbis, 6);
+	stop(&f);
+}
+
+/* Batches that vCPUs end: all of them, and some. */
+static void test_batches_cut_short(void **state)
+{
+	struct config config = config_of(GIB, 0, 0);
+	struct fixture f = start(GIB, 0, 0);
+	struct split_call call;
+
+	config.sim_batch = 64;
+	config.sim_vcpu_waits = 1000000;
+	f.backend->ops->configure(f.backend, &config);
+	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT }, 0);
+	assert_int_equal(call.blocks, 512);
+	assert_true(call.tlbis > 8);
+	assert_int_equal(call.yields, call.tlbis);
+	config.sim_vcpu_waits = 500000;
+	f.backend->ops->configure(f.backend, &config);
+	call = split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, 0);
+	assert_int_equal(call.blocks, 512);
+	assert_true(call.tlbis >= 8);
+	assert_true(call.yields > 0 && call.yields < call.tlbis);
+	stop(&f);
+}
+
+/* What a TLBI takes is said, and is not less than what it is configured to take. */
+static void test_time_of_tlbis(void **state)
+{
+	struct fixture f = start(GIB, 100, 0);
+	struct split_call call = { .flags = BACKEND_SPLIT, .max_tlbis = 10 };
+
+	call = split(&f, call, 0);
+	assert_int_equal(call.tlbis, 10);
+	assert_true(call.tlbi_nsec >= 10 * 100 * NSEC_PER_USEC);
+	stop(&f);
+}
+
 static void on_signal(int signo)
 {
 }
@@ -231,6 +290,38 @@ static void test_signal(void **state)
 	assert_int_equal(count_blocks(&f, NULL), 512 - t.call.blocks);
 	assert_int_equal(t.call.gpa, GIB + t.call.blocks * BLOCK);
 	assert_int_equal(t.call.size, GIB - t.call.blocks * BLOCK);
+	stop(&f);
+}
+
+/* Two calls at once: while both make TLBIs, each of those takes twice as long. */
+static void test_tlbis_under_way(void **state)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct fixture f = start(GIB, 20000, 0), other = f;
+	struct call_in_thread a = { .f = &f, .call = { .flags = BACKEND_SPLIT } };
+	struct timespec ts = { .tv_nsec = 1000000 };
+	struct split_call call;
+	pid_t pid = getppid();
+	pthread_t thread;
+
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	assert_int_equal(f.backend->ops->adopt(f.backend, pid), 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &other.vm), 0);
+	assert_int_equal(pthread_create(&thread, NULL, call_main, &a), 0);
+	/* It would take ten seconds: in the middle of it, sooner or later. */
+	do {
+		call = split(&other, (struct split_call){ .flags = BACKEND_SPLIT, .max_tlbis = 1 },
+			     0);
+		assert_int_equal(call.tlbis, 1);
+		assert_true(call.tlbi_nsec >= 20 * NSEC_PER_MSEC);
+	} while (call.tlbi_nsec < 40 * NSEC_PER_MSEC);
+	while (!a.done) {
+		pthread_kill(thread, SIGUSR1);
+		nanosleep(&ts, NULL);
+	}
+	pthread_join(thread, NULL);
+	f.backend->ops->close_vm(other.vm);
+	f.backend->ops->forget_vm(f.backend, pid, 0);
 	stop(&f);
 }
 
@@ -289,6 +380,10 @@ int main(void)
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_recovering),
 		cmocka_unit_test(test_bbm_level_2),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_batches_cut_short),
+		cmocka_unit_test(test_time_of_tlbis),
+		cmocka_unit_test(test_tlbis_under_way),
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_reconfiguring),
 		cmocka_unit_test(test_giving_way_to_another),

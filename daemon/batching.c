@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "batching.h"
+
+#include "host/backend.h"
+
+/* How much of what was known each call leaves. */
+#define KEEP 0.75
+
+/* One that came to the end of its range, alone: with more blocks there it might have had more. */
+static bool call_tells(const struct split_call *call)
+{
+	return call->blocks && (call->tlbis > 1 || call->yields || call->size);
+}
+
+void batching_learn(struct batching *b, const struct split_call *call)
+{
+	if (!call->tlbis || !call_tells(call))
+		return;
+	b->blocks = b->blocks * KEEP + (double)call->blocks;
+	b->tlbis = b->tlbis * KEEP + (double)call->tlbis;
+}
+
+double batching_get(const struct batching *b, double otherwise)
+{
+	return b->tlbis > 0 ? b->blocks / b->tlbis : otherwise;
+}
