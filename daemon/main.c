@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/log.h"
+#include "base/outbox.h"
 #include "base/util.h"
 #include "conf.h"
 #include "control.h"
@@ -19,6 +20,9 @@
 #include "host/backend.h"
 #include "manager.h"
 #include "vm-store.h"
+
+/* Messages that may wait for the journal. */
+#define LOG_MAX 1024
 
 /**
  * struct options - the command line
@@ -390,6 +394,7 @@ static void log_ready(const struct manager *m)
 int main(int argc, char **argv)
 {
 	struct options options = { .backend = -1, .socket = EAGERSPLITD_SOCKET };
+	struct outbox *outbox = NULL;
 	struct daemon d = {};
 	int r;
 
@@ -401,6 +406,9 @@ int main(int argc, char **argv)
 	if (options.check_config)
 		return check_config(&options);
 
+	/* Without it the loop waits for the journal, which is better than to stay away. */
+	if (outbox_new(&outbox, LOG_MAX, log_gap) == 0)
+		log_set_outbox(outbox);
 	r = daemon_start(&d, &options);
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
@@ -412,5 +420,7 @@ int main(int argc, char **argv)
 	control_free(d.control);
 	manager_free(d.manager);
 	sd_event_unref(d.event);
+	outbox_free(outbox);
+	log_set_outbox(NULL);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

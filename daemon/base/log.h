@@ -12,6 +12,18 @@
 #include "base/message-id.h"
 #include "base/util.h"
 
+struct outbox;
+
+/*
+ * Has all messages go by way of @outbox from now on, whose thread waits for the journal; NULL:
+ * whoever says something waits himself. Messages have no context to find it in, so this is for the
+ * whole process: to be called before and after all that may say something. Borrowed.
+ */
+void log_set_outbox(struct outbox *outbox);
+
+/* For outbox_new(): says how many messages were dropped. */
+void log_gap(uint64_t dropped);
+
 /* The fields of an entry in the journal. */
 struct log_fields;
 

@@ -235,7 +235,7 @@ class Daemon:
     context stops it, and fails if it does not exit with success.
     """
 
-    def __init__(self, arguments=(), environment=None, wrapper=(), **settings):
+    def __init__(self, arguments=(), environment=None, wrapper=(), pass_fds=(), **settings):
         self.folder = tempfile.mkdtemp(prefix="eagersplitd-test-")
         self.config = self.path("eagersplitd.conf")
         self.socket_path = self.path("control.sock")
@@ -246,7 +246,7 @@ class Daemon:
         self._arguments = arguments
         # A command that ends by executing the one behind it.
         self._wrapper = wrapper
-        self.start()
+        self.start(pass_fds=pass_fds)
 
     def start(self, prefix=(), environment=(), pass_fds=()):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "WATCHDOG_"))}

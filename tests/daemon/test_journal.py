@@ -47,9 +47,12 @@ def parse_entry(data):
 
 
 class Journal:
-    """The journal's end of its socket; a thread reads it, since its clients wait for that."""
+    """
+    The journal's end of its socket; a thread reads it, since its clients wait for that. A deaf
+    one reads nothing until it is told to listen.
+    """
 
-    def __init__(self):
+    def __init__(self, deaf=False):
         self.folder = tempfile.mkdtemp(prefix="eagersplitd-journal-")
         if subprocess.run([*WRAPPER, self.folder, "true"], capture_output=True, check=False).returncode:
             shutil.rmtree(self.folder)
@@ -59,6 +62,10 @@ class Journal:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
         self._thread = threading.Thread(target=self._read, daemon=True)
+        if not deaf:
+            self.listen()
+
+    def listen(self):
         self._thread.start()
 
     def _read(self):
@@ -69,11 +76,17 @@ class Journal:
         return self
 
     def __exit__(self, *exc):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.sendto(b"", self.path)
-        self._thread.join()
+        if self._thread.is_alive():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+                s.sendto(b"", self.path)
+            self._thread.join()
         self._socket.close()
         shutil.rmtree(self.folder)
+
+    def wait_for_text(self, pattern):
+        while not (found := re.fullmatch(pattern, self._entries.get()["MESSAGE"])):
+            pass
+        return found
 
     def daemon(self, **settings):
         return Daemon(wrapper=[*WRAPPER, self.folder], **settings)
@@ -141,6 +154,47 @@ def reloads_and_clients():
         with daemon.client() as client:
             client.send_raw(b"nonsense\0")
             journal.wait_for("CLIENT", EAGERSPLIT_PEER_PID=str(os.getpid()), EAGERSPLIT_PEER_UID="0")
+
+
+def talk(daemon, vmm, entries):
+    """Has the daemon write more than so many entries."""
+    daemon.register(vmm, "guest")
+    with daemon.client() as client:
+        for i in range(entries):
+            client.call("SetMigrationState", vm="guest", migration=("scheduled", "cancelled")[i % 2])
+
+
+@test
+def deaf_journal():
+    """A journal that does not listen holds up nothing; when it does, it hears how much it has missed"""
+    with Journal(deaf=True) as journal, journal.daemon(**STUCK) as daemon, Vmm() as vmm:
+        # What the daemon keeps, and what the socket holds at most.
+        talk(daemon, vmm, 4 * 1024)
+        equal(daemon.call("ListVms")["vms"][0]["migration"], "cancelled")
+        journal.listen()
+        missed = journal.wait_for_text(r"(\d+) messages were dropped here, since nobody read them")
+        true(int(missed[1]) > 1024, missed[1])
+        daemon.call("Reload")
+        journal.wait_for("RELOADED")
+
+
+@test
+def deaf_journal_at_the_end():
+    """Nor does it keep the daemon from stopping"""
+    with Journal(deaf=True) as journal, journal.daemon(**STUCK) as daemon, Vmm() as vmm:
+        talk(daemon, vmm, 4 * 1024)
+        equal(daemon.stop(), 0)
+
+
+@test
+def deaf_stderr():
+    """It is the same with a standard error that nobody reads"""
+    reader, writer = os.pipe()
+    with Daemon(wrapper=["sh", "-c", f'exec "$@" 2>&{writer}', "sh"], pass_fds=[writer], **STUCK) as daemon, Vmm() as vmm:
+        talk(daemon, vmm, 4 * 1024)
+        equal(daemon.stop(), 0)
+    os.close(writer)
+    os.close(reader)
 
 
 @test
