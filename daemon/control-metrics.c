@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "history.h"
 #include "latency.h"
 #include "varlink/json.h"
 
@@ -91,6 +92,48 @@ static json_object *tlbis_to_json(const struct splitter_stats *stats)
 	return varlink_json_finish(array, r);
 }
 
+static json_object *ended_to_json(const struct history_stats *stats,
+				  enum course_preparation preparation, enum course_outcome outcome)
+{
+	const char *prepared = course_preparation_to_string(preparation);
+	json_object *object = json_object_new_object();
+	int r;
+
+	r = varlink_json_set(object, "prepared", json_object_new_string(prepared));
+	r |= varlink_json_set(object, "outcome",
+			      json_object_new_string(course_outcome_to_string(outcome)));
+	r |= varlink_json_set_u64(object, "count", stats->ended[preparation][outcome]);
+	return varlink_json_finish(object, r);
+}
+
+static json_object *migrations_to_json(const struct history_stats *stats)
+{
+	json_object *array = json_object_new_array();
+	int r = 0;
+
+	for (int p = 0; p < COURSE_PREPARATION_MAX_; p++)
+		for (int o = 0; o < COURSE_OUTCOME_MAX_; o++)
+			r |= append(array, ended_to_json(stats, (enum course_preparation)p,
+							 (enum course_outcome)o));
+	return varlink_json_finish(array, r);
+}
+
+static json_object *lead_to_json(const struct history_stats *stats)
+{
+	json_object *object = json_object_new_object(), *array = json_object_new_array();
+	uint64_t count = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < HISTORY_LEADS; i++) {
+		count += stats->leads[i];
+		r |= append(array, bucket_to_json(history_lead_limit_usec(i), count));
+	}
+	r |= varlink_json_set_u64(object, "count", count + stats->leads[HISTORY_LEADS]);
+	r |= varlink_json_set_u64(object, "sumUSec", stats->lead_usec);
+	r |= varlink_json_set(object, "buckets", array);
+	return varlink_json_finish(object, r);
+}
+
 static json_object *queue_to_json(const struct manager_metrics *metrics)
 {
 	json_object *object = json_object_new_object();
@@ -166,6 +209,9 @@ json_object *control_metrics_to_json(const struct manager_metrics *metrics,
 	r |= varlink_json_set_u64(object, "blocksRecovered", metrics->splitter->blocks_recovered);
 	r |= varlink_json_set(object, "tlbis", tlbis_to_json(metrics->splitter));
 	r |= varlink_json_set(object, "calls", calls_to_json(metrics->splitter));
+	r |= varlink_json_set(object, "migrations", migrations_to_json(metrics->history));
+	r |= varlink_json_set_u64(object, "deadlinesMissed", metrics->history->deadlines_missed);
+	r |= varlink_json_set(object, "lead", lead_to_json(metrics->history));
 	r |= varlink_json_set(object, "queue", queue_to_json(metrics));
 	r |= varlink_json_set(object, "connections", connections_to_json(server));
 	r |= varlink_json_set(object, "methods", methods_to_json(stats));

@@ -12,6 +12,7 @@
 #include "control-metrics.h"
 #include "control-pending.h"
 #include "control-watch.h"
+#include "history.h"
 #include "manager.h"
 #include "varlink/connection.h"
 #include "varlink/json.h"
@@ -291,6 +292,31 @@ static int watch(struct varlink_connection *connection, const void *params, void
 	return watches_add(c->watches, connection, c->manager, vm);
 }
 
+/* Each costs the loop some ten microseconds. */
+#define HISTORY_LIMIT_DEFAULT 100
+
+struct history_params {
+	const char *vm;
+	struct varlink_int limit;
+};
+
+static const struct varlink_field history_fields[] = {
+	VARLINK_FIELD("vm", VARLINK_STRING, struct history_params, vm, .optional = true),
+	VARLINK_FIELD("limit", VARLINK_INT, struct history_params, limit, .optional = true,
+		      .min = 1, .max = HISTORY_MAX),
+	{ 0 },
+};
+
+static int get_history(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	const struct history_params *p = params;
+	struct control *c = userdata;
+	size_t limit = p->limit.given ? (size_t)p->limit.value : HISTORY_LIMIT_DEFAULT;
+	json_object *list = history_to_json(manager_get_history(c->manager), p->vm, limit);
+
+	return varlink_connection_reply(connection, one_parameter("migrations", list));
+}
+
 static int reload(struct varlink_connection *connection, const void *params, void *userdata)
 {
 	_cleanup_free_ char *error = NULL;
@@ -313,6 +339,7 @@ static const struct varlink_method manager_methods[] = {
 	{ "Unregister", VARLINK_METHOD_CHANGES, vm_fields, unregister_vm },
 	{ "SetMigrationState", VARLINK_METHOD_CHANGES, migration_fields, set_migration_state },
 	{ "Watch", VARLINK_METHOD_MORE, watch_fields, watch },
+	{ "GetHistory", 0, history_fields, get_history },
 	{ "Reload", VARLINK_METHOD_CHANGES, NULL, reload },
 	{ 0 }
 };

@@ -321,6 +321,17 @@ static struct vm_store *open_store(const struct options *options)
 	return store;
 }
 
+/* Where systemd made a folder for what is to outlive the host (StateDirectory=), or the other one. */
+static void keep_history(struct manager *m, const struct options *options)
+{
+	const char *made = getenv("STATE_DIRECTORY");
+	_cleanup_free_ char *folder = NULL;
+
+	folder = made && *made ? strndup(made, strcspn(made, ":")) : get_runtime_folder(options);
+	if (!folder || manager_keep_history(m, folder) < 0)
+		log_warning("The history of migrations is not kept: out of memory");
+}
+
 static int open_manager(struct daemon *d, const struct options *options)
 {
 	_cleanup_(config_freep) struct config *config = NULL;
@@ -367,6 +378,7 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	fd = open_socket(&passed, options->socket);
 	if (fd < 0)
 		return fd;
+	keep_history(d->manager, options);
 	manager_begin(d->manager, open_store(options), passed.pidfds, passed.n_pidfds);
 	r = control_new(&d->control, d->event, d->manager, fd);
 	if (r < 0) {

@@ -67,6 +67,7 @@ void manager_look_at_log(struct manager *m, struct vm *vm)
 	else
 		(void)manager_handle(m, vm, split ? VM_EVENT_LOG_ON : VM_EVENT_LOG_ON_IGNORED,
 				     NULL);
+	manager_note_course(m, vm);
 	/*
 	 * Also where nothing follows from it, or the next daemon would not know that what it
 	 * finds ended has ever begun. And not before: what it knows of has been dealt with.

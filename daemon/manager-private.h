@@ -4,7 +4,7 @@
  * the configuration's side of it; manager-table.c: the VMs; manager-found.c:
  * how they get there by themselves, and their names; manager-resume.c: how
  * they come from the daemon before; manager-migration.c: what happens to
- * them; manager-tell.c: who is told of it.
+ * them; manager-tell.c: who is told of it; manager-history.c: and afterwards.
  */
 #ifndef EAGERSPLITD_MANAGER_PRIVATE_H
 #define EAGERSPLITD_MANAGER_PRIVATE_H
@@ -23,6 +23,7 @@
 #include "migration.h"
 #include "vm.h"
 
+struct history;
 struct machined;
 struct splitter;
 struct vm_store;
@@ -39,6 +40,8 @@ TAILQ_HEAD(vm_list, vm);
  * @store: for the next daemon, NULL: nowhere
  * @store_loaded: what was in there is known
  * @store_failed: that could not be written the last time
+ * @history: of the migrations that have ended
+ * @settle: for those of which nobody has said how
  * @budget_timer: for the splitter
  * @status_source: tells the service manager, from the loop
  * @status_nsec: when that was told last
@@ -59,6 +62,8 @@ struct manager {
 	struct vm_store *store;
 	bool store_loaded;
 	bool store_failed;
+	struct history *history;
+	sd_event_source *settle;
 	sd_event_source *budget_timer;
 	sd_event_source *timeout;
 
@@ -186,5 +191,18 @@ void manager_arm_timeout(struct manager *m);
 
 /* That timer. */
 int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata);
+
+/*
+ * manager-history.c
+ */
+
+/* Takes note of how @vm's migration goes, and tells of its end. */
+void manager_note_course(struct manager *m, struct vm *vm);
+
+/* The same when @vm is gone, or not wanted any more. */
+void manager_end_course(struct manager *m, struct vm *vm);
+
+/* For migrations that have ended, and nobody has said how. */
+int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata);
 
 #endif /* EAGERSPLITD_MANAGER_PRIVATE_H */

@@ -52,6 +52,8 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	vm->progress.tlbi_nsec = record->tlbi_nsec;
 	vm_set_deadline(vm, record->deadline_usec);
 	work_update_ceiling(vm->work);
+	vm->course = record->course;
+	manager_note_course(m, vm);
 	if (record->name[0])
 		(void)manager_name_vm(m, vm, record->name);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",

@@ -81,6 +81,9 @@ static void manager_forgive(struct manager *m, struct vm *vm)
 
 void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 {
+	/* The next daemon goes on with it. */
+	if (!m->stopped)
+		manager_end_course(m, vm);
 	/* Also as one that is not wanted, and on stopping as it is. */
 	if (!gone)
 		manager_save_vm(m, vm);

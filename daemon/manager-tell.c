@@ -116,6 +116,8 @@ static void manager_save_progress(struct manager *m, struct vm *vm)
 void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 {
 	if (what == VM_CHANGE_STATE)
+		manager_note_course(m, vm);
+	if (what == VM_CHANGE_STATE)
 		manager_save_vm(m, vm);
 	else if (what == VM_CHANGE_PROGRESS)
 		manager_save_progress(m, vm);

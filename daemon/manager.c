@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "conf.h"
 #include "finder.h"
+#include "history.h"
 #include "host/backend.h"
 #include "host/machined.h"
 #include "host/process.h"
@@ -199,6 +200,16 @@ static int manager_start(struct manager *m)
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
 	if (r < 0)
 		return r;
+	r = history_new(&m->history, m->pool);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time(m->event, &m->settle, CLOCK_REALTIME, UINT64_MAX, 0,
+			      manager_on_settle, m);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(m->settle, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
 	m->backend->ops->probe(m->backend, &m->host);
 	if (!m->host.supported)
 		log_full(LOG_WARNING, MESSAGE_UNSUPPORTED, "No VM can be split: %s",
@@ -257,6 +268,7 @@ struct manager *manager_free(struct manager *m)
 		return NULL;
 	/* First the threads: from now on no call is in flight. */
 	worker_pool_free(m->pool);
+	history_free(m->history);
 	vm_list_free(&m->vms);
 	vm_list_free(&m->leaving);
 	vm_list_free(&m->unwanted);
@@ -266,6 +278,7 @@ struct manager *manager_free(struct manager *m)
 	splitter_free(m->splitter);
 	sd_event_source_disable_unref(m->budget_timer);
 	sd_event_source_disable_unref(m->timeout);
+	sd_event_source_disable_unref(m->settle);
 	sd_event_source_disable_unref(m->status_source);
 	sd_event_source_disable_unref(m->stop_source);
 	backend_free(m->backend);
@@ -403,6 +416,7 @@ void manager_get_metrics(const struct manager *m, struct manager_metrics *metric
 		.reloads = m->reloads,
 		.reloads_failed = m->reloads_failed,
 		.splitter = &m->splitter->stats,
+		.history = history_get_stats(m->history),
 	};
 	splitter_get_load(m->splitter, &metrics->load);
 	worker_pool_get_load(m->pool, &metrics->workers);

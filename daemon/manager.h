@@ -22,6 +22,8 @@
 
 struct backend;
 struct config;
+struct history;
+struct history_stats;
 struct manager;
 struct vm_store;
 
@@ -43,7 +45,7 @@ struct host_info {
 
 /**
  * struct manager_metrics - figures for monitoring, see org.eagersplit.Metrics
- * @splitter: borrowed, valid until the loop runs again
+ * @splitter, @history: borrowed, valid until the loop runs again
  */
 struct manager_metrics {
 	uint64_t started_usec; /* CLOCK_REALTIME */
@@ -52,6 +54,7 @@ struct manager_metrics {
 	uint64_t reloads;
 	uint64_t reloads_failed;
 	const struct splitter_stats *splitter;
+	const struct history_stats *history;
 	struct splitter_load load;
 	struct worker_load workers;
 };
@@ -80,6 +83,12 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
  * replaced by -1, the others stay the caller's.
  */
 void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds);
+
+/* Keeps the history of migrations in @folder, which it begins to read. 0 or -ENOMEM. */
+int manager_keep_history(struct manager *m, const char *folder);
+
+/* Borrowed, valid until the loop runs again. */
+const struct history *manager_get_history(const struct manager *m);
 
 /*
  * Frees everything at once: calls in flight are interrupted and waited for,

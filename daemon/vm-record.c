@@ -44,6 +44,16 @@ static const struct field {
 	FIELD("blocksSplit", NUMBER, blocks_split, .max = INT64_MAX),
 	FIELD("tlbis", NUMBER, tlbis, .max = INT64_MAX),
 	FIELD("tlbiNSec", NUMBER, tlbi_nsec, .max = INT64_MAX),
+	FIELD("announced", BOOL, course.announced),
+	FIELD("begunUSec", NUMBER, course.begun_usec, .max = INT64_MAX),
+	FIELD("loggingUSec", NUMBER, course.logging_usec, .max = INT64_MAX),
+	FIELD("splitUSec", NUMBER, course.split_usec, .max = INT64_MAX),
+	FIELD("endedUSec", NUMBER, course.ended_usec, .max = INT64_MAX),
+	FIELD("endedDeadlineUSec", NUMBER, course.deadline_usec, .max = INT64_MAX),
+	FIELD("blocksLeft", NUMBER, course.blocks_left, .max = INT64_MAX),
+	FIELD("blocksBefore", NUMBER, course.blocks_before, .max = INT64_MAX),
+	FIELD("tlbisBefore", NUMBER, course.tlbis_before, .max = INT64_MAX),
+	FIELD("tlbiNSecBefore", NUMBER, course.tlbi_nsec_before, .max = INT64_MAX),
 #undef FIELD
 };
 
@@ -64,6 +74,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 		.blocks_split = vm->progress.blocks_split,
 		.tlbis = vm->progress.tlbis,
 		.tlbi_nsec = vm->progress.tlbi_nsec,
+		.course = vm->course,
 	};
 	if (strcmp(vm->table.name, vm->id) != 0)
 		snprintf(record->name, sizeof(record->name), "%s", vm->table.name);

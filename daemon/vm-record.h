@@ -38,6 +38,7 @@ struct vm_record {
 	uint64_t blocks_split;
 	uint64_t tlbis;
 	uint64_t tlbi_nsec;
+	struct course course;
 };
 
 /* What is to be known of @vm. */

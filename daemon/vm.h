@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "course.h"
 #include "host/survey.h"
 #include "vm-state.h"
 
@@ -121,6 +122,8 @@ struct vm_info {
  * @progress.get_eta: in how many microseconds it will be split, if that can be told; NULL
  *		      while there is no work
  *
+ * @course: how the migration goes, to be told in the end
+ *
  * @store: what is kept for the next daemon
  * @store.saved_nsec: when its record was last written, CLOCK_MONOTONIC
  */
@@ -166,6 +169,8 @@ struct vm {
 		uint64_t tlbi_nsec;
 		bool (*get_eta)(const struct vm *vm, uint64_t *ret_usec);
 	} progress;
+
+	struct course course;
 
 	struct {
 		uint64_t saved_nsec;

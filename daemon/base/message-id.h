@@ -20,6 +20,7 @@
 #define MESSAGE_VM_SPLIT      "72839ad1528e4a718c4cd928fd7eb6a9"
 #define MESSAGE_VM_FAILED     "6d6805da753e4fcc81f2536d0294c48c"
 #define MESSAGE_VM_LATE	      "c965ac7f87a74001a57a5a085494f4a7"
+#define MESSAGE_VM_HISTORY    "4ba3ddc2f8c34d739b791a8fd5efac6e" /* how a migration went */
 #define MESSAGE_VM_HELD	      "cea9e5617ac644cc9212e843d6cb5f49" /* its hold could not be released */
 
 #endif /* EAGERSPLITD_MESSAGE_ID_H */

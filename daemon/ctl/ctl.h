@@ -30,6 +30,7 @@ enum ctl_option {
 	CTL_OPTION_BBM = 1 << 7,
 	CTL_OPTION_FORMAT = 1 << 8,
 	CTL_OPTION_OUTPUT = 1 << 9,
+	CTL_OPTION_LIMIT = 1 << 10,
 };
 
 /**
@@ -65,6 +66,7 @@ struct ctl {
 	int64_t rate;
 	enum metric_format format;
 	const char *output;
+	int64_t limit;
 };
 
 /* The commands. Each gets its arguments, as many as it said, and returns the exit status. */
@@ -80,6 +82,7 @@ int ctl_watch(const struct ctl *ctl, char **args);
 int ctl_reload(const struct ctl *ctl, char **args);
 int ctl_plan(const struct ctl *ctl, char **args);
 int ctl_doctor(const struct ctl *ctl, char **args);
+int ctl_history(const struct ctl *ctl, char **args);
 int ctl_metrics(const struct ctl *ctl, char **args);
 
 #endif /* EAGERSPLITD_CTL_H */

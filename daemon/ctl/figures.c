@@ -45,6 +45,8 @@ static const struct scalar metrics_scalars[] = {
 	COUNTER("vms_registered", "vmsRegistered", "VMs that have been registered."),
 	COUNTER("blocks_split", "blocksSplit", "Stage-2 blocks split."),
 	COUNTER("blocks_recovered", "blocksRecovered", "Stage-2 tables made blocks again."),
+	COUNTER("deadlines_missed", "deadlinesMissed",
+		"Migrations with a deadline that were not split by then."),
 	COUNTER("reloads", "reloads", "Reloads of the configuration that succeeded."),
 	COUNTER("reloads_failed", "reloadsFailed", "Reloads of the configuration that failed."),
 };
@@ -149,21 +151,39 @@ static void write_listed(struct metric_writer *w, const struct listed *l, json_o
 	}
 }
 
-/* Returns 0 or -ENOMEM. */
-static int write_call(struct metric_writer *w, json_object *call)
+static void write_migrations(struct metric_writer *w, json_object *metrics)
 {
-	json_object *list = ctl_json_member(call, "buckets");
+	static const struct metric_family family = {
+		"eagersplitd_migrations", METRIC_COUNTER, NULL,
+		"Migrations that have ended, by how they were prepared, and how they ended."
+	};
+	json_object *list = ctl_json_member(metrics, "migrations");
+
+	metric_begin(w, &family);
+	for (size_t i = 0; i < ctl_json_length(list); i++) {
+		json_object *object = json_object_array_get_idx(list, i);
+		const struct metric_label labels[] = {
+			{ "prepared", ctl_json_string(object, "prepared") },
+			{ "outcome", ctl_json_string(object, "outcome") },
+			{ NULL, NULL },
+		};
+
+		metric_sample(w, labels, ctl_json_count(object, "count"));
+	}
+}
+
+/* Of an object with count, sumUSec and buckets. Returns 0 or -ENOMEM. */
+static int write_histogram(struct metric_writer *w, const struct metric_label *labels,
+			   json_object *object)
+{
+	json_object *list = ctl_json_member(object, "buckets");
 	size_t n = ctl_json_length(list);
 	_cleanup_free_ struct metric_bucket *buckets = calloc(n ? n : 1, sizeof(*buckets));
-	const struct metric_label labels[] = {
-		{ "operation", ctl_json_string(call, "operation") },
-		{ NULL, NULL },
-	};
 	const struct metric_histogram histogram = {
 		.buckets = buckets,
 		.n_buckets = n,
-		.count = ctl_json_count(call, "count"),
-		.sum_usec = ctl_json_count(call, "sumUSec"),
+		.count = ctl_json_count(object, "count"),
+		.sum_usec = ctl_json_count(object, "sumUSec"),
 	};
 
 	if (!buckets)
@@ -178,6 +198,17 @@ static int write_call(struct metric_writer *w, json_object *call)
 	return 0;
 }
 
+static int write_lead(struct metric_writer *w, json_object *metrics)
+{
+	static const struct metric_family family = {
+		"eagersplitd_lead_time_seconds", METRIC_HISTOGRAM, "seconds",
+		"How long before dirty logging began migrations were announced."
+	};
+
+	metric_begin(w, &family);
+	return write_histogram(w, NULL, ctl_json_member(metrics, "lead"));
+}
+
 static int write_calls(struct metric_writer *w, json_object *metrics)
 {
 	static const struct metric_family family = {
@@ -188,8 +219,15 @@ static int write_calls(struct metric_writer *w, json_object *metrics)
 	int r = 0;
 
 	metric_begin(w, &family);
-	for (size_t i = 0; r == 0 && i < ctl_json_length(list); i++)
-		r = write_call(w, json_object_array_get_idx(list, i));
+	for (size_t i = 0; r == 0 && i < ctl_json_length(list); i++) {
+		json_object *call = json_object_array_get_idx(list, i);
+		const struct metric_label labels[] = {
+			{ "operation", ctl_json_string(call, "operation") },
+			{ NULL, NULL },
+		};
+
+		r = write_histogram(w, labels, call);
+	}
 	return r;
 }
 
@@ -321,7 +359,10 @@ int figures_write(const struct figures *figures, struct metric_writer *w)
 		      ctl_json_member(metrics, "connections"));
 	for (size_t i = 0; i < ARRAY_SIZE(listed); i++)
 		write_listed(w, &listed[i], metrics);
-	r = write_calls(w, metrics);
+	write_migrations(w, metrics);
+	r = write_lead(w, metrics);
+	if (r == 0)
+		r = write_calls(w, metrics);
 	write_vms(w, figures->vms);
 	metric_end(w);
 	return r;

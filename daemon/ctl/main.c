@@ -51,6 +51,11 @@ static const char prepare_more[] =
 	"all of the VM is mapped by pages, 6 if that was so only after --deadline=, and\n"
 	"1 if it will not be. It goes on when the daemon is started anew meanwhile.\n";
 
+static const char history_more[] =
+	"PREPARED is ahead: all was split when dirty logging began; partly: LEFT blocks\n"
+	"were not; found: nobody had announced it; unused: it never began. LEAD is how\n"
+	"long before that it was announced. The last 1000 are kept.\n";
+
 static const char doctor_more[] =
 	"Says what is missing and what to do about it. The exit status is 1 if a check\n"
 	"failed; as root it can tell more.\n";
@@ -72,6 +77,8 @@ static const struct command commands[] = {
 	{ "prepare", "VM", 1, 1, MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_prepare,
 	  "Split a VM's blocks: its migration is scheduled", prepare_more },
 	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen", watch_more },
+	{ "history", "[VM]", 0, 1, CTL_OPTION_LIMIT, ctl_history,
+	  "Show how migrations went that have ended", history_more },
 	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
 	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Estimate the cost of splitting a guest",
 	  plan_more },

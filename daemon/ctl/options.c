@@ -92,6 +92,13 @@ static int set_rate(struct ctl *ctl, const char *value)
 	return set_a_rate(&ctl->rate, value);
 }
 
+static int set_limit(struct ctl *ctl, const char *value)
+{
+	int r = parse_number(value, &ctl->limit);
+
+	return r == 0 && ctl->limit == 0 ? -EINVAL : r;
+}
+
 static int set_format(struct ctl *ctl, const char *value)
 {
 	if (strcmp(value, "openmetrics") == 0)
@@ -132,6 +139,8 @@ static const struct option_info infos[] = {
 	  "openmetrics, or prometheus: text 0.0.4 [openmetrics]" },
 	{ "output", "FILE", CTL_OPTION_OUTPUT, set_output, "the name of a file",
 	  "Write to FILE, replacing it as a whole" },
+	{ "limit", "N", CTL_OPTION_LIMIT, set_limit, "a number of migrations",
+	  "The last N of them, at most 1000 [100]" },
 	{ "socket", "PATH", 0, set_socket, "the path of a socket",
 	  "Talk to the eagersplitd that listens there" },
 	{ "timeout", "TIME", 0, set_timeout, "a time, such as 30s or 500ms",

@@ -301,6 +301,12 @@ class Daemon:
         with open(self.path("log"), encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def wait_for_log(self, text, times=1):
+        """The log once that has been logged so many times: the daemon itself does not wait for it."""
+        while self.log().count(text) < times:
+            time.sleep(0.001)
+        return self.log()
+
     def client(self):
         return varlink.Client(self.socket_path)
 

@@ -37,7 +37,8 @@ def malformed():
                 equal(client.receive(), {"error": INVALID, "parameters": {"parameter": "message"}},
                       text[:40])
                 equal(client.receive(), None, text[:40])
-        equal(daemon.log().count("Closing a connection"), len(texts))
+        log = daemon.wait_for_log("Closing a connection", len(texts))
+        equal(log.count("Closing a connection"), len(texts))
         assert_serves(daemon)
 
 
@@ -131,7 +132,7 @@ def ten_megabytes():
                     pass
                 equal(client.receive(), {"error": INVALID, "parameters": {"parameter": "message"}})
                 equal(client.receive(), None)
-        equal(daemon.log().count("longer than 128 KiB"), 3)
+        equal(daemon.wait_for_log("longer than 128 KiB", 3).count("longer than 128 KiB"), 3)
         equal(daemon.call("GetVm", vm="guest")["vm"]["vm"], "guest")
         # The address sanitizer maps terabytes, and keeps what was freed for a while.
         if memory_kib(daemon.process.pid, "VmSize") < 1 << 30:

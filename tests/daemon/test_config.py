@@ -89,7 +89,7 @@ def bad_line_by_signal():
     with Daemon(TlbiRate=100) as daemon:
         daemon.write_config("[Budget]\nTlbiRate=x\n")
         reload_by_signal(daemon)
-        true(f"{daemon.config}:2: " in daemon.log(), daemon.log())
+        daemon.wait_for_log(f"{daemon.config}:2: ")
         equal(budget(daemon)[0], 100)
 
 
@@ -111,12 +111,12 @@ def unknown_settings():
     with Daemon(TlbiRate=100) as daemon:
         daemon.write_config("[Budget]\nTlbiRate=0\n")
         daemon.call("Reload")
-        true("reloaded: TLBIs 1% of the time, burst" in daemon.log(), daemon.log())
+        daemon.wait_for_log("reloaded: TLBIs 1% of the time, burst")
         daemon.write_config("[Budget]\nTlbiRat=7\nTlbiRate=300\n[Nonsense]\nX=1\n")
         daemon.call("Reload")
         equal(budget(daemon)[0], 300)
         for line in 2, 4:
-            true(f"{daemon.config}:{line}: " in daemon.log(), daemon.log())
+            daemon.wait_for_log(f"{daemon.config}:{line}: ")
 
 
 def check_config(*arguments):

@@ -29,7 +29,7 @@ def run(*arguments, **options):
 COMMANDS = {
     "host": [], "list": [], "status": [], "register": ["--name"], "unregister": [],
     "migration": ["--deadline", "--tlbi-rate", "cancelled"],
-    "prepare": ["--wait", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
+    "history": ["--limit"], "prepare": ["--wait", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
     "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
     "doctor": [], "metrics": ["--format", "--output"],
 }

@@ -118,6 +118,11 @@ def life_of_a_vm():
         equal(entry["MESSAGE"], "guest: Split: 512 blocks by 512 TLBIs so far")
         daemon.migrate("guest", "cancelled")
         journal.wait_for("VM_STAGE", EAGERSPLIT_STAGE="recovering", **of_vm)
+        entry = journal.wait_for("VM_HISTORY", EAGERSPLIT_OUTCOME="cancelled", EAGERSPLIT_PREPARED="unused",
+                                 EAGERSPLIT_BLOCKS_SPLIT="512", EAGERSPLIT_TLBIS="512",
+                                 EAGERSPLIT_DEADLINE_USEC="2000000000000000", **of_vm)
+        equal(entry["MESSAGE"], "guest: Its migration has ended, cancelled: dirty logging never began; "
+                                "512 blocks split for 512 TLBIs; the deadline was met")
         journal.wait_for("VM_STAGE", EAGERSPLIT_STAGE="whole", **of_vm)
         vmm.kill()
         journal.wait_for("VM_GONE", **of_vm)
@@ -223,7 +228,7 @@ def catalog():
     explained = re.findall(r"^-- ([0-9a-f]{32})$", text, re.M)
     equal(sorted(explained), sorted(message_ids().values()))
     fields = set(re.findall(r'"(EAGERSPLIT_\w+)=', read("daemon", "base", "log.c") +
-                            read("daemon", "vm.c")))
+                            read("daemon", "vm.c") + read("daemon", "manager-history.c")))
     for field in re.findall(r"@(\w+)@", text):
         true(field in fields, field)
 

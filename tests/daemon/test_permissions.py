@@ -78,7 +78,7 @@ def others():
         pid = run_as(lambda: look_and_try_to_change(daemon))
         for method in CHANGES:
             line = f"org.eagersplit.Manager.{method} refused: process {pid} (uid {USER})"
-            equal(daemon.log().count(line), 1, line)
+            equal(daemon.wait_for_log(line).count(line), 1, line)
         equal(denials(daemon), len(CHANGES))
         equal(daemon.call("GetVm", vm="guest")["vm"]["migration"], "none")
 

@@ -277,7 +277,7 @@ def bad_records():
         daemon.start_again()
         equal(get(daemon, vm.id)["migration"], "active")
         equal(records(daemon, vm), {vm.id})
-        true("The record of VM 1.0 cannot be used" in daemon.log(), daemon.log())
+        daemon.wait_for_log("The record of VM 1.0 cannot be used")
 
 
 @test

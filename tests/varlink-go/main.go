@@ -316,6 +316,7 @@ func everyMethod(c *client, arguments []string) error {
 		{metrics + ".GetMetrics", nil},
 		{manager + ".Reload", nil},
 		{manager + ".Unregister", object{"vm": "guest"}},
+		{manager + ".GetHistory", object{"limit": 10}},
 		{service + ".GetInfo", nil},
 		{service + ".GetInterfaceDescription", object{"interface": manager}},
 	}

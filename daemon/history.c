@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "history.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "varlink/json.h"
+#include "varlink/message.h"
+#include "worker.h"
+
+/* A line is some 400 bytes long, with the longest name less than twice that. */
+#define HISTORY_LINE_MAX 2048U
+#define FILE_MAX	 ((size_t)HISTORY_MAX * HISTORY_LINE_MAX)
+
+/* What the thread does. */
+enum task {
+	TASK_READ,
+	TASK_WRITE,
+};
+
+/**
+ * struct history - the lines, a ring
+ * @lines: without their ends
+ * @first: the oldest
+ * @job: reads the file, once, then writes it anew whenever that is wanted
+ * @text: what the thread has read, or is to write
+ * @loaded: it has been read
+ * @unsaved: there is what it does not have
+ * @failed: it could not be written the last time
+ */
+struct history {
+	struct worker_pool *pool;
+	char *path;
+	char *lines[HISTORY_MAX];
+	size_t first, n;
+	struct history_stats stats;
+	struct job job;
+	enum task task;
+	char *text;
+	size_t size;
+	bool busy;
+	bool loaded;
+	bool unsaved;
+	bool failed;
+};
+
+static const uint64_t lead_limits_usec[HISTORY_LEADS] = {
+	UINT64_C(1000000),    UINT64_C(5000000),    UINT64_C(15000000),
+	UINT64_C(60000000),   UINT64_C(300000000),  UINT64_C(900000000),
+	UINT64_C(1800000000), UINT64_C(3600000000), UINT64_C(14400000000),
+};
+
+uint64_t history_lead_limit_usec(size_t i)
+{
+	return lead_limits_usec[i];
+}
+
+/*
+ * In the thread
+ */
+
+/* Returns 0 and @text, which is the caller's, or a negative errno. */
+static int read_file(const char *path, char **text, size_t *size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	_cleanup_free_ char *buffer = NULL;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	buffer = malloc(FILE_MAX);
+	if (!buffer)
+		return -ENOMEM;
+	*size = 0;
+	while (*size < FILE_MAX && (n = read(fd, buffer + *size, FILE_MAX - *size)) != 0) {
+		if (n < 0)
+			return -errno;
+		*size += (size_t)n;
+	}
+	*text = TAKE_PTR(buffer);
+	return 0;
+}
+
+static int write_all(int fd, const char *text, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, text, size);
+
+		if (n < 0)
+			return -errno;
+		text += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* In place of the old one, whole. Not synced: it is worth no waiting for the disk. */
+static int write_file(const char *path, const char *text, size_t size)
+{
+	_cleanup_close_ int fd = -1;
+	char temporary[PATH_MAX];
+	int r;
+
+	if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
+		return -ENAMETOOLONG;
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text, size);
+	if (r == 0 && rename(temporary, path) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(temporary);
+	return r;
+}
+
+static int run_job(struct job *job)
+{
+	struct history *h = container_of(job, struct history, job);
+
+	if (h->task == TASK_READ)
+		return read_file(h->path, &h->text, &h->size);
+	return write_file(h->path, h->text, h->size);
+}
+
+/*
+ * The ring
+ */
+
+static char **get_line(struct history *h, size_t i)
+{
+	return &h->lines[(h->first + i) % HISTORY_MAX];
+}
+
+/* Takes @line, as the latest; the oldest goes if there is no room. */
+static void push_line(struct history *h, char *line)
+{
+	if (h->n == HISTORY_MAX) {
+		free(*get_line(h, 0));
+		h->first = (h->first + 1) % HISTORY_MAX;
+		h->n--;
+	}
+	*get_line(h, h->n++) = line;
+}
+
+/* Puts @line, which it takes, before the oldest. Whether there was room. */
+static bool unshift_line(struct history *h, char *line)
+{
+	if (h->n == HISTORY_MAX) {
+		free(line);
+		return false;
+	}
+	h->first = (h->first + HISTORY_MAX - 1) % HISTORY_MAX;
+	h->n++;
+	*get_line(h, 0) = line;
+	return true;
+}
+
+/* Whether it is one of ours: what people have written into the file is passed over. */
+static bool is_line(const char *text, size_t length)
+{
+	_cleanup_json_ json_object *object = NULL;
+	const char *why;
+
+	return length > 0 && length < HISTORY_LINE_MAX &&
+	       varlink_message_parse(text, length, &object, &why) == 0 &&
+	       varlink_json_string(json_object_object_get(object, "vm"));
+}
+
+/* What was in the file comes before what has ended since the start: from its end on. */
+static void take_lines(struct history *h, const char *text, size_t size)
+{
+	while (size > 0) {
+		const char *end = text + size, *start;
+		char *line;
+
+		start = memrchr(text, '\n', size - 1);
+		start = start ? start + 1 : text;
+		size = (size_t)(start - text);
+		if (end[-1] != '\n' || !is_line(start, (size_t)(end - 1 - start)))
+			continue;
+		line = strndup(start, (size_t)(end - 1 - start));
+		if (!line || !unshift_line(h, line))
+			return;
+	}
+}
+
+/*
+ * The file
+ */
+
+/* All lines, to be written. 0 or -ENOMEM. */
+static int make_text(struct history *h)
+{
+	size_t size = 0;
+	FILE *f = open_memstream(&h->text, &size);
+
+	if (!f)
+		return -ENOMEM;
+	for (size_t i = 0; i < h->n; i++)
+		fprintf(f, "%s\n", *get_line(h, i));
+	if (fclose(f) != 0)
+		return -ENOMEM;
+	h->size = size;
+	return 0;
+}
+
+static void free_text(struct history *h)
+{
+	free(h->text);
+	h->text = NULL;
+}
+
+static void report(struct history *h, int r)
+{
+	/* Once is enough: it will be the same for all. */
+	if (r < 0 && !h->failed)
+		log_warning("The history of migrations is not kept: %s: %s", h->path, strerror(-r));
+	h->failed = r < 0;
+}
+
+static void submit(struct history *h, enum task task)
+{
+	h->task = task;
+	h->busy = true;
+	worker_pool_submit(h->pool, &h->job);
+}
+
+/* Has it written, unless that is under way: then once more after that. */
+static void save(struct history *h)
+{
+	h->unsaved = true;
+	if (!h->path || !h->loaded || h->busy || make_text(h) < 0)
+		return;
+	h->unsaved = false;
+	submit(h, TASK_WRITE);
+}
+
+static void job_done(struct job *job, int r)
+{
+	struct history *h = container_of(job, struct history, job);
+
+	h->busy = false;
+	if (h->task == TASK_READ) {
+		h->loaded = true;
+		if (r == 0)
+			take_lines(h, h->text, h->size);
+		else if (r != -ENOENT)
+			log_warning("The history of migrations cannot be read: %s: %s", h->path,
+				    strerror(-r));
+	} else {
+		report(h, r);
+	}
+	free_text(h);
+	if (h->unsaved)
+		save(h);
+}
+
+int history_new(struct history **ret, struct worker_pool *pool)
+{
+	struct history *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->pool = pool;
+	h->job = (struct job){ .run = run_job, .done = job_done };
+	*ret = h;
+	return 0;
+}
+
+int history_open(struct history *h, const char *folder)
+{
+	if (asprintf(&h->path, "%s/history", folder) < 0) {
+		h->path = NULL;
+		return -ENOMEM;
+	}
+	submit(h, TASK_READ);
+	return 0;
+}
+
+struct history *history_free(struct history *h)
+{
+	if (!h)
+		return NULL;
+	/* A write that was interrupted is made again; what was not read must not be lost. */
+	free_text(h);
+	if (h->path && h->loaded && (h->unsaved || h->busy) && make_text(h) == 0)
+		report(h, write_file(h->path, h->text, h->size));
+	free_text(h);
+	for (size_t i = 0; i < h->n; i++)
+		free(*get_line(h, i));
+	free(h->path);
+	free(h);
+	return NULL;
+}
+
+/*
+ * What is told
+ */
+
+static void count_lead(struct history_stats *stats, const struct course *c)
+{
+	uint64_t lead = c->logging_usec - min_u64(c->begun_usec, c->logging_usec);
+	size_t i = 0;
+
+	while (i < HISTORY_LEADS && lead > lead_limits_usec[i])
+		i++;
+	stats->leads[i]++;
+	stats->lead_usec += lead;
+}
+
+static void count(struct history_stats *stats, const struct passage *passage)
+{
+	const struct course *c = &passage->course;
+
+	stats->ended[course_get_preparation(c)][passage->outcome]++;
+	stats->deadlines_missed += course_met_deadline(c) == 0;
+	if (c->announced && c->logging_usec)
+		count_lead(stats, c);
+}
+
+void history_add(struct history *h, const struct passage *passage)
+{
+	_cleanup_json_ json_object *object = passage_to_json(passage);
+	const char *text;
+	char *line;
+
+	count(&h->stats, passage);
+	text = object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN) : NULL;
+	line = text ? strdup(text) : NULL;
+	/* Without the memory for it, it is counted, and not kept. */
+	if (!line)
+		return;
+	push_line(h, line);
+	save(h);
+}
+
+/* NULL: it is not of that VM, or there is no memory for it. */
+static json_object *parse_line(const char *line, const char *vm)
+{
+	json_object *object = NULL;
+	const char *name, *why;
+
+	if (varlink_message_parse(line, strlen(line), &object, &why) < 0)
+		return NULL;
+	name = varlink_json_string(json_object_object_get(object, "vm"));
+	if (!vm || (name && strcmp(name, vm) == 0))
+		return object;
+	json_object_put(object);
+	return NULL;
+}
+
+/* The array, from the latest on, in the order in which they ended. */
+static void reverse(json_object *array)
+{
+	size_t n = json_object_array_length(array);
+
+	for (size_t i = 0; i < n / 2; i++) {
+		json_object *a = json_object_get(json_object_array_get_idx(array, i));
+		json_object *b = json_object_get(json_object_array_get_idx(array, n - 1 - i));
+
+		/* There is a place for each: this needs no memory. */
+		(void)json_object_array_put_idx(array, i, b);
+		(void)json_object_array_put_idx(array, n - 1 - i, a);
+	}
+}
+
+json_object *history_to_json(const struct history *h, const char *vm, size_t limit)
+{
+	json_object *array = json_object_new_array();
+
+	for (size_t i = h->n; array && i > 0 && json_object_array_length(array) < limit; i--) {
+		json_object *object = parse_line(h->lines[(h->first + i - 1) % HISTORY_MAX], vm);
+
+		if (object && json_object_array_add(array, object) < 0) {
+			json_object_put(object);
+			json_object_put(array);
+			return NULL;
+		}
+	}
+	if (array)
+		reverse(array);
+	return array;
+}
+
+const struct history_stats *history_get_stats(const struct history *h)
+{
+	return &h->stats;
+}

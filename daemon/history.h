@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The migrations that have ended: counted since the start, and the last of them kept, a line
+ * of JSON each, also over restarts of daemon and host. The file is read and written by a
+ * thread: nobody waits for the disk.
+ */
+#ifndef EAGERSPLITD_HISTORY_H
+#define EAGERSPLITD_HISTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <json-c/json.h>
+
+#include "base/util.h"
+#include "course.h"
+
+struct worker_pool;
+
+/* So many are kept. */
+#define HISTORY_MAX 1000U
+
+/* The limits of how far ahead migrations were announced. */
+#define HISTORY_LEADS 9
+
+/**
+ * struct history_stats - counts, since the start
+ * @ended: by how they were prepared, and how they ended
+ * @deadlines_missed: not split by then
+ * @leads: of those that were announced and began, by how long before; each alone, the last
+ *	   is for what is above all limits
+ * @lead_usec: in sum
+ */
+struct history_stats {
+	uint64_t ended[COURSE_PREPARATION_MAX_][COURSE_OUTCOME_MAX_];
+	uint64_t deadlines_missed;
+	uint64_t leads[HISTORY_LEADS + 1];
+	uint64_t lead_usec;
+};
+
+/* The limit of bucket @i below HISTORY_LEADS, which belongs to it, in microseconds. */
+uint64_t history_lead_limit_usec(size_t i);
+
+struct history;
+
+/* @pool: what reads and writes; it has to be freed first. 0 or -ENOMEM. */
+int history_new(struct history **ret, struct worker_pool *pool);
+
+/* Writes what has not been written yet, and waits for it. Returns NULL. */
+struct history *history_free(struct history *h);
+DEFINE_CLEANUP(struct history *, history_free);
+
+/*
+ * Keeps them in the file "history" of @folder from now on, once it has been read. To be
+ * called once. 0 or -ENOMEM.
+ */
+int history_open(struct history *h, const char *folder);
+
+/* Counts and keeps one. */
+void history_add(struct history *h, const struct passage *passage);
+
+/*
+ * An array of the last, oldest first: at most @limit; of the VM of that name alone, NULL: of
+ * all. NULL: no memory.
+ */
+json_object *history_to_json(const struct history *h, const char *vm, size_t limit);
+
+const struct history_stats *history_get_stats(const struct history *h);
+
+#endif /* EAGERSPLITD_HISTORY_H */

@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The history of migrations that have ended: what is told of each, kept, counted and shown."""
+
+import json
+import signal
+import time
+
+from harness import FAST, STUCK, Daemon, Vmm
+from tap import equal, main, test, true
+
+METRICS = "org.eagersplit.Metrics.GetMetrics"
+
+
+def history(daemon, **parameters):
+    return daemon.call("GetHistory", **parameters)["migrations"]
+
+
+def wait_for_history(daemon, n):
+    """Once that many are known: those from before are read while the daemon is ready already."""
+    while len(found := history(daemon, limit=1000)) < n:
+        time.sleep(0.001)
+    return found
+
+
+@test
+def prepared_ahead():
+    """A migration that was prepared: announced, split, logged, completed"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm, blocks=64)
+        daemon.wait_for_vm(vm.id)
+        equal(history(daemon), [])
+        deadline = int((time.time() + 3600) * 1e6)
+        daemon.migrate(vm.id, "scheduled", deadlineUSec=deadline)
+        daemon.wait_for_stage(vm.id, "split")
+        vm.log_dirty_pages(True)
+        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "active")
+        daemon.migrate(vm.id, "completed")
+        past, = history(daemon)
+        times = [past.pop(key) for key in ("begunUSec", "splitUSec", "loggingUSec", "endedUSec")]
+        equal(times, sorted(times))
+        equal(past.pop("leadUSec"), times[2] - times[0])
+        true(past.pop("tlbiUSec") >= 0, "the time of TLBIs")
+        equal(past, {"vm": vm.id, "pid": vmm.pid, "outcome": "completed", "prepared": "ahead", "blocksLeft": 0,
+                     "blocksSplit": 64, "tlbis": 64, "deadlineUSec": deadline, "deadlineMet": True})
+        daemon.wait_for_log("Its migration has ended, completed: split when dirty logging began")
+        daemon.wait_for_log("the deadline was met")
+
+
+@test
+def not_prepared():
+    """One that nobody announced, and one that was announced too late, whose VM goes away"""
+    with Daemon(**STUCK) as daemon, Vmm() as a, Vmm() as b:
+        found, late = daemon.create_vm(a, blocks=64), daemon.create_vm(b, blocks=64)
+        for vm in found, late:
+            daemon.wait_for_vm(vm.id)
+        daemon.migrate(late.id, "scheduled", deadlineUSec=1)
+        for vm in found, late:
+            vm.log_dirty_pages(True)
+            daemon.wait_for(vm.id, lambda vm: vm["migration"] == "active")
+        daemon.migrate(found.id, "failed")
+        with daemon.client() as client:
+            for told in client.watch():
+                if told["vm"] == late.id:
+                    break
+            b.kill()
+            past = wait_for_history(daemon, 2)
+        equal([(p["vm"], p["outcome"], p["prepared"], p.get("deadlineMet")) for p in past],
+              [(found.id, "failed", "found", None), (late.id, "gone", "partly", False)])
+        true(all(p["blocksLeft"] > 32 for p in past), past)
+        equal([("leadUSec" in p, "splitUSec" in p) for p in past], [(False, False), (True, False)])
+
+
+@test
+def counted():
+    """What has ended is counted, by how it was prepared and how it ended"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        for _ in range(2):
+            daemon.migrate("guest", "scheduled", deadlineUSec=1)
+            daemon.migrate("guest", "cancelled")
+        metrics = daemon.call(METRICS)["metrics"]
+        equal([m for m in metrics["migrations"] if m["count"]],
+              [{"prepared": "unused", "outcome": "cancelled", "count": 2}])
+        equal((len(metrics["migrations"]), metrics["deadlinesMissed"], metrics["lead"]["count"]), (16, 2, 0))
+        out = daemon.ctl("metrics")[1]
+        for sample in 'eagersplitd_migrations_total{prepared="unused",outcome="cancelled"} 2', \
+                "eagersplitd_deadlines_missed_total 2", 'eagersplitd_lead_time_seconds_bucket{le="60.0"} 0':
+            true(sample + "\n" in out, out)
+
+
+@test
+def limits():
+    """Asked for one VM, or for the last few, that is what comes"""
+    with Daemon(**STUCK) as daemon, Vmm() as a, Vmm() as b:
+        for vmm, name in (a, "a"), (b, "b"):
+            daemon.register(vmm, name)
+        for name in "a", "b", "a":
+            daemon.migrate(name, "scheduled")
+            daemon.migrate(name, "failed" if name == "b" else "cancelled")
+        equal([p["vm"] for p in history(daemon)], ["a", "b", "a"])
+        equal([p["vm"] for p in history(daemon, limit=2)], ["b", "a"])
+        equal([p["vm"] for p in history(daemon, vm="b")], ["b"])
+        equal(history(daemon, vm="nobody"), [])
+        for limit in 0, 1001:
+            equal(daemon.error("GetHistory", limit=limit),
+                  ("org.varlink.service.InvalidParameter", {"parameter": "limit"}))
+
+
+@test
+def restarts():
+    """It is there after a restart and a crash; what was under way then goes on"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.migrate("guest", "cancelled")
+        daemon.wait_for("guest", lambda vm: vm["stage"] == "whole" and vm["blocks"] == 512)
+        first = history(daemon)
+        daemon.migrate("guest", "scheduled")
+        daemon.wait_for_stage("guest", "split")
+        for number in signal.SIGTERM, signal.SIGKILL:
+            daemon.restart(number)
+            equal(wait_for_history(daemon, 1), first)
+        daemon.migrate("guest", "completed")
+        past = history(daemon)
+        equal([p["outcome"] for p in past], ["cancelled", "completed"])
+        # Of the second, that was begun before the restarts.
+        equal((past[1]["blocksSplit"], past[1]["splitUSec"] > past[1]["begunUSec"] > past[0]["endedUSec"]), (512, True))
+        daemon.stop()
+        with open(daemon.path("history"), encoding="utf-8") as f:
+            equal([json.loads(line) for line in f], past)
+
+
+@test
+def hostile_file():
+    """What is no history is passed over, and so is more than is kept"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.stop()
+        with open(daemon.path("history"), "w", encoding="utf-8") as f:
+            for n in range(1500):
+                print(json.dumps({"vm": f"vm-{n}"}), file=f)
+            f.write('\nnonsense\n{}\n{"vm":5}\n{"vm":"' + "x" * 5000 + '"}\n{"vm":"half')
+        daemon.start_again()
+        past = wait_for_history(daemon, 1000)
+        equal([p["vm"] for p in past], [f"vm-{n}" for n in range(500, 1500)])
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.migrate("guest", "failed")
+        past = history(daemon, limit=1000)
+        equal((past[0]["vm"], past[-1]["vm"], len(past)), ("vm-501", "guest", 1000))
+
+
+@test
+def cannot_be_kept():
+    """A folder that cannot be written to is told once; what has ended is told all the same"""
+    with Daemon(environment={"STATE_DIRECTORY": "/nonexistent"}, **FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        for _ in range(5):
+            daemon.migrate("guest", "scheduled")
+            daemon.migrate("guest", "failed")
+        equal(len(history(daemon)), 5)
+        daemon.stop()
+        equal(daemon.log().count("is not kept: /nonexistent/history: No such file"), 1)
+
+
+@test
+def shown():
+    """eagersplitctl history shows them, as a table and as JSON"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled", deadlineUSec=1)
+        daemon.wait_for_stage("guest", "split")
+        daemon.migrate("guest", "completed")
+        status, out, err = daemon.ctl("history")
+        equal((status, err), (0, ""))
+        head, line = (line.split() for line in out.splitlines())
+        equal(head, ["ENDED", "VM", "OUTCOME", "PREPARED", "LEAD", "LEFT", "SPLIT", "TLBIS", "DEADLINE"])
+        equal(line[2:], ["guest", "completed", "unused", "-", "-", "512", "512", "missed"])
+        equal(json.loads(daemon.ctl("history", "--json", "--limit=1", "guest")[1]), {"migrations": history(daemon)})
+        equal(daemon.ctl("history", "nobody")[1].count("\n"), 1)
+        for wrong in "--limit=0", "--limit=x":
+            equal(daemon.ctl("history", wrong)[0], 2)
+
+
+if __name__ == "__main__":
+    main()
