@@ -39,7 +39,7 @@ static json_object *buckets_to_json(const struct latency *latency)
 	return varlink_json_finish(array, r);
 }
 
-static json_object *call_to_json(const struct splitter_stats *stats, enum step step)
+static json_object *call_to_json(const struct work_stats *stats, enum step step)
 {
 	const struct latency *latency = &stats->latency[step];
 	json_object *object = json_object_new_object();
@@ -53,7 +53,7 @@ static json_object *call_to_json(const struct splitter_stats *stats, enum step s
 	return varlink_json_finish(object, r);
 }
 
-static json_object *calls_to_json(const struct splitter_stats *stats)
+static json_object *calls_to_json(const struct work_stats *stats)
 {
 	static const enum step steps[] = {
 		STEP_HOLD, STEP_RELEASE, STEP_SURVEY, STEP_SPLIT, STEP_RECOVER,
@@ -77,7 +77,7 @@ static json_object *count_to_json(const char *what, const char *name, uint64_t c
 	return varlink_json_finish(object, r);
 }
 
-static json_object *tlbis_to_json(const struct splitter_stats *stats)
+static json_object *tlbis_to_json(const struct work_stats *stats)
 {
 	static const char *const kinds[TLBI_KIND_MAX_] = {
 		[TLBI_SPLIT] = "split",

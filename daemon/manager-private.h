@@ -43,6 +43,7 @@ TAILQ_HEAD(vm_list, vm);
  * @history: of the migrations that have ended
  * @settle: for those of which nobody has said how
  * @budget_timer: for the splitter
+ * @pump_source: has it hand out the budget, from the loop
  * @status_source: tells the service manager, from the loop
  * @status_nsec: when that was told last
  * @started_usec: CLOCK_REALTIME
@@ -65,6 +66,7 @@ struct manager {
 	struct history *history;
 	sd_event_source *settle;
 	sd_event_source *budget_timer;
+	sd_event_source *pump_source;
 	sd_event_source *timeout;
 
 	struct vm_list vms;

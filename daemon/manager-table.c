@@ -198,7 +198,7 @@ int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct v
 	r = manager_make_vm(m, pid, pidfd, number, &vm);
 	if (r < 0)
 		return r;
-	r = work_new(&vm->work, m->splitter, vm);
+	r = work_new(&vm->work, &m->splitter->group, vm);
 	if (r < 0)
 		return r;
 	manager_replace(m, pid, number);
@@ -219,7 +219,7 @@ int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bo
 
 	r = manager_make_vm(m, pid, pidfd, number, &made);
 	if (r == 0 && held)
-		r = work_new(&made->work, m->splitter, made);
+		r = work_new(&made->work, &m->splitter->group, made);
 	if (r < 0)
 		return r;
 	vm = TAKE_PTR(made);

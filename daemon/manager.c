@@ -63,6 +63,22 @@ static void on_set_timer(void *userdata, uint64_t at)
 	(void)sd_event_source_set_enabled(m->budget_timer, SD_EVENT_ONESHOT);
 }
 
+static int on_pump_source(sd_event_source *source, void *userdata)
+{
+	struct manager *m = userdata;
+
+	splitter_pump(m->splitter);
+	return 0;
+}
+
+static void on_pump(void *userdata)
+{
+	struct manager *m = userdata;
+
+	/* Fails in a forked child only. */
+	(void)sd_event_source_set_enabled(m->pump_source, SD_EVENT_ONESHOT);
+}
+
 static void on_submit(void *userdata, struct job *job)
 {
 	struct manager *m = userdata;
@@ -141,14 +157,17 @@ static void on_left(void *userdata, struct vm *vm)
 }
 
 static const struct splitter_ops splitter_ops = {
-	.now = on_now,
+	.work = {
+		.now = on_now,
+		.submit = on_submit,
+		.cancel = on_cancel,
+		.pump = on_pump,
+		.changed = on_changed,
+		.gone = on_gone,
+		.left = on_left,
+	},
 	.realtime = on_realtime,
 	.set_timer = on_set_timer,
-	.submit = on_submit,
-	.cancel = on_cancel,
-	.changed = on_changed,
-	.gone = on_gone,
-	.left = on_left,
 };
 
 /*
@@ -160,9 +179,9 @@ static bool manager_is_throttled(const struct manager *m)
 	return m->host.bbm_level < 2 || m->config->bbm == CONFIG_BBM_OFF;
 }
 
-static struct splitter_limits manager_limits(const struct manager *m)
+static struct work_limits manager_limits(const struct manager *m)
 {
-	return (struct splitter_limits){
+	return (struct work_limits){
 		.host = {
 			.load = m->config->tlbi_load,
 			.rate = m->config->tlbi_rate,
@@ -176,7 +195,7 @@ static struct splitter_limits manager_limits(const struct manager *m)
 
 static int manager_start(struct manager *m)
 {
-	struct splitter_limits limits;
+	struct work_limits limits;
 	int r;
 
 	r = sd_event_add_time(m->event, &m->budget_timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
@@ -184,6 +203,12 @@ static int manager_start(struct manager *m)
 	if (r < 0)
 		return r;
 	r = sd_event_source_set_enabled(m->budget_timer, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	r = sd_event_add_defer(m->event, &m->pump_source, on_pump_source, m);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(m->pump_source, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
 	r = sd_event_add_time(m->event, &m->timeout, CLOCK_BOOTTIME, UINT64_MAX, 0,
@@ -277,6 +302,7 @@ struct manager *manager_free(struct manager *m)
 	machined_free(m->machined);
 	splitter_free(m->splitter);
 	sd_event_source_disable_unref(m->budget_timer);
+	sd_event_source_disable_unref(m->pump_source);
 	sd_event_source_disable_unref(m->timeout);
 	sd_event_source_disable_unref(m->settle);
 	sd_event_source_disable_unref(m->status_source);
@@ -334,7 +360,7 @@ static void manager_take_up(struct manager *m)
 void manager_probe(struct manager *m)
 {
 	bool supported = m->host.supported;
-	struct splitter_limits limits;
+	struct work_limits limits;
 
 	m->backend->ops->probe(m->backend, &m->host);
 	limits = manager_limits(m);
@@ -387,7 +413,7 @@ int manager_reload(struct manager *m, char **ret_error)
 
 void manager_get_host(const struct manager *m, struct host_info *info)
 {
-	const struct splitter_stats *stats = &m->splitter->stats;
+	const struct work_stats *stats = &m->splitter->group.stats;
 	bool throttled = manager_is_throttled(m);
 
 	*info = (struct host_info){
@@ -415,7 +441,7 @@ void manager_get_metrics(const struct manager *m, struct manager_metrics *metric
 		.vms_registered = m->vms_registered,
 		.reloads = m->reloads,
 		.reloads_failed = m->reloads_failed,
-		.splitter = &m->splitter->stats,
+		.splitter = &m->splitter->group.stats,
 		.history = history_get_stats(m->history),
 	};
 	splitter_get_load(m->splitter, &metrics->load);

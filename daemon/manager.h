@@ -53,7 +53,7 @@ struct manager_metrics {
 	uint64_t vms_registered;
 	uint64_t reloads;
 	uint64_t reloads_failed;
-	const struct splitter_stats *splitter;
+	const struct work_stats *splitter;
 	const struct history_stats *history;
 	struct splitter_load load;
 	struct worker_load workers;

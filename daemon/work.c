@@ -12,7 +12,6 @@
 #include "budget.h"
 #include "eta.h"
 #include "host/backend.h"
-#include "splitter.h"
 
 /* Calls that failed for want of memory, or got nowhere, in a row: give up. */
 #define RETRIES_MAX    8
@@ -55,13 +54,13 @@ static int work_run(struct job *job);
 
 static void work_submit(struct work *w, enum step step)
 {
-	struct splitter *s = w->splitter;
+	struct work_group *g = w->group;
 
 	w->step = step;
 	w->stale = false;
-	w->began = splitter_now(s);
+	w->began = work_group_now(g);
 	w->took = UINT64_MAX;
-	s->ops->submit(s->userdata, &w->job);
+	g->ops->submit(g->userdata, &w->job);
 }
 
 /* A call about hold and release alone: it walks nothing, so it costs nothing. */
@@ -79,7 +78,7 @@ static void work_submit_walk(struct work *w, enum step step, uint64_t max_tlbis)
 
 	if (step == STEP_SPLIT) {
 		flags = BACKEND_SPLIT | BACKEND_HOLD;
-		if (w->splitter->limits.throttled)
+		if (w->group->limits.throttled)
 			flags |= BACKEND_BREAK;
 	}
 	w->call = (struct split_call){
@@ -102,7 +101,7 @@ static bool work_is_blocked(const struct work *w)
 
 	if (w->leaving)
 		return false;
-	TAILQ_FOREACH(o, &w->splitter->works, link)
+	TAILQ_FOREACH(o, &w->group->works, link)
 		if (o->leaving && o->vm->pid == w->vm->pid)
 			return true;
 	return false;
@@ -144,10 +143,10 @@ static enum step work_next_towards_recovery(struct work *w)
 
 static enum step work_next(struct work *w)
 {
-	if (w->goal != VM_GOAL_RELEASE && w->not_before > splitter_now(w->splitter))
+	if (w->goal != VM_GOAL_RELEASE && w->not_before > work_group_now(w->group))
 		return STEP_WAIT;
 	w->not_before = 0;
-	if (w->look_at && w->look_at <= splitter_now(w->splitter)) {
+	if (w->look_at && w->look_at <= work_group_now(w->group)) {
 		w->look_at = 0;
 		w->want_survey = true;
 	}
@@ -173,7 +172,7 @@ static enum step work_next(struct work *w)
 
 void work_step(struct work *w)
 {
-	bool throttled = w->splitter->limits.throttled;
+	bool throttled = w->group->limits.throttled;
 	uint64_t want = 0;
 	enum step step;
 
@@ -240,23 +239,7 @@ static void work_retry(struct work *w, const char *error)
 	if (w->retries < 16)
 		pause = min_u64(RETRY_MIN_NSEC << w->retries, RETRY_MAX_NSEC);
 	w->retries++;
-	w->not_before = splitter_now(w->splitter) + pause;
-}
-
-const char *step_to_string(enum step step)
-{
-	switch (step) {
-	case STEP_HOLD:
-		return "hold";
-	case STEP_RELEASE:
-		return "release";
-	case STEP_SURVEY:
-		return "survey";
-	case STEP_RECOVER:
-		return "recover";
-	default:
-		return "split";
-	}
+	w->not_before = work_group_now(w->group) + pause;
 }
 
 /* @r is an error that does not mean that the VM is gone. */
@@ -294,7 +277,7 @@ static uint64_t work_get_log_pause(const struct work *w)
 
 	if (w->looks < LOOKS_MAX)
 		pause = min_u64(LOG_LOOK_MIN_NSEC << w->looks, LOG_LOOK_MAX_NSEC);
-	TAILQ_FOREACH(o, &w->splitter->works, link)
+	TAILQ_FOREACH(o, &w->group->works, link)
 		n += o->log != DIRTY_LOG_NONE;
 	return max_u64(pause, n * NSEC_PER_SEC / LOG_LOOKS_PER_SEC);
 }
@@ -313,7 +296,7 @@ static void work_plan_look(struct work *w)
 		w->looks = 0;
 	else if (w->looks < LOOKS_MAX)
 		pause = LOOK_MIN_NSEC << w->looks;
-	w->look_at = pause ? splitter_now(w->splitter) + pause : 0;
+	w->look_at = pause ? work_group_now(w->group) + pause : 0;
 	if (pause && w->looks < LOOKS_MAX)
 		w->looks++;
 }
@@ -339,7 +322,7 @@ static void work_handle_survey(struct work *w)
 	/* In the middle of a pass only the walk knows whether it gets anywhere. */
 	if (!w->walk.active)
 		w->retries = 0;
-	w->splitter->undivided = true;
+	w->group->undivided = true;
 	/* By a daemon before us, which has forgotten it. Once, or that would go on for ever. */
 	if (w->goal == VM_GOAL_NONE && vm->progress.survey.held && !w->release_failed) {
 		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
@@ -395,7 +378,7 @@ static void work_handle_walk(struct work *w, enum step step, int r)
 /* Books what a call spent and did, however it ended. */
 static void work_account(struct work *w, enum step step)
 {
-	uint64_t now = splitter_now(w->splitter);
+	uint64_t now = work_group_now(w->group);
 	const struct split_call *call = &w->call;
 	double seconds = (double)(now - w->began) / (double)NSEC_PER_SEC;
 	double speed;
@@ -405,7 +388,7 @@ static void work_account(struct work *w, enum step step)
 	w->granted = false;
 	w->vm->progress.tlbis += call->tlbis;
 	w->vm->progress.tlbi_nsec += call->tlbi_nsec;
-	splitter_count_tlbis(w->splitter, step, call);
+	work_group_count_tlbis(w->group, step, call);
 	if (step == STEP_RECOVER)
 		vm_note_recovered(w->vm, w->range.slot, call->blocks,
 				  call->gpa - min_u64(w->range.gpa, call->gpa));
@@ -416,7 +399,7 @@ static void work_account(struct work *w, enum step step)
 	vm_note_split(w->vm, w->range.slot, call->blocks,
 		      call->gpa - min_u64(w->range.gpa, call->gpa));
 	batching_learn(&w->batching, call);
-	batching_learn(&w->splitter->batching, call);
+	batching_learn(&w->group->batching, call);
 	if (!call->blocks || seconds <= 0)
 		return;
 	speed = (double)call->blocks / seconds;
@@ -447,14 +430,14 @@ static void work_finish_release(struct work *w)
 /* Hands the VM back to whoever left() goes to: @w may be freed then. */
 static void work_finish_leave(struct work *w)
 {
-	struct splitter *s = w->splitter;
+	struct work_group *g = w->group;
 	struct vm *vm = w->vm;
 	pid_t pid = vm->pid;
 	struct work *o;
 
 	vm_close(vm);
-	s->ops->left(s->userdata, vm);
-	TAILQ_FOREACH(o, &s->works, link)
+	g->ops->left(g->userdata, vm);
+	TAILQ_FOREACH(o, &g->works, link)
 		if (o->vm->pid == pid)
 			work_step(o);
 }
@@ -479,11 +462,11 @@ static bool work_take_result(struct work *w, enum step step, int r)
 {
 	bool is_news = true;
 
-	splitter_count_call(w->splitter, step, w->took, r);
+	work_group_count_call(w->group, step, w->took, r);
 	if (step == STEP_SPLIT || step == STEP_RECOVER)
 		work_account(w, step);
 	if (step == STEP_SURVEY && r != -EINTR)
-		w->surveyed_at = splitter_now(w->splitter);
+		w->surveyed_at = work_group_now(w->group);
 	if (step == STEP_SURVEY && r >= 0)
 		is_news = vm_take_survey(w->vm, &w->survey);
 	survey_done(&w->survey);
@@ -497,7 +480,7 @@ static bool work_take_result(struct work *w, enum step step, int r)
 static void work_done(struct job *job, int r)
 {
 	struct work *w = container_of(job, struct work, job);
-	struct splitter *s = w->splitter;
+	struct work_group *g = w->group;
 	enum vm_stage stage = w->vm->progress.stage;
 	enum step step = w->step;
 	struct vm *vm = w->vm;
@@ -506,8 +489,8 @@ static void work_done(struct job *job, int r)
 	w->step = STEP_NONE;
 	is_news = work_take_result(w, step, r);
 	if (error_means_gone(r) && !w->leaving) {
-		s->ops->gone(s->userdata, vm);
-		splitter_pump(s);
+		g->ops->gone(g->userdata, vm);
+		work_group_pump(g);
 		return;
 	}
 	if (w->goal == VM_GOAL_RELEASE && step == STEP_RELEASE)
@@ -518,15 +501,15 @@ static void work_done(struct job *job, int r)
 	if (w->goal == VM_GOAL_RELEASE && w->hold == HOLD_NONE) {
 		if (w->leaving) {
 			work_finish_leave(w);
-			splitter_pump(s);
+			work_group_pump(g);
 			return;
 		}
 		work_finish_release(w);
 	}
 	work_step(w);
-	splitter_pump(s);
+	work_group_pump(g);
 	if (!w->leaving)
-		s->ops->changed(s->userdata, vm,
+		g->ops->changed(g->userdata, vm,
 				vm->progress.stage != stage ? VM_CHANGE_STATE
 				: is_news		    ? VM_CHANGE_PROGRESS
 							    : VM_CHANGE_NONE);
@@ -547,12 +530,12 @@ static int work_run(struct job *job)
 		r = vm_open(w->vm);
 	if (r < 0)
 		return r;
-	began = splitter_now(w->splitter);
+	began = work_group_now(w->group);
 	if (w->step == STEP_SURVEY)
 		r = ops->survey(w->vm->progress.host_vm, &w->survey);
 	else
 		r = ops->split(w->vm->progress.host_vm, &w->call);
-	w->took = splitter_now(w->splitter) - began;
+	w->took = work_group_now(w->group) - began;
 	return r;
 }
 
@@ -569,19 +552,19 @@ static bool work_is_in_progress(const struct work *w)
 
 static void work_interrupt(struct work *w)
 {
-	struct splitter *s = w->splitter;
+	struct work_group *g = w->group;
 
 	if (w->step == STEP_NONE)
 		return;
 	w->stale = true;
-	s->ops->cancel(s->userdata, &w->job);
+	g->ops->cancel(g->userdata, &w->job);
 }
 
 void work_set_goal(struct work *w, enum vm_goal goal)
 {
 	struct vm *vm = w->vm;
 
-	w->splitter->undivided = true;
+	w->group->undivided = true;
 	if (w->goal == goal && work_is_in_progress(w))
 		return;
 	if (w->goal != goal)
@@ -601,7 +584,7 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 	if (goal == VM_GOAL_RELEASE && w->step == STEP_NONE && w->hold == HOLD_NONE)
 		work_finish_release(w);
 	work_step(w);
-	splitter_pump(w->splitter);
+	work_group_pump(w->group);
 }
 
 void work_resume(struct work *w, enum vm_goal goal)
@@ -621,20 +604,20 @@ void work_repeat(struct work *w)
 	if (w->goal == VM_GOAL_RECOVER)
 		vm_set_stage(w->vm, VM_STAGE_RECOVERING, NULL);
 	work_step(w);
-	splitter_pump(w->splitter);
+	work_group_pump(w->group);
 }
 
 void work_update_ceiling(struct work *w)
 {
-	uint64_t rate = w->splitter->limits.vm_rate;
+	uint64_t rate = w->group->limits.vm_rate;
 
-	w->splitter->undivided = true;
+	w->group->undivided = true;
 	if (w->vm->migration.tlbi_rate)
 		rate = rate ? min_u64(rate, w->vm->migration.tlbi_rate)
 			    : w->vm->migration.tlbi_rate;
 	budget_client_set_ceiling(w->client, min_u64(rate, BUDGET_RATE_MAX),
-				  splitter_now(w->splitter));
-	splitter_pump(w->splitter);
+				  work_group_now(w->group));
+	work_group_pump(w->group);
 }
 
 bool work_is_surveying(const struct work *w)
@@ -648,7 +631,7 @@ int work_survey(struct work *w)
 		return 1;
 	if (w->step != STEP_NONE || w->walk.active || w->leaving)
 		return 0;
-	if (w->surveyed_at && splitter_now(w->splitter) - w->surveyed_at < SURVEY_AGE_NSEC)
+	if (w->surveyed_at && work_group_now(w->group) - w->surveyed_at < SURVEY_AGE_NSEC)
 		return 0;
 	w->want_survey = true;
 	work_step(w);
@@ -665,14 +648,14 @@ void work_look(struct work *w)
 	w->looks = 0;
 	w->want_survey = true;
 	work_step(w);
-	splitter_pump(w->splitter);
+	work_group_pump(w->group);
 }
 
 void work_leave(struct work *w, bool gone)
 {
-	struct splitter *s = w->splitter;
+	struct work_group *g = w->group;
 
-	w->splitter->undivided = true;
+	w->group->undivided = true;
 	/*
 	 * Held by a daemon before us: it has forgotten, so it is ours to end. Before a survey
 	 * one does not know.
@@ -696,15 +679,15 @@ void work_leave(struct work *w, bool gone)
 		work_step(w);
 	else
 		work_finish_leave(w);
-	splitter_pump(s);
+	work_group_pump(g);
 }
 
 /* Blocks that a TLBI is good for; until something is known, as many as nobody waits for. */
 static double work_get_batch(const struct work *w)
 {
-	const struct splitter *s = w->splitter;
+	const struct work_group *g = w->group;
 
-	return batching_get(&w->batching, batching_get(&s->batching, s->limits.batch));
+	return batching_get(&w->batching, batching_get(&g->batching, g->limits.batch));
 }
 
 uint64_t work_count_tlbis(const struct work *w)
@@ -723,26 +706,26 @@ double work_get_limit(const struct work *w)
 static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 {
 	const struct work *w = vm->work;
-	const struct splitter_limits *limits = &w->splitter->limits;
-	struct eta_demand demand = {
+	const struct work_limits *limits = &w->group->limits;
+	struct eta_demand demand;
+
+	if (vm->progress.stage != VM_STAGE_SPLITTING || !vm->progress.surveyed || w->leaving)
+		return false;
+	w->group->divide(w->group);
+	demand = (struct eta_demand){
 		.tlbis = work_count_tlbis(w),
-		.share = INFINITY,
+		.share = limits->throttled ? budget_client_get_share(w->client) : INFINITY,
 		.speed = w->speed > 0 ? w->speed / work_get_batch(w) : INFINITY,
 		.rate = INFINITY,
 		.limit = work_get_limit(w),
 		.ahead = w->ahead,
 	};
-
-	if (vm->progress.stage != VM_STAGE_SPLITTING || !vm->progress.surveyed || w->leaving)
-		return false;
-	if (limits->throttled)
-		demand.share = budget_client_get_share(w->client);
 	if (limits->throttled && vm->migration.deadline_usec != UINT64_MAX)
-		demand.rate = budget_get_rate(w->splitter->budget);
+		demand.rate = budget_get_rate(w->group->budget);
 	return eta_estimate(&demand, ret_usec);
 }
 
-int work_new(struct work **ret, struct splitter *s, struct vm *vm)
+int work_new(struct work **ret, struct work_group *g, struct vm *vm)
 {
 	struct work *w;
 	int r;
@@ -750,16 +733,16 @@ int work_new(struct work **ret, struct splitter *s, struct vm *vm)
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
-	w->splitter = s;
+	w->group = g;
 	w->vm = vm;
 	w->job.run = work_run;
 	w->job.done = work_done;
-	r = budget_client_new(&w->client, s->budget, w, splitter_now(s));
+	r = budget_client_new(&w->client, g->budget, w, work_group_now(g));
 	if (r < 0) {
 		free(w);
 		return r;
 	}
-	TAILQ_INSERT_TAIL(&s->works, w, link);
+	TAILQ_INSERT_TAIL(&g->works, w, link);
 	vm->work = w;
 	vm->progress.get_eta = work_get_eta;
 	work_update_ceiling(w);
@@ -774,11 +757,11 @@ struct work *work_free(struct work *w)
 	if (!w)
 		return NULL;
 	if (w->granted)
-		budget_return(w->client, splitter_now(w->splitter), w->call.tlbis,
+		budget_return(w->client, work_group_now(w->group), w->call.tlbis,
 			      w->call.tlbi_nsec);
 	budget_client_free(w->client);
 	survey_done(&w->survey);
-	TAILQ_REMOVE(&w->splitter->works, w, link);
+	TAILQ_REMOVE(&w->group->works, w, link);
 	w->vm->work = NULL;
 	w->vm->progress.get_eta = NULL;
 	free(w);
@@ -792,7 +775,7 @@ void work_granted(struct work *w, uint64_t tlbis)
 	/* The range is one of the walk towards these goals: there is none towards another. */
 	if (w->goal != VM_GOAL_SPLIT && w->goal != VM_GOAL_RECOVER) {
 		budget_client_set_want(w->client, 0);
-		budget_return(w->client, splitter_now(w->splitter), 0, 0);
+		budget_return(w->client, work_group_now(w->group), 0, 0);
 		return;
 	}
 	w->granted = true;

@@ -17,22 +17,10 @@
 #include "vm.h"
 #include "vm-state.h"
 #include "walk.h"
+#include "work-group.h"
 #include "worker.h"
 
 struct budget_client;
-struct splitter;
-
-/* What a call is for. */
-enum step {
-	STEP_NONE, /* nothing to do until someone says so */
-	STEP_WAIT, /* for the budget, or until a retry is due */
-	STEP_HOLD,
-	STEP_RELEASE,
-	STEP_SURVEY,
-	STEP_SPLIT,
-	STEP_RECOVER,
-	STEP_MAX_,
-};
 
 /* What is known of the VM's hold, by what we did. */
 enum hold {
@@ -70,7 +58,7 @@ enum hold {
  * @leaving: work_leave() was called
  */
 struct work {
-	struct splitter *splitter;
+	struct work_group *group;
 	struct vm *vm;
 	struct budget_client *client;
 	enum vm_goal goal;
@@ -107,7 +95,7 @@ struct work {
  * Creates the work for @vm, which outlives it, and begins with a survey. 0 or
  * -ENOMEM.
  */
-int work_new(struct work **ret, struct splitter *s, struct vm *vm);
+int work_new(struct work **ret, struct work_group *group, struct vm *vm);
 
 /* Frees @work, no call of which is in flight (or ever comes back). Returns NULL. */
 struct work *work_free(struct work *work);
@@ -163,9 +151,6 @@ void work_step(struct work *work);
 
 /* Goes on with what the budget has granted. */
 void work_granted(struct work *work, uint64_t tlbis);
-
-/* The name of what is neither STEP_NONE nor STEP_WAIT, as the control interface has it. */
-const char *step_to_string(enum step step);
 
 /* When it is to go on after a failure, or to look again, 0: it does not wait for that. */
 uint64_t work_get_retry(const struct work *work);

@@ -69,6 +69,7 @@ struct fake_host {
 	uint64_t now;
 	uint64_t suspended_usec;
 	uint64_t timer;
+	bool pump;
 	uint64_t rng;
 	uint64_t latency;
 	/* the most blocks of a batch; where vCPUs wait, each ends somewhere before */
@@ -257,6 +258,11 @@ static inline void fake_set_timer(void *userdata, uint64_t at)
 	((struct fake_host *)userdata)->timer = at;
 }
 
+static inline void fake_pump(void *userdata)
+{
+	((struct fake_host *)userdata)->pump = true;
+}
+
 static inline void fake_submit(void *userdata, struct job *job)
 {
 	struct fake_host *h = userdata;
@@ -313,19 +319,22 @@ static inline void fake_left(void *userdata, struct vm *vm)
 }
 
 static const struct splitter_ops fake_splitter_ops = {
-	.now = fake_now,
+	.work = {
+		.now = fake_now,
+		.submit = fake_submit,
+		.cancel = fake_cancel,
+		.pump = fake_pump,
+		.changed = fake_changed,
+		.gone = fake_gone,
+		.left = fake_left,
+	},
 	.realtime = fake_realtime,
 	.set_timer = fake_set_timer,
-	.submit = fake_submit,
-	.cancel = fake_cancel,
-	.changed = fake_changed,
-	.gone = fake_gone,
-	.left = fake_left,
 };
 
 static inline struct fake_host *host_new(uint64_t rate, uint64_t burst, bool throttled)
 {
-	struct splitter_limits limits = {
+	struct work_limits limits = {
 		.host = { .rate = rate, .burst = burst },
 		.batch = 1,
 		.throttled = throttled,
@@ -375,7 +384,7 @@ static inline struct vm *host_add_vm(struct fake_host *h, struct fake_vm *fake, 
 	assert_int_equal(vm_new(&vm, &h->backend, pid, -1, (int)h->n_fakes, h), 0);
 	h->fakes[h->n_fakes++] = fake;
 	fake->closed = true;
-	assert_int_equal(work_new(&vm->work, h->splitter, vm), 0);
+	assert_int_equal(work_new(&vm->work, &h->splitter->group, vm), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(h->vms); i++) {
 		if (!h->vms[i]) {
 			h->vms[i] = vm;
@@ -386,6 +395,15 @@ static inline struct vm *host_add_vm(struct fake_host *h, struct fake_vm *fake, 
 	return NULL;
 }
 
+/* What is to be done before the loop waits. */
+static inline void host_settle(struct fake_host *h)
+{
+	while (h->pump) {
+		h->pump = false;
+		splitter_pump(h->splitter);
+	}
+}
+
 /* Ends the call that is due first, at its time. False: none is in flight. */
 static inline bool host_end_call(struct fake_host *h)
 {
@@ -393,6 +411,7 @@ static inline bool host_end_call(struct fake_host *h)
 	struct job *job;
 	int r = -EINTR;
 
+	host_settle(h);
 	if (!h->n_jobs)
 		return false;
 	for (size_t i = 1; i < h->n_jobs; i++)
@@ -407,6 +426,7 @@ static inline bool host_end_call(struct fake_host *h)
 	h->due[first] = h->due[last];
 	h->cancelled[first] = h->cancelled[last];
 	job->done(job, r);
+	host_settle(h);
 	return true;
 }
 
@@ -415,6 +435,7 @@ static inline bool host_step(struct fake_host *h)
 {
 	uint64_t due = UINT64_MAX, at;
 
+	host_settle(h);
 	for (size_t i = 0; i < h->n_jobs; i++)
 		due = min_u64(due, h->due[i]);
 	if (h->timer < due) {
@@ -422,6 +443,7 @@ static inline bool host_step(struct fake_host *h)
 		h->now = max_u64(h->now, at);
 		h->timer = UINT64_MAX;
 		splitter_on_timer(h->splitter);
+		host_settle(h);
 		return true;
 	}
 	return host_end_call(h);
@@ -438,6 +460,7 @@ static inline void host_run_until(struct fake_host *h, uint64_t until)
 	uint64_t next;
 
 	for (;;) {
+		host_settle(h);
 		next = h->timer;
 		for (size_t i = 0; i < h->n_jobs; i++)
 			next = min_u64(next, h->due[i]);

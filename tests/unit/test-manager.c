@@ -928,6 +928,8 @@ static pid_t start_in_a_call(struct fixture *f, struct vm_store *store)
 	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
 	while (f->progress < 3)
 		run_once(f);
+	while (sd_event_run(f->event, 0) > 0)
+		;
 	sem_wait(&told.splits);
 	return info_of(vm).pid;
 }

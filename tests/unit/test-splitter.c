@@ -321,7 +321,7 @@ static void test_short_of_memory_for_a_while(void **state)
 	assert_int_equal(vm->progress.tlbis, 100);
 	/* 0.1 + 0.2 + 0.4 + 0.8 + 1.6 s of waiting in between. */
 	assert_true(h->now - began >= 3100 * NSEC_PER_MSEC);
-	assert_int_equal(h->splitter->stats.failed[STEP_SPLIT], 5);
+	assert_int_equal(h->splitter->group.stats.failed[STEP_SPLIT], 5);
 	host_free(h);
 }
 
@@ -369,8 +369,8 @@ static void test_interrupted_calls_are_repeated(void **state)
 	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_int_equal(vm->progress.tlbis, 100);
 	/* That was nobody's failure. */
-	assert_int_equal(h->splitter->stats.latency[STEP_HOLD].count, 21);
-	assert_int_equal(h->splitter->stats.failed[STEP_HOLD], 0);
+	assert_int_equal(h->splitter->group.stats.latency[STEP_HOLD].count, 21);
+	assert_int_equal(h->splitter->group.stats.failed[STEP_HOLD], 0);
 
 	/* Whose hold is to end must not stay held for it. */
 	set_error(&fakes[0], -EINTR, 3, BACKEND_RELEASE);
@@ -806,10 +806,10 @@ static void test_cancelled_recovers_within_the_budget(void **state)
 	assert_int_equal(info_of(vm).blocks, 1000);
 	assert_int_equal(info_of(vm).tlbis, 2000);
 	assert_int_equal(info_of(vm).blocks_split, 1000);
-	assert_int_equal(h->splitter->stats.tlbis[TLBI_SPLIT], 1000);
-	assert_int_equal(h->splitter->stats.tlbis[TLBI_RECOVER], 1000);
-	assert_int_equal(h->splitter->stats.blocks_recovered, 1000);
-	assert_int_equal(h->splitter->stats.blocks_split, 1000);
+	assert_int_equal(h->splitter->group.stats.tlbis[TLBI_SPLIT], 1000);
+	assert_int_equal(h->splitter->group.stats.tlbis[TLBI_RECOVER], 1000);
+	assert_int_equal(h->splitter->group.stats.blocks_recovered, 1000);
+	assert_int_equal(h->splitter->group.stats.blocks_split, 1000);
 	host_free(h);
 }
 
@@ -853,7 +853,7 @@ static void test_interrupted_hold_is_repeated(void **state)
 	assert_int_equal(h->calls[1].flags, BACKEND_HOLD);
 	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	/* Nor is it a call that took any time. */
-	assert_int_equal(h->splitter->stats.latency[STEP_HOLD].count, 1);
+	assert_int_equal(h->splitter->group.stats.latency[STEP_HOLD].count, 1);
 	host_free(h);
 }
 
@@ -894,9 +894,9 @@ static void test_recovery_of_a_vm_that_others_hold(void **state)
 
 static void test_unthrottled(void **state)
 {
-	struct splitter_limits limits = { .host = { .rate = 1, .burst = 1 },
-					  .batch = 1,
-					  .throttled = true };
+	struct work_limits limits = { .host = { .rate = 1, .burst = 1 },
+				      .batch = 1,
+				      .throttled = true };
 	struct fake_host *h = host_new(1, 1, false);
 	uint64_t began = h->now;
 	struct vm *vm;
@@ -1091,9 +1091,9 @@ static void test_deadline_that_comes_closer(void **state)
 
 static void test_limits_of_every_vm(void **state)
 {
-	struct splitter_limits limits = { .host = { .rate = 1000, .burst = 16 },
-					  .vm_rate = 100,
-					  .throttled = true };
+	struct work_limits limits = { .host = { .rate = 1000, .burst = 16 },
+				      .vm_rate = 100,
+				      .throttled = true };
 	struct fake_host *h;
 	struct vm *vm;
 
@@ -1415,7 +1415,7 @@ static void check_load(struct fake_host *h, uint32_t load)
 /* A host whose batches have up to so many blocks, and a limit on their TLBIs' time. */
 static void set_batch(struct fake_host *h, uint64_t rate, uint32_t load, uint32_t batch)
 {
-	const struct splitter_limits limits = {
+	const struct work_limits limits = {
 		.host = { .rate = rate, .burst = 8, .load = load },
 		.batch = batch,
 		.throttled = true,
