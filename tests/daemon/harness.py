@@ -301,11 +301,17 @@ class Daemon:
         with open(self.path("log"), encoding="utf-8", errors="replace") as f:
             return f.read()
 
-    def wait_for_log(self, text, times=1):
-        """The log once that has been logged so many times: the daemon itself does not wait for it."""
-        while self.log().count(text) < times:
+    def wait_for_log(self, text, count=1):
+        """What it has said, once it has said that, so often: that comes after the answer to a call."""
+        while (log := self.log()).count(text) < count:
             time.sleep(0.001)
-        return self.log()
+        return log
+
+    def whole_log(self):
+        """All that it has said until now: it is told to say one thing more."""
+        before = self.log().count("reloaded: ")
+        self.call("Reload")
+        return self.wait_for_log("reloaded: ", before + 1)
 
     def client(self):
         return varlink.Client(self.socket_path)

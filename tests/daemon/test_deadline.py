@@ -27,7 +27,7 @@ def late_at_once():
         status, out, _ = daemon.ctl("status", "guest")
         equal(status, 0)
         true("will be missed" in out, out)
-        late = re.search(r"Late: split in (\S+) s, (\S+) s after its deadline", daemon.wait_for_log("after its deadline"))
+        late = re.search(r"Late: split in (\S+) s, (\S+) s after its deadline", daemon.wait_for_log("Late: split"))
         true(late and 90 < float(late[1]) < 104 and 30 < float(late[2]) < 45, daemon.log())
 
 

@@ -146,7 +146,7 @@ def backend_option():
         # That of the configuration has not changed, nor has what overrides it.
         for _ in range(2):
             daemon.call("Reload")
-        true("Backend=" not in daemon.log(), daemon.log())
+        true("Backend=" not in daemon.whole_log(), daemon.log())
 
 
 @test
