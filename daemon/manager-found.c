@@ -156,7 +156,7 @@ static void manager_drop_closed(struct manager *m, const struct look *look)
 		if (!is_closed(vm, look))
 			continue;
 		log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
-		(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
+		manager_remove_vm(m, vm, true);
 	}
 	manager_drop_unwanted(m, look);
 }

@@ -32,9 +32,6 @@ int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 		return -EPROTO;
 	case VM_STEP_KEEP:
 		return 0;
-	case VM_STEP_END:
-		manager_remove_vm(m, vm, true);
-		return 0;
 	default:
 		manager_arm_timeout(m);
 		manager_tell(m, vm, VM_CHANGE_STATE);

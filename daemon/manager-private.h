@@ -181,7 +181,7 @@ void manager_pass_name_on(struct manager *m, const char *name);
  * manager-migration.c
  */
 
-/* Has @event happen to @vm's migration. 0, or -EPROTO: it cannot. @vm may be gone then. */
+/* Has @event happen to @vm's migration. 0, or -EPROTO: it cannot. */
 int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 		   const struct migration_terms *terms);
 

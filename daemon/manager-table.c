@@ -42,7 +42,7 @@ static void on_vmm_gone(struct vm *vm)
 		return;
 	}
 	log_vm_info(vm, MESSAGE_VM_GONE, "The VMM, process %d, is gone", (int)vm->pid);
-	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
+	manager_remove_vm(m, vm, true);
 }
 
 /* The service manager need keep the pidfd no longer, unless for another VM of the process. */

@@ -108,7 +108,7 @@ static void on_gone(void *userdata, struct vm *vm)
 	pid_t pid = vm->pid;
 
 	log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
-	(void)manager_handle(m, vm, VM_EVENT_GONE, NULL);
+	manager_remove_vm(m, vm, true);
 	/*
 	 * Its VMM may have made another in its place. Not where no survey was ever possible:
 	 * what cannot be worked on would be found, and gone, without end.

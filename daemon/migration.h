@@ -27,7 +27,7 @@ struct migration_terms {
  * Has @event happen to @vm's migration, sets the work's goal accordingly, and
  * logs it. @terms: NULL, or what was said along with it; where the state
  * stays the same, what is not given stays as it was. @boottime_usec: now, on
- * CLOCK_BOOTTIME. Returns what came of it; VM_STEP_END is left to the caller.
+ * CLOCK_BOOTTIME. Returns what came of it.
  */
 enum vm_step migration_handle(struct vm *vm, enum vm_event event,
 			      const struct migration_terms *terms, uint64_t boottime_usec);

@@ -23,10 +23,6 @@ struct transition {
 	{                        \
 		VM_STEP_AGAIN, 0 \
 	}
-#define END                    \
-	{                      \
-		VM_STEP_END, 0 \
-	}
 #define GO(state)                            \
 	{                                    \
 		VM_STEP_GO, VM_STATE_##state \
@@ -54,7 +50,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		[VM_EVENT_LOG_ON_IGNORED] = KEEP,
 		[VM_EVENT_LOG_OFF] = KEEP,
 		[VM_EVENT_TIMEOUT] = KEEP,
-		[VM_EVENT_GONE] = END,
 	},
 	[VM_STATE_SCHEDULED] = {
 		TOLD(NONE) = REFUSE,
@@ -69,7 +64,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		/* Of whatever was logged before: it has not begun yet. */
 		[VM_EVENT_LOG_OFF] = KEEP,
 		[VM_EVENT_TIMEOUT] = GO(CANCELLED_SEEN),
-		[VM_EVENT_GONE] = END,
 	},
 	[VM_STATE_ACTIVE_SEEN] = {
 		TOLD(NONE) = REFUSE,
@@ -82,7 +76,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		[VM_EVENT_LOG_ON_IGNORED] = KEEP,
 		[VM_EVENT_LOG_OFF] = GO(CANCELLED_SEEN),
 		[VM_EVENT_TIMEOUT] = KEEP,
-		[VM_EVENT_GONE] = END,
 	},
 	[VM_STATE_ACTIVE] = {
 		TOLD(NONE) = REFUSE,
@@ -95,7 +88,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		[VM_EVENT_LOG_ON_IGNORED] = KEEP,
 		[VM_EVENT_LOG_OFF] = GO(CANCELLED_SEEN),
 		[VM_EVENT_TIMEOUT] = KEEP,
-		[VM_EVENT_GONE] = END,
 	},
 	[VM_STATE_COMPLETED] = {
 		TOLD(NONE) = REFUSE,
@@ -108,7 +100,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		[VM_EVENT_LOG_ON_IGNORED] = KEEP,
 		[VM_EVENT_LOG_OFF] = KEEP,
 		[VM_EVENT_TIMEOUT] = KEEP,
-		[VM_EVENT_GONE] = END,
 	},
 	[VM_STATE_CANCELLED_SEEN] = {
 		TOLD(NONE) = REFUSE,
@@ -122,7 +113,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		/* Memory that is logged cannot be recovered: now it can. */
 		[VM_EVENT_LOG_OFF] = AGAIN,
 		[VM_EVENT_TIMEOUT] = KEEP,
-		[VM_EVENT_GONE] = END,
 	},
 	[VM_STATE_CANCELLED] = {
 		TOLD(NONE) = REFUSE,
@@ -135,7 +125,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		[VM_EVENT_LOG_ON_IGNORED] = KEEP,
 		[VM_EVENT_LOG_OFF] = AGAIN,
 		[VM_EVENT_TIMEOUT] = KEEP,
-		[VM_EVENT_GONE] = END,
 	},
 	[VM_STATE_FAILED] = {
 		TOLD(NONE) = REFUSE,
@@ -148,7 +137,6 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		[VM_EVENT_LOG_ON_IGNORED] = KEEP,
 		[VM_EVENT_LOG_OFF] = AGAIN,
 		[VM_EVENT_TIMEOUT] = KEEP,
-		[VM_EVENT_GONE] = END,
 	},
 };
 

@@ -42,7 +42,6 @@ enum vm_event {
 	VM_EVENT_LOG_ON_IGNORED, /* the same with OnDirtyLog=ignore */
 	VM_EVENT_LOG_OFF,
 	VM_EVENT_TIMEOUT, /* ScheduledTimeoutSec= is over */
-	VM_EVENT_GONE, /* the VM is */
 	VM_EVENT_MAX_,
 };
 
@@ -59,7 +58,6 @@ enum vm_step {
 	VM_STEP_KEEP, /* nothing follows from it */
 	VM_STEP_AGAIN, /* the state stays; what failed or was reached is taken up again */
 	VM_STEP_GO, /* another state */
-	VM_STEP_END, /* the VM is forgotten */
 };
 
 /* What follows from @event in state @from, and in @ret the state from then on. */

@@ -15,7 +15,7 @@
 /* States by letter: a small one was only seen. */
 static const char letters[VM_STATE_MAX_ + 1] = "NSaACxXF";
 
-/* "-" refused, "." nothing follows, "=" again, "!" the end, else the state from then on. */
+/* "-" refused, "." nothing follows, "=" again, else the state from then on. */
 static char outcome(enum vm_state from, enum vm_event event)
 {
 	enum vm_state to = VM_STATE_MAX_;
@@ -34,8 +34,6 @@ static char outcome(enum vm_state from, enum vm_event event)
 	case VM_STEP_AGAIN:
 		assert_int_equal(to, from);
 		return '=';
-	case VM_STEP_END:
-		return '!';
 	}
 	return '?';
 }
@@ -57,7 +55,6 @@ static void test_every_pair(void **state)
 		{ VM_EVENT_LOG_ON_IGNORED, ".a......" },
 		{ VM_EVENT_LOG_OFF, "..xx.===" },
 		{ VM_EVENT_TIMEOUT, ".x......" },
-		{ VM_EVENT_GONE, "!!!!!!!!" },
 	};
 
 	assert_int_equal(ARRAY_SIZE(events), VM_EVENT_MAX_);
