@@ -12,10 +12,11 @@
 #include "ctl/figures.h"
 #include "ctl/json.h"
 #include "ctl/openmetrics.h"
+#include "ctl/unit.h"
 
 #define GET_METRICS "org.eagersplit.Metrics.GetMetrics"
 
-/* What the three calls answered; each may be NULL. */
+/* What the three calls answered; each may be NULL: all of them, if nobody did. */
 struct answers {
 	json_object *host;
 	json_object *vms;
@@ -40,6 +41,17 @@ static int ask(struct client *client, struct answers *answers)
 	return answers->metrics ? 0 : -1;
 }
 
+/* What node_exporter's textfile collector reads ends in .prom, and is in the older format. */
+static enum metric_format get_format(const struct ctl *ctl)
+{
+	const char *suffix = ctl->given & CTL_OPTION_OUTPUT ? strrchr(ctl->output, '.') : NULL;
+
+	if (ctl->given & CTL_OPTION_FORMAT)
+		return ctl->format;
+	return suffix && strcmp(suffix, ".prom") == 0 ? METRIC_FORMAT_PROMETHEUS
+						      : METRIC_FORMAT_OPENMETRICS;
+}
+
 static int write_answers(const struct ctl *ctl, const struct answers *answers, FILE *f)
 {
 	const struct figures figures = {
@@ -47,9 +59,14 @@ static int write_answers(const struct ctl *ctl, const struct answers *answers, F
 		.vms = ctl_json_member(answers->vms, "vms"),
 		.metrics = ctl_json_member(answers->metrics, "metrics"),
 	};
-	struct metric_writer writer = { .f = f, .format = ctl->format };
+	struct metric_writer writer = { .f = f, .format = get_format(ctl) };
+	int r = 0;
 
-	return figures_write(&figures, &writer);
+	figures_write_up(answers->metrics, ctl->now_usec, &writer);
+	if (answers->metrics)
+		r = figures_write(&figures, &writer);
+	metric_end(&writer);
+	return r;
 }
 
 /* What open() would give a new file: mkostemp() gives it to its owner alone. */
@@ -119,16 +136,39 @@ static int print_answers(const struct ctl *ctl, const struct answers *answers)
 	return r;
 }
 
+/*
+ * Whether eagersplitd runs. To connect to the socket that systemd listens on would start it,
+ * which is not what whoever only measures wants.
+ */
+static bool is_stopped(const struct ctl *ctl)
+{
+	return strcmp(ctl->socket, EAGERSPLITD_SOCKET) == 0 &&
+	       unit_is_stopped("eagersplitd.service");
+}
+
+/* A file says that nobody answers: figures of a daemon that is gone look like its own. */
+static int write_down(const struct ctl *ctl)
+{
+	const struct answers none = { 0 };
+
+	return print_answers(ctl, &none) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int ctl_metrics(const struct ctl *ctl, char **args)
 {
 	_cleanup_(answers_done) struct answers answers = { 0 };
 	_cleanup_(client_freep) struct client *client = NULL;
+	bool to_file = ctl->given & CTL_OPTION_OUTPUT;
 
-	if (ctl->json && ctl->given & CTL_OPTION_OUTPUT) {
+	if (ctl->json && to_file) {
 		fprintf(stderr, "--output= writes the formats of --format=, not JSON.\n");
 		return CTL_USAGE;
 	}
-	if (client_connect(&client, ctl) < 0 || ask(client, &answers) < 0)
-		return EXIT_FAILURE;
-	return print_answers(ctl, &answers) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (to_file && is_stopped(ctl))
+		return write_down(ctl);
+	if (client_connect(&client, ctl) == 0 && ask(client, &answers) == 0)
+		return print_answers(ctl, &answers) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (to_file && ctl->outcome->status == CTL_NO_DAEMON)
+		(void)write_down(ctl);
+	return EXIT_FAILURE;
 }

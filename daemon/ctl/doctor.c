@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include <linux/kvm_eager_split.h>
@@ -185,7 +187,7 @@ static void check_ptrace(const struct doctor *d, struct check_result *result)
 
 static void check_service(const struct doctor *d, struct check_result *result)
 {
-	struct doctor_unit service, socket;
+	struct unit_state service, socket;
 	int r = d->ops->get_unit(d->userdata, "eagersplitd.service", &service);
 
 	if (r == 0)
@@ -207,6 +209,29 @@ static void check_service(const struct doctor *d, struct check_result *result)
 		result->status = CHECK_FAILED;
 		advise(result, "systemctl enable --now eagersplitd");
 	}
+}
+
+#define COLLECTOR "/var/lib/prometheus/node-exporter"
+
+/* Only where somebody wants them. */
+static void check_metrics(const struct doctor *d, struct check_result *result)
+{
+	char path[PATH_MAX];
+	struct unit_state timer;
+	int r = d->ops->get_unit(d->userdata, "eagersplitd-metrics.timer", &timer);
+
+	if (r < 0) {
+		found(result, CHECK_SKIPPED, "no systemd to ask: %s", strerror(-r));
+		return;
+	}
+	found(result, CHECK_OK, "eagersplitd-metrics.timer is %s", timer.active);
+	snprintf(path, sizeof(path), "%s" COLLECTOR, d->root);
+	if (strcmp(timer.active, "active") != 0 || access(path, F_OK) == 0)
+		return;
+	result->status = CHECK_WARNING;
+	advise(result, "It writes nothing, as there is no " COLLECTOR ", where node_exporter's "
+		       "textfile collector of Debian looks: install node_exporter, or have it "
+		       "look elsewhere, and \"systemctl edit eagersplitd-metrics.service\".");
 }
 
 static void check_socket(const struct doctor *d, struct check_result *result)
@@ -275,6 +300,7 @@ static const struct check {
 	{ "huge pages", check_huge_pages },
 	{ "ptrace", check_ptrace },
 	{ "service", check_service },
+	{ "metrics", check_metrics },
 	{ "socket", check_socket },
 	{ "daemon", check_daemon },
 };

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ctl/unit.h"
+
 #define DOCTOR_FOUND_SIZE  160
 #define DOCTOR_ADVICE_SIZE 320
 
@@ -41,12 +43,6 @@ struct doctor_daemon {
 	bool supported;
 };
 
-/* The states that the service manager gives a unit, such as "loaded" and "active". */
-struct doctor_unit {
-	char load[32];
-	char active[32];
-};
-
 /**
  * struct doctor_ops - what is no file
  * @check_extension: opens a /dev/kvm and asks for KVM_CAP_ARM_EAGER_SPLIT; the mask, or a
@@ -57,7 +53,7 @@ struct doctor_unit {
  */
 struct doctor_ops {
 	int (*check_extension)(void *userdata, const char *path);
-	int (*get_unit)(void *userdata, const char *name, struct doctor_unit *ret);
+	int (*get_unit)(void *userdata, const char *name, struct unit_state *ret);
 	int (*connect)(void *userdata);
 	int (*get_host)(void *userdata, struct doctor_daemon *ret);
 };

@@ -346,6 +346,20 @@ static void write_vms(struct metric_writer *w, json_object *vms)
 	write_vm_states(w, &migration, "migration", migrations, vms);
 }
 
+void figures_write_up(bool up, uint64_t now_usec, struct metric_writer *w)
+{
+	static const struct metric_family family =
+		GAUGE_FAMILY("up", "Whether eagersplitd runs, and answers.");
+	static const struct metric_family written = { "eagersplitd_written_time_seconds",
+						      METRIC_GAUGE, "seconds",
+						      "When these figures were asked for." };
+
+	metric_begin(w, &family);
+	metric_sample(w, NULL, up);
+	metric_begin(w, &written);
+	metric_seconds(w, NULL, now_usec);
+}
+
 int figures_write(const struct figures *figures, struct metric_writer *w)
 {
 	json_object *metrics = figures->metrics;
@@ -364,6 +378,5 @@ int figures_write(const struct figures *figures, struct metric_writer *w)
 	if (r == 0)
 		r = write_calls(w, metrics);
 	write_vms(w, figures->vms);
-	metric_end(w);
 	return r;
 }

@@ -4,6 +4,9 @@
 
 /* What eagersplitd tells, as metrics. */
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <json-c/json.h>
 
 #include "ctl/openmetrics.h"
@@ -19,6 +22,12 @@ struct figures {
 	json_object *vms;
 	json_object *metrics;
 };
+
+/*
+ * Writes that eagersplitd runs, or does not, and that this is of @now_usec, CLOCK_REALTIME:
+ * whoever reads it later knows how old it is.
+ */
+void figures_write_up(bool up, uint64_t now_usec, struct metric_writer *writer);
 
 /* Writes all of it. Returns 0 or -ENOMEM. */
 int figures_write(const struct figures *figures, struct metric_writer *writer);

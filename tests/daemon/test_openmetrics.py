@@ -6,8 +6,12 @@ import glob
 import json
 import os
 import re
+import shutil
+import signal
 import stat
+import subprocess
 import sys
+import time
 
 from harness import FAST, STUCK, Daemon, Vmm
 from tap import Skip, equal, main, test, true
@@ -146,17 +150,57 @@ def output_file():
             true('vm="guest"' not in old.read(), "the old file")
         with open(path, encoding="utf-8") as new:
             text = new.read()
-        true('vm="guest"' in text and text.endswith("# EOF\n"), text)
+        true('vm="guest"' in text and text.endswith("\n"), text)
         mask = os.umask(0)
         os.umask(mask)
         equal(stat.S_IMODE(os.stat(path).st_mode), 0o666 & ~mask)
         os.mkdir(path + ".d")
         equal(daemon.ctl("metrics", f"--output={path}.d")[0], 1)
-        daemon.stop()
-        equal(daemon.ctl("metrics", f"--output={path}")[0], 3)
-        with open(path, encoding="utf-8") as same:
-            equal(same.read(), text)
+        true("\neagersplitd_up 1\n" in text, text)
         equal(sorted(glob.glob(folder + "/*")), [path, path + ".d"])
+
+
+@test
+def output_format():
+    """What ends in .prom is in the format that node_exporter reads, unless another one is asked for"""
+    openmetrics, prometheus = parsers()
+    with Daemon(**STUCK) as daemon:
+        for name, arguments, ends in (("a.prom", [], False), ("a.txt", [], True), ("prom", [], True),
+                                      ("b.prom", ["--format=openmetrics"], True), ("c", ["--format=prometheus"], False)):
+            path = daemon.path(name)
+            equal(export(daemon, f"--output={path}", *arguments), "")
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+            equal(text.endswith("# EOF\n"), ends, name)
+            found = families(text, openmetrics if ends else prometheus)
+            equal(value(found, "eagersplitd_up"), 1, name)
+            true(abs(value(found, "eagersplitd_written_time_seconds") - time.time()) < 3600, name)
+
+
+@test
+def output_without_a_daemon():
+    """Once the daemon is gone, or hangs, its file says that it is not up, and nothing else"""
+    _, prometheus = parsers()
+    with Daemon(**STUCK) as daemon:
+        path = daemon.path("eagersplitd.prom")
+
+        def look():
+            with open(path, encoding="utf-8") as f:
+                found = families(f.read(), prometheus)
+            equal(sorted(found), ["eagersplitd_up", "eagersplitd_written_time_seconds"])
+            equal(value(found, "eagersplitd_up"), 0)
+            os.unlink(path)
+
+        export(daemon, f"--output={path}")
+        daemon.kill(signal.SIGSTOP)
+        equal(daemon.ctl("metrics", "--timeout=100ms", f"--output={path}")[:2], (3, ""))
+        daemon.kill(signal.SIGCONT)
+        look()
+        daemon.stop()
+        status, out, err = daemon.ctl("metrics", f"--output={path}")
+        equal((status, out), (3, ""))
+        true("not running" in err, err)
+        look()
 
 
 def walk_panels(panels):
@@ -201,6 +245,35 @@ def dashboard():
             for y in range(g["y"], g["y"] + g["h"]):
                 true((x, y) not in cells, (panel["title"], cells.get((x, y))))
                 cells[x, y] = panel["title"]
+
+
+@test
+def alerts():
+    """The alerting rules ask for metrics that are exported; promtool, where there is one, tests them"""
+    conf = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../conf/prometheus/eagersplitd.rules.yml")
+    tests = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../prometheus/eagersplitd.test.yml")
+    with open(conf, encoding="utf-8") as f:
+        rules = f.read()
+    with open(tests, encoding="utf-8") as f:
+        tested = f.read()
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        text = export(daemon)
+        for name in re.findall(r"\beagersplitd_\w+", rules):
+            true(re.search(rf"^{name}[ {{]", text, re.M), name)
+        for alert in re.findall(r"alert: (\w+)", rules):
+            true(tested.count(f"alertname: {alert}") > 2, alert)
+        promtool = shutil.which("promtool")
+        if not promtool:
+            raise Skip("no promtool here")
+        shutil.copy(conf, daemon.folder)
+        shutil.copy(tests, daemon.folder)
+        for arguments in ["check", "rules", os.path.basename(conf)], ["test", "rules", os.path.basename(tests)]:
+            r = subprocess.run([promtool, *arguments], cwd=daemon.folder, capture_output=True, text=True, check=False)
+            equal(r.returncode, 0, r.stdout + r.stderr)
+        r = subprocess.run([promtool, "check", "metrics"], input=export(daemon, "--format=prometheus"),
+                           capture_output=True, text=True, check=False)
+        equal((r.returncode, r.stdout, r.stderr), (0, "", ""))
 
 
 if __name__ == "__main__":

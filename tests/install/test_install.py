@@ -30,6 +30,7 @@ EXPECTED = EXECUTABLE + [
     "man/man8/eagersplitd.8",
     "bash-completion/completions/eagersplitctl",
     "eagersplitd/grafana/eagersplitd.json",
+    "eagersplitd/prometheus/eagersplitd.rules.yml",
     "systemd/catalog/eagersplitd.catalog",
     "systemd/system/eagersplitd-metrics.service",
     "systemd/system/eagersplitd-metrics.timer",

@@ -21,7 +21,7 @@ struct fake {
 	char root[64];
 	int capability; /* or a negative errno */
 	int bus; /* 0 or a negative errno */
-	struct doctor_unit service, socket;
+	struct unit_state service, socket, timer;
 	int connect; /* 0 or a negative errno */
 	int answers; /* the same, once there is a connection */
 	struct doctor_daemon daemon;
@@ -37,11 +37,14 @@ static int check_extension(void *userdata, const char *path)
 	return fake->capability;
 }
 
-static int get_unit(void *userdata, const char *name, struct doctor_unit *ret)
+static int get_unit(void *userdata, const char *name, struct unit_state *ret)
 {
 	struct fake *fake = userdata;
 
-	*ret = strcmp(name, "eagersplitd.socket") == 0 ? fake->socket : fake->service;
+	if (strcmp(name, "eagersplitd-metrics.timer") == 0)
+		*ret = fake->timer;
+	else
+		*ret = strcmp(name, "eagersplitd.socket") == 0 ? fake->socket : fake->service;
 	return fake->bus;
 }
 
@@ -103,6 +106,7 @@ static int set_up(void **state)
 		.capability = 3,
 		.service = { "loaded", "active" },
 		.socket = { "loaded", "active" },
+		.timer = { "loaded", "inactive" },
 		.daemon = { PACKAGE_VERSION, "kvm", true },
 	};
 	assert_non_null(mkdtemp(fake->root));
@@ -245,16 +249,30 @@ static void test_service(void **state)
 	struct fake *fake = *state;
 
 	/* The socket alone will do: it starts the service. */
-	fake->service = (struct doctor_unit){ "loaded", "inactive" };
+	fake->service = (struct unit_state){ "loaded", "inactive" };
 	check(fake, "service", CHECK_OK, "service is inactive, eagersplitd.socket active", NULL);
-	fake->socket = (struct doctor_unit){ "loaded", "inactive" };
+	fake->socket = (struct unit_state){ "loaded", "inactive" };
 	check(fake, "service", CHECK_FAILED, "inactive", "enable --now");
-	fake->service = (struct doctor_unit){ "loaded", "failed" };
+	fake->service = (struct unit_state){ "loaded", "failed" };
 	check(fake, "service", CHECK_FAILED, "failed", "journalctl -u eagersplitd");
-	fake->service = (struct doctor_unit){ "not-found", "inactive" };
+	fake->service = (struct unit_state){ "not-found", "inactive" };
 	check(fake, "service", CHECK_FAILED, "not-found", "Install");
 	fake->bus = -ENOENT;
 	check(fake, "service", CHECK_SKIPPED, "no systemd", NULL);
+}
+
+static void test_metrics(void **state)
+{
+	struct fake *fake = *state;
+
+	check(fake, "metrics", CHECK_OK, "eagersplitd-metrics.timer is inactive", NULL);
+	fake->timer = (struct unit_state){ "loaded", "active" };
+	check(fake, "metrics", CHECK_WARNING, "eagersplitd-metrics.timer is active",
+	      "node_exporter");
+	fake_run(fake, "mkdir -p %s/var/lib/prometheus/node-exporter");
+	check(fake, "metrics", CHECK_OK, "eagersplitd-metrics.timer is active", NULL);
+	fake->bus = -ENOENT;
+	check(fake, "metrics", CHECK_SKIPPED, "no systemd", NULL);
 }
 
 static void test_socket_and_daemon(void **state)
@@ -288,7 +306,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_healthy),    TEST(test_architecture),	     TEST(test_kvm),
 		TEST(test_capability), TEST(test_huge_pages),	     TEST(test_ptrace),
-		TEST(test_service),    TEST(test_socket_and_daemon),
+		TEST(test_service),    TEST(test_socket_and_daemon), TEST(test_metrics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
