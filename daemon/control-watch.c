@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "control-json.h"
 #include "manager.h"
+#include "manager-table.h"
 #include "varlink/connection.h"
 
 /* Between two replies about progress. */

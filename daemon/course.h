@@ -9,9 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
-#include <json-c/json.h>
+#include "passage.h"
 
 struct vm;
 
@@ -20,67 +19,6 @@ struct vm;
  * said a moment later, or it was cancelled.
  */
 #define COURSE_SETTLE_USEC UINT64_C(10000000)
-
-/* How a migration ended. */
-enum course_outcome {
-	COURSE_COMPLETED,
-	COURSE_CANCELLED,
-	COURSE_FAILED,
-	COURSE_GONE, /* the VM is, and nobody has said why */
-	COURSE_OUTCOME_MAX_,
-};
-
-/* How it was prepared. */
-enum course_preparation {
-	COURSE_AHEAD, /* all was split before dirty logging began */
-	COURSE_PARTLY, /* it was announced, and not all was */
-	COURSE_FOUND, /* dirty logging began, and nobody had announced it */
-	COURSE_UNUSED, /* dirty logging never began */
-	COURSE_PREPARATION_MAX_,
-};
-
-/**
- * struct course - of one migration; all zeroes: there is none
- * @announced: and not only noticed when dirty logging began
- * @begun_usec: CLOCK_REALTIME, here and below: when it was announced, or noticed
- * @logging_usec: when dirty logging began, 0: it has not
- * @split_usec: when all was split, 0: never
- * @ended_usec: when it ended, 0: it has not
- * @deadline_usec: 0: none
- * @blocks_left: to be split when dirty logging began
- * @blocks_before: the VM's count of blocks split when it began
- * @tlbis_before: the same of TLBIs
- * @tlbi_nsec_before: and of the time that they took
- */
-struct course {
-	bool announced;
-	uint64_t begun_usec;
-	uint64_t logging_usec;
-	uint64_t split_usec;
-	uint64_t ended_usec;
-	uint64_t deadline_usec;
-	uint64_t blocks_left;
-	uint64_t blocks_before;
-	uint64_t tlbis_before;
-	uint64_t tlbi_nsec_before;
-};
-
-/**
- * struct passage - a migration that has ended, as it went
- * @vm: borrowed
- * @blocks_split: for it
- * @tlbis: the same
- * @tlbi_nsec: time that those took
- */
-struct passage {
-	const char *vm;
-	pid_t pid;
-	struct course course;
-	uint64_t blocks_split;
-	uint64_t tlbis;
-	uint64_t tlbi_nsec;
-	enum course_outcome outcome;
-};
 
 /*
  * Takes note of what @vm is by now. True when a migration has ended by it, which @ret then
@@ -99,18 +37,5 @@ uint64_t course_get_settling(const struct course *course);
 /* Ends what nobody has said the end of, if it is time: as the two above. */
 bool course_settle(struct course *course, const struct vm *vm, uint64_t now_usec,
 		   struct passage *ret);
-
-/* How it was prepared. */
-enum course_preparation course_get_preparation(const struct course *course);
-
-/* 1: split by its deadline; 0: not; -1: there was none, or it ended before. */
-int course_met_deadline(const struct course *course);
-
-/* The names in the control interface, never NULL. */
-const char *course_outcome_to_string(enum course_outcome outcome);
-const char *course_preparation_to_string(enum course_preparation preparation);
-
-/* PastMigration of org.eagersplit.Manager. NULL: no memory. */
-json_object *passage_to_json(const struct passage *passage);
 
 #endif /* EAGERSPLITD_COURSE_H */

@@ -13,7 +13,7 @@
 #include <json-c/json.h>
 
 #include "base/util.h"
-#include "course.h"
+#include "passage.h"
 
 struct worker_pool;
 

@@ -19,6 +19,7 @@
 #include "fd-store.h"
 #include "host/backend.h"
 #include "manager.h"
+#include "manager-history.h"
 #include "vm-store.h"
 
 /* Messages that may wait for the journal. */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "manager-private.h"
+#include "manager-history.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/log.h"
+#include "course.h"
 #include "history.h"
+#include "manager-private.h"
 
 static void add_fields(struct log_fields *fields, const void *userdata)
 {
@@ -83,7 +85,7 @@ static void manager_tell_passage(struct manager *m, const struct passage *passag
 }
 
 /* Ends come in the order in which they are settled: a timer that is armed is early enough. */
-static void manager_arm_settle(struct manager *m, uint64_t usec)
+void manager_arm_settle(struct manager *m, uint64_t usec)
 {
 	int enabled = SD_EVENT_OFF;
 
@@ -112,22 +114,14 @@ void manager_end_course(struct manager *m, struct vm *vm)
 		manager_tell_passage(m, &passage);
 }
 
-int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata)
+bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t now_usec)
 {
-	uint64_t next = UINT64_MAX, now = clock_usec(CLOCK_REALTIME);
-	struct manager *m = userdata;
 	struct passage passage;
-	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (course_settle(&vm->course, vm, now, &passage)) {
-			manager_tell_passage(m, &passage);
-			manager_save_vm(m, vm);
-		}
-		next = min_u64(next, course_get_settling(&vm->course));
-	}
-	manager_arm_settle(m, next);
-	return 0;
+	if (!course_settle(&vm->course, vm, now_usec, &passage))
+		return false;
+	manager_tell_passage(m, &passage);
+	return true;
 }
 
 int manager_keep_history(struct manager *m, const char *folder)

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "manager-private.h"
+#include "manager-migration.h"
 
 #include <errno.h>
 
 #include "conf.h"
+#include "dirty-log.h"
+#include "manager-history.h"
+#include "manager-private.h"
+#include "manager-tell.h"
+#include "migration.h"
 
 static uint64_t manager_get_timeout(const struct manager *m, const struct vm *vm)
 {
@@ -24,8 +29,9 @@ void manager_arm_timeout(struct manager *m)
 					  next == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
-int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
-		   const struct migration_terms *terms)
+/* Has @event happen to @vm's migration. 0, or -EPROTO: it cannot. */
+static int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
+			  const struct migration_terms *terms)
 {
 	switch (migration_handle(vm, event, terms, clock_usec(CLOCK_BOOTTIME))) {
 	case VM_STEP_REFUSE:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "manager-private.h"
+#include "manager-resume.h"
 
 #include <errno.h>
 #include <string.h>
@@ -7,6 +7,10 @@
 #include "base/log.h"
 #include "fd-store.h"
 #include "host/process.h"
+#include "manager-history.h"
+#include "manager-migration.h"
+#include "manager-private.h"
+#include "manager-table.h"
 #include "vm-store.h"
 #include "work.h"
 
@@ -110,12 +114,4 @@ void manager_load(struct manager *m, int *pidfds, size_t n_pidfds)
 	TAILQ_FOREACH(vm, &m->vms, link)
 		manager_look_for_name(m, vm);
 	manager_arm_timeout(m);
-}
-
-void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds)
-{
-	m->store = store;
-	manager_load(m, pidfds, n_pidfds);
-	finder_start(m->finder);
-	manager_notify_status(m);
 }

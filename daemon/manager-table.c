@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "manager-private.h"
+#include "manager-table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +7,13 @@
 
 #include "base/log.h"
 #include "fd-store.h"
+#include "host/machined.h"
 #include "host/process.h"
+#include "host/qemu-name.h"
+#include "manager-history.h"
+#include "manager-private.h"
+#include "manager-tell.h"
+#include "splitter.h"
 #include "vm-store.h"
 #include "work.h"
 
@@ -24,10 +30,117 @@ struct vm *manager_find_vm(struct manager *m, const char *name)
 	return NULL;
 }
 
+struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link)
+		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+			return vm;
+	return NULL;
+}
+
+struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->unwanted, link)
+		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+			return vm;
+	TAILQ_FOREACH(vm, &m->leaving, link)
+		if (vm->pid == pid && vm->number == number && vm->table.unwanted)
+			return vm;
+	return NULL;
+}
+
 struct vm *manager_next_vm(struct manager *m, struct vm *prev)
 {
 	return prev ? TAILQ_NEXT(prev, link) : TAILQ_FIRST(&m->vms);
 }
+
+/*
+ * Names
+ */
+
+int manager_name_vm(struct manager *m, struct vm *vm, const char *name)
+{
+	struct vm *other;
+	char *copy;
+
+	if (!vm_name_is_valid(name))
+		return -EINVAL;
+	other = manager_find_vm(m, name);
+	if (other)
+		return other == vm ? 0 : -EEXIST;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(vm->table.name);
+	vm->table.name = copy;
+	return 0;
+}
+
+/* What its VMM or systemd-machined calls @vm: its name, unless somebody gave it one. */
+static void manager_found_name(struct manager *m, struct vm *vm, const char *name)
+{
+	char *copy = strdup(name);
+	int r;
+
+	if (!copy)
+		return;
+	free(vm->table.found_name);
+	vm->table.found_name = copy;
+	if (vm->table.registered)
+		return;
+	r = manager_name_vm(m, vm, name);
+	if (r == -EEXIST)
+		log_vm_info(vm, NULL, "Its name, %s, is another VM's", name);
+	else if (r < 0)
+		log_vm_info(vm, NULL, "Its name is none that can be used");
+}
+
+void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
+{
+	struct manager *m = userdata;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		if (vm->pid != pid || vm->table.found_name || process_is_gone(vm->pidfd))
+			continue;
+		manager_found_name(m, vm, name);
+		manager_save_vm(m, vm);
+	}
+}
+
+/* The VM that was called @name is gone: another that was to be called so may be now. */
+static void manager_pass_name_on(struct manager *m, const char *name)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		if (vm->table.registered || !vm->table.found_name ||
+		    strcmp(vm->table.found_name, name) != 0)
+			continue;
+		if (manager_name_vm(m, vm, name) < 0)
+			continue;
+		manager_save_vm(m, vm);
+		return;
+	}
+}
+
+void manager_look_for_name(struct manager *m, struct vm *vm)
+{
+	char name[VM_NAME_MAX + 1];
+
+	if (qemu_name_of_process(vm->pid, name, sizeof(name)) == 0)
+		manager_found_name(m, vm, name);
+	else
+		machined_ask(m->machined, vm->pid);
+}
+
+/*
+ * Coming and going
+ */
 
 static void on_vmm_gone(struct vm *vm)
 {
@@ -69,8 +182,7 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 	vm_free(vm);
 }
 
-/* @vm, which was not wanted, is again, as another one. */
-static void manager_forgive(struct manager *m, struct vm *vm)
+void manager_forgive(struct manager *m, struct vm *vm)
 {
 	vm->table.unwanted = false;
 	if (vm->table.leaving)
@@ -98,54 +210,6 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 		manager_pass_name_on(m, vm->table.name);
 	manager_notify_status(m);
 	work_leave(vm->work, gone);
-}
-
-int manager_check_host(struct manager *m)
-{
-	if (!m->host.supported)
-		manager_probe(m);
-	return m->host.supported ? 0 : -EOPNOTSUPP;
-}
-
-/* What can be told without looking at the process. */
-static int manager_check_registration(struct manager *m, pid_t pid, const char *name)
-{
-	const struct vm *vm;
-	int r;
-
-	if (name && !vm_name_is_valid(name))
-		return -EINVAL;
-	if (m->stopped)
-		return -ESHUTDOWN;
-	r = manager_check_host(m);
-	if (r < 0)
-		return r;
-	/* It may be called that already, for a reason of its own. */
-	vm = name ? manager_find_vm(m, name) : NULL;
-	return vm && (vm->pid != pid || vm->table.registered) ? -EEXIST : 0;
-}
-
-struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
-{
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
-			return vm;
-	return NULL;
-}
-
-struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
-{
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->unwanted, link)
-		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
-			return vm;
-	TAILQ_FOREACH(vm, &m->leaving, link)
-		if (vm->pid == pid && vm->number == number && vm->table.unwanted)
-			return vm;
-	return NULL;
 }
 
 /* A VM that is in no list yet, and for which there is nothing to do. See manager_add_vm(). */
@@ -232,81 +296,5 @@ int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bo
 	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
 	/* That it is not surveyed has the hold released. */
 	work_leave(vm->work, false);
-	return 0;
-}
-
-/*
- * VMs that are registered
- */
-
-/* The first VM of the process that nobody has registered yet; it is added if need be. */
-static int manager_get_unregistered(struct manager *m, pid_t pid, struct vm **ret)
-{
-	int numbers[BACKEND_VMS_MAX], n;
-	_cleanup_close_ int pidfd = -1;
-	struct vm *vm;
-
-	pidfd = process_open(pid);
-	if (pidfd < 0)
-		return pidfd;
-	if (process_is_gone(pidfd))
-		return -ESRCH;
-	n = m->backend->ops->adopt ? m->backend->ops->adopt(m->backend, pid) : 0;
-	if (n < 0)
-		return n;
-	n = m->backend->ops->list_vms(m->backend, pidfd, pid, numbers);
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++) {
-		vm = manager_find_number(m, pid, numbers[i]);
-		if (!vm)
-			return manager_add_vm(m, pid, pidfd, numbers[i], ret);
-		if (!vm->table.registered) {
-			*ret = vm;
-			return 0;
-		}
-	}
-	return -EEXIST;
-}
-
-int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret)
-{
-	struct vm *vm, *unwanted;
-	int r;
-
-	r = manager_check_registration(m, pid, name);
-	if (r < 0)
-		return r;
-	/* One that is called that already is the one that is meant. */
-	vm = name ? manager_find_vm(m, name) : NULL;
-	r = vm && !process_is_gone(vm->pidfd) ? 0 : manager_get_unregistered(m, pid, &vm);
-	if (r < 0)
-		return r;
-	r = name ? manager_name_vm(m, vm, name) : 0;
-	if (r < 0)
-		return r;
-	unwanted = manager_find_unwanted(m, vm->pid, vm->number);
-	if (unwanted)
-		manager_forgive(m, unwanted);
-	vm->table.registered = true;
-	manager_save_vm(m, vm);
-	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
-	/* One that was known before may be called otherwise now. */
-	if (vm->progress.surveyed)
-		manager_tell(m, vm, VM_CHANGE_STATE);
-	*ret = vm;
-	return 0;
-}
-
-int manager_unregister(struct manager *m, const char *name)
-{
-	struct vm *vm;
-
-	vm = manager_find_vm(m, name);
-	if (!vm)
-		return -ENOENT;
-	log_vm_info(vm, MESSAGE_VM_GONE, "Unregistered");
-	vm->table.unwanted = true;
-	manager_remove_vm(m, vm, false);
 	return 0;
 }

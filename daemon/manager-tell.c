@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "manager-private.h"
+#include "manager-tell.h"
 
 #include <string.h>
 
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
+#include "course.h"
+#include "manager-history.h"
+#include "manager-private.h"
 #include "status.h"
 #include "vm-store.h"
 
@@ -127,4 +130,19 @@ void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 		m->observer->vm_changed(m->observer_userdata, vm, what);
 	if (what == VM_CHANGE_STATE || manager_is_news(m))
 		manager_notify_status(m);
+}
+
+int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	uint64_t next = UINT64_MAX, now = clock_usec(CLOCK_REALTIME);
+	struct manager *m = userdata;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		if (manager_settle_course(m, vm, now))
+			manager_save_vm(m, vm);
+		next = min_u64(next, course_get_settling(&vm->course));
+	}
+	manager_arm_settle(m, next);
+	return 0;
 }

@@ -16,7 +16,13 @@
 #include "host/backend.h"
 #include "host/machined.h"
 #include "host/process.h"
+#include "manager-found.h"
+#include "manager-history.h"
+#include "manager-migration.h"
 #include "manager-private.h"
+#include "manager-resume.h"
+#include "manager-table.h"
+#include "manager-tell.h"
 #include "splitter.h"
 #include "vm-store.h"
 #include "work.h"
@@ -171,6 +177,88 @@ static const struct splitter_ops splitter_ops = {
 };
 
 /*
+ * What the finder tells
+ */
+
+/* finder_ops.seen() */
+static int on_seen(void *userdata, const struct look *look)
+{
+	struct manager *m = userdata;
+
+	if (m->stopped)
+		return -ESHUTDOWN;
+	/* Once it can, all processes are looked at anyhow. */
+	if (manager_check_host(m) < 0)
+		return -EOPNOTSUPP;
+	if (look->n < 0 && look->n != -ENOTTY)
+		return look->n;
+	/* Of one that is known the pidfd of its VM tells. */
+	if (process_is_gone(look->pidfd))
+		return -ESRCH;
+	return manager_take_look(m, look);
+}
+
+/*
+ * finder_ops.list_known(): those whose VMs are not wanted. The others' are surveyed after
+ * that, which tells as well whether they are there.
+ */
+static void on_list_known(void *userdata, int (*add)(void *add_userdata, pid_t pid),
+			  void *add_userdata)
+{
+	struct manager *m = userdata;
+	const struct vm *vm;
+
+	/* Without the memory for it, it is left for the next time. */
+	TAILQ_FOREACH(vm, &m->unwanted, link)
+		(void)add(add_userdata, vm->pid);
+	TAILQ_FOREACH(vm, &m->leaving, link)
+		if (vm->table.unwanted)
+			(void)add(add_userdata, vm->pid);
+}
+
+/* Surveys the VMs of that process, 0: all. Whether any is known. */
+static bool manager_look(struct manager *m, pid_t pid)
+{
+	bool known = !pid;
+	struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		if (pid && vm->pid != pid)
+			continue;
+		known = true;
+		work_look(vm->work);
+	}
+	return known;
+}
+
+/* finder_ops.look_again() */
+static bool on_look_again(void *userdata, pid_t pid)
+{
+	struct manager *m = userdata;
+	bool known = manager_look(m, pid);
+	const struct vm *vm;
+
+	TAILQ_FOREACH(vm, &m->leaving, link)
+		known = known || vm->pid == pid;
+	TAILQ_FOREACH(vm, &m->unwanted, link)
+		known = known || vm->pid == pid;
+	return known;
+}
+
+/* finder_ops.dirty_log() */
+static bool on_dirty_log(void *userdata, pid_t pid)
+{
+	return manager_look(userdata, pid);
+}
+
+static const struct finder_ops finder_ops = {
+	.seen = on_seen,
+	.list_known = on_list_known,
+	.look_again = on_look_again,
+	.dirty_log = on_dirty_log,
+};
+
+/*
  * The manager's life
  */
 
@@ -246,7 +334,7 @@ static int manager_start(struct manager *m)
 	r = machined_new(&m->machined, m->event, manager_on_machine_name, m);
 	if (r < 0)
 		return r;
-	return finder_new(&m->finder, m->event, m->backend, m->pool, &manager_finder_ops, m);
+	return finder_new(&m->finder, m->event, m->backend, m->pool, &finder_ops, m);
 }
 
 int manager_new(struct manager **ret, sd_event *event, struct config *config,
@@ -333,6 +421,14 @@ void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *user
 	manager_check_stopped(m);
 }
 
+void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds)
+{
+	m->store = store;
+	manager_load(m, pidfds, n_pidfds);
+	finder_start(m->finder);
+	manager_notify_status(m);
+}
+
 /*
  * Configuration and host
  */
@@ -357,7 +453,7 @@ static void manager_take_up(struct manager *m)
 	manager_notify_status(m);
 }
 
-void manager_probe(struct manager *m)
+static void manager_probe(struct manager *m)
 {
 	bool supported = m->host.supported;
 	struct work_limits limits;
@@ -367,6 +463,13 @@ void manager_probe(struct manager *m)
 	splitter_set_limits(m->splitter, &limits);
 	if (m->host.supported && !supported)
 		manager_take_up(m);
+}
+
+int manager_check_host(struct manager *m)
+{
+	if (!m->host.supported)
+		manager_probe(m);
+	return m->host.supported ? 0 : -EOPNOTSUPP;
 }
 
 static void manager_apply(struct manager *m)

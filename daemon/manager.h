@@ -13,12 +13,10 @@
 #include <systemd/sd-event.h>
 
 #include "base/util.h"
+#include "manager-tell.h"
 #include "splitter.h"
 #include "vm.h"
 #include "worker.h"
-
-/* The most VMs that can be registered at once. */
-#define MANAGER_VMS_MAX 4096
 
 struct backend;
 struct config;
@@ -60,16 +58,6 @@ struct manager_metrics {
 };
 
 /*
- * Called from the event loop, and from manager_set_migration() before it
- * returns; may call back into the manager except to register or unregister.
- */
-struct manager_observer {
-	void (*vm_changed)(void *userdata, struct vm *vm, enum vm_change what);
-	/* The last call for @vm; it is freed afterwards. */
-	void (*vm_removed)(void *userdata, struct vm *vm);
-};
-
-/*
  * Creates the manager on @event. Takes @config and @backend, also on error.
  * Returns 0 or a negative errno.
  */
@@ -84,12 +72,6 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
  */
 void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds);
 
-/* Keeps the history of migrations in @folder, which it begins to read. 0 or -ENOMEM. */
-int manager_keep_history(struct manager *m, const char *folder);
-
-/* Borrowed, valid until the loop runs again. */
-const struct history *manager_get_history(const struct manager *m);
-
 /*
  * Frees everything at once: calls in flight are interrupted and waited for,
  * holds are not released (see manager_stop()). Returns NULL.
@@ -101,42 +83,6 @@ DEFINE_CLEANUP(struct manager *, manager_free);
 void manager_set_observer(struct manager *m, const struct manager_observer *ops, void *userdata);
 
 /*
- * Takes a VM of process @pid that is not registered yet, whether it was found
- * before or not, and calls it @name, unless that is NULL. A survey starts at
- * once; the observer hears of its end as VM_CHANGE_PROGRESS. @ret is owned by
- * the manager.
- *
- * -EINVAL: bad pid or name; -ESRCH: no such process; -ENOTTY: not a VMM;
- * -EEXIST: name or VM taken; -EUSERS: the table is full; -EOPNOTSUPP: the
- * kernel lacks the ioctls (host_info tells why); -EPERM, -EACCES: may not
- * look into that process.
- */
-int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret);
-
-/*
- * Forgets the VM: it is gone from the table on return (vm_removed has been
- * called); its hold is released as soon as the call in flight has stopped. It
- * is left alone until it is registered again.
- * -ENOENT: no VM of that name.
- */
-int manager_unregister(struct manager *m, const char *name);
-
-/* The VM of that name or id, or NULL. */
-struct vm *manager_find_vm(struct manager *m, const char *name);
-
-/* The VM registered next after @prev (NULL: the first), or NULL. */
-struct vm *manager_next_vm(struct manager *m, struct vm *prev);
-
-/*
- * Tells of @vm's migration. @deadline_usec (CLOCK_REALTIME) and @tlbi_rate (a
- * ceiling in TLBIs a second, 0: none) may be NULL: not given. Where the state
- * stays the same, what is not given stays as it was.
- * -EPROTO: the transition is not allowed.
- */
-int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to,
-			  const uint64_t *deadline_usec, const uint64_t *tlbi_rate);
-
-/*
  * Has @vm surveyed anew unless it is being worked on; the observer hears of
  * the end as a change of the VM, when manager_is_surveying_vm() is false.
  * Returns 1 when a survey is under way, 0 when what vm_get_info() says is kept
@@ -146,6 +92,12 @@ int manager_survey_vm(struct manager *m, struct vm *vm);
 
 /* Whether a survey of @vm is under way. */
 bool manager_is_surveying_vm(const struct vm *vm);
+
+/*
+ * Asks the host anew what it can do, if it could not split, and goes by it: once it can, VMs
+ * of the daemon before, and those that are there, are taken up. 0, or -EOPNOTSUPP: it cannot.
+ */
+int manager_check_host(struct manager *m);
 
 /*
  * Reads the configuration again. On error nothing changes and @ret_error, if

@@ -16,8 +16,8 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "course.h"
 #include "host/survey.h"
+#include "passage.h"
 #include "vm-state.h"
 
 /* What the daemon has done to the VM's stage 2. */

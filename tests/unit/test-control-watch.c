@@ -16,6 +16,7 @@
 #include "control-watch.h"
 #include "local-socket.h"
 #include "manager.h"
+#include "manager-table.h"
 #include "varlink/connection.h"
 #include "varlink/frame.h"
 #include "varlink/message.h"

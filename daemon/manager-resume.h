@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How VMs come from the daemon before. */
+#ifndef EAGERSPLITD_MANAGER_RESUME_H
+#define EAGERSPLITD_MANAGER_RESUME_H
+
+#include <stddef.h>
+
+struct manager;
+
+/*
+ * Takes over what the daemon before left in the store, once, as soon as the host can
+ * split. @pidfds: see manager_begin().
+ */
+void manager_load(struct manager *m, int *pidfds, size_t n_pidfds);
+
+#endif /* EAGERSPLITD_MANAGER_RESUME_H */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is told of what happens to VMs: the store, the journal, the service manager, the observer. */
+#ifndef EAGERSPLITD_MANAGER_TELL_H
+#define EAGERSPLITD_MANAGER_TELL_H
+
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "vm.h"
+
+struct manager;
+
+/*
+ * Called from the event loop, and from manager_set_migration() before it
+ * returns; may call back into the manager except to register or unregister.
+ */
+struct manager_observer {
+	void (*vm_changed)(void *userdata, struct vm *vm, enum vm_change what);
+	/* The last call for @vm; it is freed afterwards. */
+	void (*vm_removed)(void *userdata, struct vm *vm);
+};
+
+/*
+ * Tells the service manager what systemctl status is to show, and everybody who has become
+ * late: in a moment, since it looks at all VMs, and there may be more to tell by then.
+ */
+void manager_notify_status(struct manager *m);
+
+/* That moment. */
+int manager_on_status(sd_event_source *source, void *userdata);
+
+/* Writes @vm's record, for the next daemon. */
+void manager_save_vm(struct manager *m, struct vm *vm);
+
+/* Tells everybody of a change: the store, the journal, the service manager, the observer. */
+void manager_tell(struct manager *m, struct vm *vm, enum vm_change what);
+
+/* For migrations that have ended, and nobody has said how. */
+int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata);
+
+#endif /* EAGERSPLITD_MANAGER_TELL_H */
