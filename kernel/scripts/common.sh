@@ -75,12 +75,27 @@ lock_cache()
 
 # --- The series ---
 
-# The series that lie below a series, itself last.
+# The series that lie below a series, itself last: those of a base whose folders
+# have numbers are each on top of those before it. "all" are all of them.
 series_stack()
 {
+	local name numbered=()
+
+	for name in "$kernel_dir/$BASE"/[0-9][0-9]-*/; do
+		[ ! -d "$name" ] || numbered+=("$(basename "$name")")
+	done
 	case $1 in
 	none) ;;
+	all)
+		[ ! -d "$kernel_dir/$BASE/bbm" ] || echo eager-split bbm
+		printf '%s\n' "${numbered[@]}"
+		;;
 	bbm) echo eager-split bbm ;;
+	[0-9][0-9]-*)
+		for name in "${numbered[@]}"; do
+			[[ $name > $1 ]] || echo "$name"
+		done
+		;;
 	*) echo "$1" ;;
 	esac
 }
@@ -116,19 +131,50 @@ diff_paths()
 		-v only=. -v list=1 "$@" | sort -u
 }
 
+# --- The source ---
+
+source_package=${BASE/linux-/linux-source-}
+installed_tarball=/usr/src/$source_package.tar.xz
+# Those that this Debian has no package of: PACKAGE_VERSION.tar.xz; see "source"
+fetched_dir=$cache_dir/sources
+source_missing="the kernel source is missing; install it: apt-get install $source_package,\
+ or where this Debian does not have it: make -C kernel source BASE=$BASE"
+
+# The tarball that was fetched, the latest; fails where there is none.
+fetched_tarball()
+{
+	local newest
+
+	newest=$(compgen -G "$fetched_dir/${source_package}_*.tar.xz" | sort -V | tail -n 1) || :
+	[ -n "$newest" ] && echo "$newest"
+}
+
+# The tarball that a base is unpacked from; fails where there is none.
+source_tarball()
+{
+	if [ -e "$installed_tarball" ]; then
+		echo "$installed_tarball"
+	else
+		fetched_tarball
+	fi
+}
+
 # --- Keys ---
 
 # The version of Debian's source package
 source_version()
 {
-	local version
+	local tarball version
 
-	version=$(dpkg-query -W -f '${Version}' "${BASE/linux-/linux-source-}" \
-		2>/dev/null) || version=
-	[ -n "$version" ] && [ -e "/usr/src/${BASE/linux-/linux-source-}.tar.xz" ] ||
-		die "the kernel source is missing; install it:" \
-			"apt-get install ${BASE/linux-/linux-source-}"
-	echo "$version"
+	if version=$(dpkg-query -W -f '${Version}' "$source_package" 2>/dev/null) &&
+		[ -n "$version" ] && [ -e "$installed_tarball" ]; then
+		echo "$version"
+	elif tarball=$(fetched_tarball); then
+		tarball=${tarball##*_}
+		echo "${tarball%.tar.xz}"
+	else
+		die "$source_missing"
+	fi
 }
 
 compiler_version()

@@ -27,14 +27,21 @@ config_base()
 	esac
 }
 
-# Prints the options on top of that, a later one overriding an earlier.
+# Prints the options on top of that, a later one overriding an earlier: a base
+# may say in a file of its own what is another one there.
 config_options()
 {
+	local names name
+
 	case $CONFIG in
-	lab) cat "$kernel_dir/config/lab.config" ;;
-	debug) cat "$kernel_dir/config/lab.config" "$kernel_dir/config/debug.config" ;;
-	*) cat "$kernel_dir/config/debian.config" ;;
-	esac | sed -n -e '/^CONFIG_/p' -e '/^# CONFIG_[A-Za-z0-9_]* is not set$/p'
+	lab) names=lab ;;
+	debug) names="lab debug" ;;
+	*) names=debian ;;
+	esac
+	for name in $names; do
+		cat "$kernel_dir/config/$name.config"
+		[ ! -e "$kernel_dir/$BASE/$name.config" ] || cat "$kernel_dir/$BASE/$name.config"
+	done | sed -n -e '/^CONFIG_/p' -e '/^# CONFIG_[A-Za-z0-9_]* is not set$/p'
 }
 
 # The name of a configuration's object tree

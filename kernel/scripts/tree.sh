@@ -13,11 +13,12 @@ pristine_dir=$work_dir/pristine
 # Unpacks the source where this has not been done, or not for this version.
 tree_unpack()
 {
-	local version tarball=/usr/src/${BASE/linux-/linux-source-}.tar.xz
+	local version tarball
 
 	version=$(source_version)
 	[ "$(cat "$work_dir/version" 2>/dev/null)" != "$version" ] || return 0
 	need xz xz-utils
+	tarball=$(source_tarball)
 	say "kernel: unpacking $tarball ($version)"
 	rm -rf "$work_dir/version" "$work_dir"/{unpacking,source,pristine,touched} \
 		"$work_dir"/objects-*
