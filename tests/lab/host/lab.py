@@ -19,11 +19,12 @@ class Failed(Exception):
 
 
 class Lab:
-    """One boot of the emulated host. The plan says cpu, series (of patches) and config."""
+    """One boot of the emulated host. The plan says cpu, base (kernel), series (of patches) and config."""
 
     def __init__(self, plan):
         self.plan = plan
         self.cpu = plan["cpu"]
+        self.base = plan["base"]
         self.series = plan["series"]
         # What kvm-arm.bbm= is; empty: not given
         self.bbm = plan["bbm"]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 LAB = Path(__file__).resolve().parent.parent
 TOP = LAB.parent.parent
+# What kernel/scripts/source ends with where Debian does not have that kernel any more
+NOT_TO_BE_HAD = 77
 BUILD = Path(os.environ.get("LAB_BUILD", TOP / "build" / "lab"))
 
 
@@ -29,11 +31,20 @@ def run(*argv, cwd=TOP):
     return result.stdout.strip()
 
 
-def kernel(series, config):
+def kernel_source(base):
+    """Sees to it that the source of a kernel base is there; returns why not, where there is none any more."""
+    result = subprocess.run([TOP / "kernel" / "scripts" / "source", "get"], env={**os.environ, "BASE": base},
+                            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if result.returncode not in (0, NOT_TO_BE_HAD):
+        raise BuildError(f"the source of {base}: status {result.returncode}\n{result.stderr}")
+    return result.stderr.strip() if result.returncode else ""
+
+
+def kernel(series, config, base):
     """The path of a kernel image, built if it is not in the cache."""
-    run("make", "-s", "-C", "kernel", "image", f"SERIES={series}", f"CONFIG={config}")
-    return Path(run("make", "-s", "-C", "kernel", "print-image", f"SERIES={series}",
-                    f"CONFIG={config}").splitlines()[-1])
+    which = (f"BASE={base}", f"SERIES={series}", f"CONFIG={config}")
+    run("make", "-s", "-C", "kernel", "image", *which)
+    return Path(run("make", "-s", "-C", "kernel", "print-image", *which).splitlines()[-1])
 
 
 def kernels_of_each_patch(series):
@@ -58,10 +69,11 @@ def image_without(image, function, folder):
     return broken
 
 
-def selftests():
+def selftests(base):
     """The folder with the kernel's own KVM selftests, static; those of the last series fit them all."""
-    run("make", "-s", "-C", "kernel", "selftests", "SERIES=bbm")
-    return Path(run("make", "-s", "-C", "kernel", "print-selftests", "SERIES=bbm").splitlines()[-1])
+    which = (f"BASE={base}", "SERIES=all")
+    run("make", "-s", "-C", "kernel", "selftests", *which)
+    return Path(run("make", "-s", "-C", "kernel", "print-selftests", *which).splitlines()[-1])
 
 
 def root_image():

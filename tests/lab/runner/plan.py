@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
+# The kernels that there are patches for. Scenarios are for the first unless they say so (BASES).
+BASES = ("linux-6.1", "linux-6.12", "linux-7.2")
 # In the order in which the boots are run.
 SERIES = ("none", "eager-split", "bbm")
+# Of the other bases: without patches, and with all that there are.
+OTHER_SERIES = ("none", "all")
 CPUS = ("neoverse-n1", "max", "cortex-a72")
 # What the kernel parameter kvm-arm.bbm= may be.
 BBM = ("auto", "on", "off")
@@ -35,6 +39,7 @@ class Boot:
     scenarios: list = field(default_factory=list)
     systemd: bool = False
     bbm: str = ""
+    base: str = BASES[0]
 
     @property
     def variant(self):
@@ -48,11 +53,12 @@ class Boot:
 
     @property
     def label(self):
+        base = "" if self.base == BASES[0] else self.base
         kernel = {"none": "stock", "eager-split": ""}.get(self.series, self.series)
         config = "debug" if self.config == "debug" else ""
         bbm = f"bbm={self.bbm}" if self.bbm else ""
         systemd = "systemd" if self.systemd else ""
-        return " ".join(word for word in (self.cpu, kernel, config, bbm, systemd) if word)
+        return " ".join(word for word in (self.cpu, base, kernel, config, bbm, systemd) if word)
 
 
 def names():
@@ -71,8 +77,11 @@ def parts(name):
 
 
 def _wanted(module, boot, cpu, series):
+    if boot.base not in getattr(module, "BASES", BASES[:1]):
+        return False
     # What runs on one patched kernel runs on the others, for whoever asks for that.
-    asked_for = boot.series == series != "none" and module.SERIES != ("none",)
+    patched = boot.series != "none" and module.SERIES != ("none",)
+    asked_for = patched and (boot.series == series or boot.base != BASES[0])
     if boot.series not in module.SERIES and not asked_for:
         return False
     cpus = module.CPUS.get(boot.series, ()) if isinstance(module.CPUS, dict) else module.CPUS
@@ -96,21 +105,22 @@ def _variants(cpu, series, bbm):
     return variants + [("max", "on")] * ("max" in cpus)
 
 
-def boots(scenarios, config="lab", cpu=None, series=None, bbm=""):
+def boots(scenarios, config="lab", cpu=None, series=None, bbm="", base=BASES[0]):
     """
-    The boots for these scenarios. cpu, series: only on that, whatever the scenarios ask for. bbm: as
-    in Boot.
+    The boots for these scenarios. cpu, series: only on that, whatever the scenarios ask for. bbm, base:
+    as in Boot.
     """
     planned = []
+    all_series = SERIES if base == BASES[0] else OTHER_SERIES
     if config == "debug":
         # All that there is, at once.
-        series = series or SERIES[-1]
-    for one_series in (series,) if series else SERIES:
+        series = series or all_series[-1]
+    for one_series in (series,) if series else all_series:
         for one_cpu, one_bbm in _variants(cpu, one_series, bbm):
             if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
                 continue
             for systemd in (False, True):
-                boot = Boot(one_series, config, one_cpu, bbm=one_bbm, systemd=systemd)
+                boot = Boot(one_series, config, one_cpu, bbm=one_bbm, systemd=systemd, base=base)
                 boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED) and
                                   _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series)]
                 if boot.scenarios:
