@@ -10,7 +10,7 @@
 #include "base/parse.h"
 #include "batching.h"
 #include "budget.h"
-#include "conf.h"
+#include "conf-values.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
@@ -50,14 +50,14 @@ static const struct setting settings[] = {
 	{ "Split", "ScheduledTimeoutSec", "3600", SETTING_TIME, FIELD(scheduled_timeout_sec),
 	  .max = UINT32_MAX, .unit_usec = USEC_PER_SEC },
 	{ "Control", "Group", "", SETTING_GROUP, FIELD(control_group) },
-	{ "Sim", "Memory", "64G", SETTING_SIZE, FIELD(sim_memory), .min = 2 * MIB,
+	{ "Sim", "Memory", "64G", SETTING_SIZE, FIELD(sim.memory), .min = 2 * MIB,
 	  .max = 64 * TIB },
-	{ "Sim", "BlockSize", "2M", SETTING_CHOICE, FIELD(sim_block_size), .choices = block_sizes },
-	{ "Sim", "TlbiUSec", "20", SETTING_TIME, FIELD(sim_tlbi_usec), .max = USEC_PER_SEC,
+	{ "Sim", "BlockSize", "2M", SETTING_CHOICE, FIELD(sim.block_size), .choices = block_sizes },
+	{ "Sim", "TlbiUSec", "20", SETTING_TIME, FIELD(sim.tlbi_usec), .max = USEC_PER_SEC,
 	  .unit_usec = 1 },
-	{ "Sim", "Batch", "512", SETTING_NUMBER, FIELD(sim_batch), .min = 1, .max = BATCHING_MAX },
-	{ "Sim", "VcpuWaits", "25%", SETTING_PERCENT, FIELD(sim_vcpu_waits), .max = 1000000 },
-	{ "Sim", "BbmLevel", "0", SETTING_CHOICE, FIELD(sim_bbm_level), .choices = bbm_levels },
+	{ "Sim", "Batch", "512", SETTING_NUMBER, FIELD(sim.batch), .min = 1, .max = BATCHING_MAX },
+	{ "Sim", "VcpuWaits", "25%", SETTING_PERCENT, FIELD(sim.vcpu_waits), .max = 1000000 },
+	{ "Sim", "BbmLevel", "0", SETTING_CHOICE, FIELD(sim.bbm_level), .choices = bbm_levels },
 };
 
 const struct setting *setting_get(size_t i)

@@ -21,6 +21,7 @@
 #include "varlink/connection.h"
 #include "varlink/json.h"
 #include "varlink/server.h"
+#include "varlink/service.h"
 
 struct control {
 	struct manager *manager;
@@ -378,6 +379,7 @@ static const struct varlink_interface metrics_interface = {
 static const struct varlink_interface *const control_interfaces[] = {
 	&manager_interface,
 	&metrics_interface,
+	&varlink_service_interface,
 	NULL,
 };
 

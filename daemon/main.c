@@ -272,7 +272,7 @@ static int open_sim(struct backend **ret, const struct config *config,
 		dir = NULL;
 		return -ENOMEM;
 	}
-	return backend_sim_new(ret, config, dir);
+	return backend_sim_new(ret, &config->sim, dir);
 }
 
 static int open_backend(struct backend **ret, const struct config *config,

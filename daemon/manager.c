@@ -475,7 +475,7 @@ int manager_check_host(struct manager *m)
 static void manager_apply(struct manager *m)
 {
 	if (m->backend->ops->configure)
-		m->backend->ops->configure(m->backend, m->config);
+		m->backend->ops->configure(m->backend, &m->config->sim);
 	manager_probe(m);
 	manager_arm_timeout(m);
 }

@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "conf.h"
 #include "host/backend.h"
 #include "host/sim-image.h"
+#include "host/sim-settings.h"
 
 /* Where arm64 VMMs put the memory of their VMs, and below it their devices. */
 #define SIM_GPA		    (UINT64_C(1) << 30)
@@ -77,19 +77,19 @@ struct sim_vm {
 	ino_t inode;
 };
 
-static void sim_configure(struct backend *backend, const struct config *config)
+static void sim_configure(struct backend *backend, const struct sim_settings *settings)
 {
 	struct sim *sim = (struct sim *)backend;
 
 	pthread_mutex_lock(&sim->lock);
 	sim->costs = (struct sim_costs){
-		.tlbi_nsec = config->sim_tlbi_usec * NSEC_PER_USEC,
-		.batch = config->sim_batch,
-		.vcpu_waits = config->sim_vcpu_waits,
-		.bbm_level = config->sim_bbm_level,
+		.tlbi_nsec = settings->tlbi_usec * NSEC_PER_USEC,
+		.batch = settings->batch,
+		.vcpu_waits = settings->vcpu_waits,
+		.bbm_level = settings->bbm_level,
 	};
-	sim->memory = config->sim_memory;
-	sim->block_size = config->sim_block_size;
+	sim->memory = settings->memory;
+	sim->block_size = settings->block_size;
 	pthread_mutex_unlock(&sim->lock);
 }
 
@@ -506,7 +506,7 @@ static int sim_open_dir(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-int backend_sim_new(struct backend **ret, const struct config *config, const char *dir)
+int backend_sim_new(struct backend **ret, const struct sim_settings *settings, const char *dir)
 {
 	struct sim *sim;
 
@@ -516,7 +516,7 @@ int backend_sim_new(struct backend **ret, const struct config *config, const cha
 	sim->backend.ops = &sim_ops;
 	pthread_mutex_init(&sim->lock, NULL);
 	sim->random = 1;
-	sim_configure(&sim->backend, config);
+	sim_configure(&sim->backend, settings);
 	sim->notify = -1;
 	sim->path = strdup(dir);
 	if (!sim->path) {

@@ -21,7 +21,7 @@
 
 struct backend;
 struct backend_vm;
-struct config;
+struct sim_settings;
 
 /**
  * struct backend_host - what a host can do
@@ -88,8 +88,8 @@ struct backend_ops {
 	void (*free)(struct backend *backend);
 	/* Looks at the host anew; called at start, and on reload. */
 	void (*probe)(struct backend *backend, struct backend_host *ret);
-	/* Takes up what changed in @config; may be NULL. */
-	void (*configure)(struct backend *backend, const struct config *config);
+	/* Takes up what the simulated host is like from now on; may be NULL. */
+	void (*configure)(struct backend *backend, const struct sim_settings *settings);
 	/*
 	 * Has @event called from the loop from now on. 0 or a negative errno:
 	 * then VMs come and go unseen.
@@ -142,7 +142,7 @@ struct backend_vm {
 int backend_kvm_new(struct backend **ret);
 
 /* @dir: the folder that the simulated VMs are in; made if it is not there. */
-int backend_sim_new(struct backend **ret, const struct config *config, const char *dir);
+int backend_sim_new(struct backend **ret, const struct sim_settings *settings, const char *dir);
 
 /* Frees @backend; all its VMs have been closed. Returns NULL. */
 struct backend *backend_free(struct backend *backend);

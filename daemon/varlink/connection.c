@@ -94,6 +94,11 @@ struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
 	return NULL;
 }
 
+const struct varlink_server *varlink_connection_server(const struct varlink_connection *c)
+{
+	return c->server;
+}
+
 const struct ucred *varlink_connection_peer(const struct varlink_connection *c)
 {
 	return &c->peer;

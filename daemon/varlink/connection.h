@@ -43,6 +43,9 @@ int varlink_connection_new(struct varlink_connection **ret, struct varlink_serve
 /* Tries to send what is queued, once, and closes. Returns NULL. */
 struct varlink_connection *varlink_connection_free(struct varlink_connection *connection);
 
+/* The server that it is a connection to. */
+const struct varlink_server *varlink_connection_server(const struct varlink_connection *connection);
+
 /* Who connected. */
 const struct ucred *varlink_connection_peer(const struct varlink_connection *connection);
 

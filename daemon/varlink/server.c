@@ -18,7 +18,6 @@
 #include "varlink/json.h"
 #include "varlink/peer.h"
 #include "varlink/ratelimit.h"
-#include "varlink/service.h"
 
 /* After accept() failed for want of something, it is tried again after this time. */
 #define ACCEPT_PAUSE_USEC 1000000ULL
@@ -33,7 +32,7 @@ struct varlink_server {
 	int fd;
 	sd_event_source *io;
 	sd_event_source *pause;
-	const struct varlink_interface *interfaces[VARLINK_INTERFACES_MAX + 2]; /* NULL ends it */
+	const struct varlink_interface *interfaces[VARLINK_INTERFACES_MAX + 1]; /* NULL ends it */
 	const struct varlink_server_ops *ops;
 	void *userdata;
 
@@ -78,13 +77,10 @@ static void add_interface(struct varlink_server *s, size_t i,
 static void add_interfaces(struct varlink_server *s,
 			   const struct varlink_interface *const *interfaces)
 {
-	size_t i;
-
-	for (i = 0; interfaces[i]; i++) {
+	for (size_t i = 0; interfaces[i]; i++) {
 		assert(i < VARLINK_INTERFACES_MAX);
 		add_interface(s, i, interfaces[i]);
 	}
-	add_interface(s, i, &varlink_service_interface);
 }
 
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
@@ -345,8 +341,7 @@ static void interface_not_found(struct varlink_connection *connection, const cha
 
 /* Decodes the parameters and calls the handler. */
 static void call_handler(struct varlink_server *s, struct varlink_connection *connection,
-			 const struct varlink_call *call, const struct varlink_method *method,
-			 void *userdata)
+			 const struct varlink_call *call, const struct varlink_method *method)
 {
 	_Alignas(max_align_t) char params[VARLINK_PARAMS_SIZE] = { 0 };
 	const char *field;
@@ -357,7 +352,7 @@ static void call_handler(struct varlink_server *s, struct varlink_connection *co
 		varlink_connection_error_parameter(connection, field);
 		return;
 	}
-	r = method->handler(connection, params, userdata);
+	r = method->handler(connection, params, s->userdata);
 	if (r < 0 && r != -ENOTCONN)
 		log_own(s, LOG_ERR, "%s failed: %s", call->method, strerror(-r));
 }
@@ -402,7 +397,6 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 		varlink_connection_error(connection, VARLINK_ERROR_EXPECTED_MORE,
 					 json_object_new_object());
 	} else {
-		call_handler(s, connection, call, method,
-			     interface == &varlink_service_interface ? s : s->userdata);
+		call_handler(s, connection, call, method);
 	}
 }

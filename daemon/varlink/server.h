@@ -23,8 +23,8 @@
 #define VARLINK_CONNECTIONS_ROOT_MIN 16
 #define VARLINK_CONNECTIONS_UID_MAX  64
 
-/* Interfaces that a server can have beside org.varlink.service. */
-#define VARLINK_INTERFACES_MAX 7
+/* Interfaces that a server can have. */
+#define VARLINK_INTERFACES_MAX 8
 /* Methods of all of them together, and different errors, that are counted. */
 #define VARLINK_METHODS_MAX 64
 #define VARLINK_ERRORS_MAX  32
@@ -95,8 +95,7 @@ struct varlink_server_ops {
 };
 
 /*
- * Serves the interfaces, a table that NULL ends, and org.varlink.service, on fd, a
- * listening socket, which is taken, also on error. Interfaces, ops and userdata must
+ * Serves the interfaces, a table that NULL ends, on fd, a listening socket, which is taken, also on error. Interfaces, ops and userdata must
  * outlive the server. Returns 0 or a negative errno.
  */
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
@@ -133,7 +132,7 @@ void varlink_server_count_dropped(struct varlink_server *server);
 void varlink_server_log(struct varlink_server *server, int priority, const struct ucred *peer,
 			const char *format, ...) _printf_(4, 5);
 
-/* For varlink-service.c only: the i-th interface served, or NULL. */
+/* The i-th interface served, or NULL. */
 const struct varlink_interface *varlink_server_interface(const struct varlink_server *server,
 							 size_t i);
 

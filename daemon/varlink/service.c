@@ -37,7 +37,8 @@ static int get_info(struct varlink_connection *connection, const void *params, v
 	r |= varlink_json_set(info, "product", json_object_new_string(PACKAGE_NAME));
 	r |= varlink_json_set(info, "version", json_object_new_string(PACKAGE_VERSION));
 	r |= varlink_json_set(info, "url", json_object_new_string(PACKAGE_URL));
-	r |= varlink_json_set(info, "interfaces", interface_names(userdata));
+	r |= varlink_json_set(info, "interfaces",
+			      interface_names(varlink_connection_server(connection)));
 	if (r != 0)
 		return -ENOMEM;
 	return varlink_connection_reply(connection, json_object_get(info));
@@ -51,10 +52,11 @@ static int get_interface_description(struct varlink_connection *connection, cons
 				     void *userdata)
 {
 	const struct description_params *p = params;
+	const struct varlink_server *server = varlink_connection_server(connection);
 	const struct varlink_interface *interface;
 	json_object *reply;
 
-	for (size_t i = 0; (interface = varlink_server_interface(userdata, i)); i++)
+	for (size_t i = 0; (interface = varlink_server_interface(server, i)); i++)
 		if (strcmp(interface->name, p->interface) == 0)
 			break;
 	if (!interface)

@@ -2,7 +2,7 @@
 #ifndef EAGERSPLITD_VARLINK_SERVICE_H
 #define EAGERSPLITD_VARLINK_SERVICE_H
 
-/* org.varlink.service: what the server tells of itself. Its handlers get the server as userdata. */
+/* org.varlink.service: what a server tells of itself, if this is one of its interfaces. */
 
 #include "varlink/server.h"
 

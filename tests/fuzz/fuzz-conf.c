@@ -22,8 +22,8 @@ static void check_ranges(const struct config *config)
 	check(config->tlbi_burst >= 1 && config->tlbi_burst <= BUDGET_BURST_MAX);
 	check(config->vm_tlbi_rate <= BUDGET_RATE_MAX);
 	check(config->backend == CONFIG_BACKEND_KVM || config->backend == CONFIG_BACKEND_SIM);
-	check(config->sim_memory >= 2 << 20);
-	check(config->sim_block_size == 2 << 20 || config->sim_block_size == 1 << 30);
+	check(config->sim.memory >= 2 << 20);
+	check(config->sim.block_size == 2 << 20 || config->sim.block_size == 1 << 30);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

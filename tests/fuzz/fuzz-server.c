@@ -12,6 +12,7 @@
 #include "varlink/connection.h"
 #include "varlink/json.h"
 #include "varlink/server.h"
+#include "varlink/service.h"
 
 #define CLIENTS 4
 
@@ -109,7 +110,8 @@ static const struct varlink_interface interface = {
 	.methods = methods,
 };
 
-static const struct varlink_interface *const interfaces[] = { &interface, NULL };
+static const struct varlink_interface *const interfaces[] = { &interface,
+							      &varlink_service_interface, NULL };
 
 static bool may_change(const struct varlink_connection *connection, void *userdata)
 {

@@ -63,12 +63,12 @@ static void test_defaults(void **state)
 	assert_int_equal(config->bbm, CONFIG_BBM_AUTO);
 	assert_int_equal(config->scheduled_timeout_sec, 3600);
 	assert_true(config->control_group == CONFIG_GROUP_NONE);
-	assert_int_equal(config->sim_memory, UINT64_C(64) << 30);
-	assert_int_equal(config->sim_block_size, 2 << 20);
-	assert_int_equal(config->sim_tlbi_usec, 20);
-	assert_int_equal(config->sim_batch, 512);
-	assert_int_equal(config->sim_vcpu_waits, 250000);
-	assert_int_equal(config->sim_bbm_level, 0);
+	assert_int_equal(config->sim.memory, UINT64_C(64) << 30);
+	assert_int_equal(config->sim.block_size, 2 << 20);
+	assert_int_equal(config->sim.tlbi_usec, 20);
+	assert_int_equal(config->sim.batch, 512);
+	assert_int_equal(config->sim.vcpu_waits, 250000);
+	assert_int_equal(config->sim.bbm_level, 0);
 }
 
 static void test_all_settings(void **state)
@@ -100,12 +100,12 @@ static void test_all_settings(void **state)
 	assert_int_equal(config->vm_tlbi_rate, 1000000000);
 	assert_int_equal(config->backend, CONFIG_BACKEND_SIM);
 	assert_int_equal(config->bbm, CONFIG_BBM_OFF);
-	assert_int_equal(config->sim_memory, UINT64_C(3) << 40);
-	assert_int_equal(config->sim_block_size, 1 << 30);
-	assert_int_equal(config->sim_tlbi_usec, 0);
-	assert_int_equal(config->sim_batch, 1);
-	assert_int_equal(config->sim_vcpu_waits, 1000000);
-	assert_int_equal(config->sim_bbm_level, 2);
+	assert_int_equal(config->sim.memory, UINT64_C(3) << 40);
+	assert_int_equal(config->sim.block_size, 1 << 30);
+	assert_int_equal(config->sim.tlbi_usec, 0);
+	assert_int_equal(config->sim.batch, 1);
+	assert_int_equal(config->sim.vcpu_waits, 1000000);
+	assert_int_equal(config->sim.bbm_level, 2);
 }
 
 static void test_bad_lines(void **state)
@@ -264,8 +264,8 @@ static void test_how_lines_may_look(void **state)
 	assert_int_equal(config->tlbi_rate, 10000);
 	assert_int_equal(config->tlbi_burst, 5);
 	assert_int_equal(config->scheduled_timeout_sec, 5400);
-	assert_int_equal(config->sim_tlbi_usec, 1000);
-	assert_int_equal(config->sim_memory, UINT64_C(2) << 30);
+	assert_int_equal(config->sim.tlbi_usec, 1000);
+	assert_int_equal(config->sim.memory, UINT64_C(2) << 30);
 	assert_int_equal(config->control_group, 0);
 }
 

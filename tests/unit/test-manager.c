@@ -94,7 +94,7 @@ static void start_on(struct fixture *f, const char *text,
 	write_config(text);
 	assert_int_equal(config_load(&config, path, true, &error), 0);
 	if (config->backend == CONFIG_BACKEND_SIM)
-		assert_int_equal(backend_sim_new(&backend, config, dir), 0);
+		assert_int_equal(backend_sim_new(&backend, &config->sim, dir), 0);
 	else
 		assert_int_equal(backend_kvm_new(&backend), 0);
 	if (wrap)

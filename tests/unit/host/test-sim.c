@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "conf.h"
 #include "host/backend.h"
 #include "host/sim-image.h"
+#include "host/sim-settings.h"
 #include "unit/scratch.h"
 
 #define GIB   (UINT64_C(1) << 30)
@@ -27,24 +27,24 @@ struct fixture {
 	struct backend_vm *vm;
 };
 
-static struct config config_of(uint64_t memory, uint64_t tlbi_usec, int bbm_level)
+static struct sim_settings settings_of(uint64_t memory, uint64_t tlbi_usec, int bbm_level)
 {
-	return (struct config){
-		.sim_memory = memory,
-		.sim_block_size = BLOCK,
-		.sim_tlbi_usec = tlbi_usec,
-		.sim_batch = 1,
-		.sim_bbm_level = bbm_level,
+	return (struct sim_settings){
+		.memory = memory,
+		.block_size = BLOCK,
+		.tlbi_usec = tlbi_usec,
+		.batch = 1,
+		.bbm_level = bbm_level,
 	};
 }
 
 static struct fixture start(uint64_t memory, uint64_t tlbi_usec, int bbm_level)
 {
-	struct config config = config_of(memory, tlbi_usec, bbm_level);
+	struct sim_settings settings = settings_of(memory, tlbi_usec, bbm_level);
 	struct fixture f;
 	int numbers[BACKEND_VMS_MAX];
 
-	assert_int_equal(backend_sim_new(&f.backend, &config, dir), 0);
+	assert_int_equal(backend_sim_new(&f.backend, &settings, dir), 0);
 	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, getpid(), numbers), -ENOTTY);
 	assert_int_equal(f.backend->ops->adopt(f.backend, getpid()), 0);
 	assert_int_equal(f.backend->ops->list_vms(f.backend, -1, getpid(), numbers), 1);
@@ -192,12 +192,12 @@ static void test_bbm_level_2(void **state)
 /* Batches that nobody ends, and of which none is larger than the last. */
 static void test_batches(void **state)
 {
-	struct config config = config_of(GIB, 0, 0);
+	struct sim_settings settings = settings_of(GIB, 0, 0);
 	struct fixture f = start(GIB, 0, 0);
 	struct split_call call;
 
-	config.sim_batch = 100;
-	f.backend->ops->configure(f.backend, &config);
+	settings.batch = 100;
+	f.backend->ops->configure(f.backend, &settings);
 	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .max_tlbis = 2 }, 0);
 	assert_int_equal(call.blocks, 200);
 	assert_int_equal(call.tlbis, 2);
@@ -215,19 +215,19 @@ static void test_batches(void **state)
 /* Batches that vCPUs end: all of them, and some. */
 static void test_batches_cut_short(void **state)
 {
-	struct config config = config_of(GIB, 0, 0);
+	struct sim_settings settings = settings_of(GIB, 0, 0);
 	struct fixture f = start(GIB, 0, 0);
 	struct split_call call;
 
-	config.sim_batch = 64;
-	config.sim_vcpu_waits = 1000000;
-	f.backend->ops->configure(f.backend, &config);
+	settings.batch = 64;
+	settings.vcpu_waits = 1000000;
+	f.backend->ops->configure(f.backend, &settings);
 	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT }, 0);
 	assert_int_equal(call.blocks, 512);
 	assert_true(call.tlbis > 8);
 	assert_int_equal(call.yields, call.tlbis);
-	config.sim_vcpu_waits = 500000;
-	f.backend->ops->configure(f.backend, &config);
+	settings.vcpu_waits = 500000;
+	f.backend->ops->configure(f.backend, &settings);
 	call = split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, 0);
 	assert_int_equal(call.blocks, 512);
 	assert_true(call.tlbis >= 8);
@@ -328,14 +328,14 @@ static void test_tlbis_under_way(void **state)
 static void test_reconfiguring(void **state)
 {
 	struct fixture f = start(GIB, 0, 0);
-	struct config config = config_of(2 * GIB, 0, 2);
+	struct sim_settings settings = settings_of(2 * GIB, 0, 2);
 	struct backend_host host;
 	struct backend_vm *vm;
 	struct fixture other;
 	int numbers[BACKEND_VMS_MAX];
 	pid_t pid = getppid();
 
-	f.backend->ops->configure(f.backend, &config);
+	f.backend->ops->configure(f.backend, &settings);
 	f.backend->ops->probe(f.backend, &host);
 	assert_int_equal(host.bbm_level, 2);
 	/* VMs that run keep their memory. */

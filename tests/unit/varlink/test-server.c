@@ -21,6 +21,7 @@
 #include "varlink/frame.h"
 #include "varlink/json.h"
 #include "varlink/server.h"
+#include "varlink/service.h"
 
 struct fixture {
 	sd_event *event;
@@ -105,7 +106,8 @@ static const struct varlink_interface interface = {
 	.methods = methods,
 };
 
-static const struct varlink_interface *const interfaces[] = { &interface, NULL };
+static const struct varlink_interface *const interfaces[] = { &interface,
+							      &varlink_service_interface, NULL };
 
 static bool may_change(const struct varlink_connection *connection, void *userdata)
 {
