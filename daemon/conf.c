@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <ini.h>
 
@@ -14,6 +16,9 @@
 
 /* The longest line, without its end. What is longer inih would take for two. */
 #define LINE_MAX_ 198
+
+/* The largest file that is read. */
+#define FILE_MAX_ (1 << 20)
 
 /* What some editors put in front of UTF-8. */
 #define BOM "\xef\xbb\xbf"
@@ -191,17 +196,54 @@ int config_read_stream(struct config *config, FILE *file, const char *path, conf
 	return reader.r;
 }
 
+/*
+ * Reads all of the file @path to @text, FILE_MAX_ + 1 bytes. What is no regular file is not
+ * waited for, and what has no end is not read to it. The size, or a negative errno.
+ */
+static ssize_t read_whole(const char *path, char *text)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	size_t size = 0;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ENOTSUP;
+	do {
+		n = read(fd, text + size, FILE_MAX_ + 1 - size);
+		size += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && size <= FILE_MAX_);
+	if (n < 0)
+		return -errno;
+	return size > FILE_MAX_ ? -EFBIG : (ssize_t)size;
+}
+
+static const char *file_error(int r)
+{
+	if (r == -ENOTSUP)
+		return "not a regular file";
+	return r == -EFBIG ? "larger than 1 MiB" : strerror(-r);
+}
+
 static int config_read_file(struct config *config, const char *path, bool required,
 			    config_problem problem, void *userdata)
 {
 	struct reader reader = { .path = path, .problem = problem, .userdata = userdata };
+	_cleanup_free_ char *text = malloc(FILE_MAX_ + 1);
+	ssize_t size = text ? read_whole(path, text) : -ENOMEM;
 	FILE *file;
 	int r;
 
-	file = fopen(path, "re");
+	if (size <= 0) {
+		if (size < 0 && (size != -ENOENT || required))
+			reader_problem(&reader, (int)size, "%s", file_error((int)size));
+		return reader.r;
+	}
+	file = fmemopen(text, (size_t)size, "r");
 	if (!file) {
-		if (errno != ENOENT || required)
-			reader_problem(&reader, -errno, "%s", strerror(errno));
+		reader_problem(&reader, -errno, "%s", strerror(errno));
 		return reader.r;
 	}
 	r = config_read_stream(config, file, path, problem, userdata);

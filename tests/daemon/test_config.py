@@ -106,6 +106,35 @@ def bad_drop_in():
 
 
 @test
+def no_file():
+    """A configuration that is a fifo, a device, a folder or endless is refused, and waited for by nobody"""
+    def make_endless(path):
+        with open(path, "wb") as f:
+            f.truncate(1 << 40)
+
+    kinds = {
+        "not a regular file": [os.mkfifo, lambda path: os.symlink("/dev/zero", path)],
+        "Is a directory": [os.mkdir],
+        "larger than 1 MiB": [make_endless],
+    }
+    with Daemon(TlbiRate=100) as daemon:
+        os.mkdir(daemon.config + ".d")
+        drop_in = os.path.join(daemon.config + ".d", "x.conf")
+        for reason, ways in kinds.items():
+            for make in ways:
+                make(drop_in)
+                equal(daemon.error("Reload"), ("InvalidConfiguration", {"reason": f"{drop_in}: {reason}"}))
+                equal(budget(daemon)[0], 100)
+                (os.rmdir if os.path.isdir(drop_in) else os.unlink)(drop_in)
+        os.unlink(daemon.config)
+        os.mkfifo(daemon.config)
+        # At the start, too.
+        r = subprocess.run([DAEMON, f"--config={daemon.config}", f"--socket={daemon.path('other')}"],
+                           capture_output=True, text=True, check=False)
+        equal((r.returncode, r.stderr), (1, f"eagersplitd: {daemon.config}: not a regular file\n"))
+
+
+@test
 def unknown_settings():
     """An unknown setting is warned about with file and line, and the rest is taken"""
     with Daemon(TlbiRate=100) as daemon:
