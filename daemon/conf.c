@@ -9,13 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <ini.h>
-
 #include "base/log.h"
 #include "conf-setting.h"
 
-/* The longest line, without its end. What is longer inih would take for two. */
-#define LINE_MAX_ 198
+/* The longest line, without its end. */
+#define LINE_SIZE 4096
 
 /* The largest file that is read. */
 #define FILE_MAX_ (1 << 20)
@@ -28,7 +26,6 @@
  * @section: that of the line at hand
  * @line: the number of that line
  * @ignoring: the section makes no sense, and what stands in it makes none then
- * @header: that line opens a section
  * @r: the first error
  */
 struct reader {
@@ -39,7 +36,6 @@ struct reader {
 	char section[64];
 	unsigned int line;
 	bool ignoring;
-	bool header;
 	int r;
 };
 
@@ -67,17 +63,25 @@ static void _printf_(3, 4) reader_problem(struct reader *reader, int r, const ch
 	reader->problem(reader->userdata, r < 0, message ?: strerror(ENOMEM));
 }
 
-/* inih knows comments behind a value by ';' only. */
-static void strip_comment(char *value)
+static bool is_space(char c)
 {
-	for (char *p = value; *p; p++) {
-		if (*p == '#' && (p == value || p[-1] == ' ' || p[-1] == '\t')) {
-			while (p > value && (p[-1] == ' ' || p[-1] == '\t'))
-				p--;
-			*p = '\0';
-			return;
-		}
-	}
+	return c && strchr(" \t\r\f\v", c);
+}
+
+/* Cuts off a comment, and white space on both sides. */
+static char *strip(char *text)
+{
+	char *end;
+
+	while (is_space(*text))
+		text++;
+	for (end = text; *end; end++)
+		if ((*end == '#' || *end == ';') && (end == text || is_space(end[-1])))
+			break;
+	while (end > text && is_space(end[-1]))
+		end--;
+	*end = '\0';
+	return text;
 }
 
 static void reader_set(struct reader *reader, const char *name, const char *value)
@@ -103,53 +107,36 @@ static void reader_set(struct reader *reader, const char *name, const char *valu
 	}
 }
 
-static int on_setting(void *userdata, const char *section, const char *name, const char *text)
+/* One at a time, so that an error does not hide the next. */
+static void reader_parse(struct reader *reader, char *line)
 {
-	struct reader *reader = userdata;
-	_cleanup_free_ char *value = NULL;
+	char *end;
 
-	if (reader->header) {
-		/* inih does not tell of a section, but of what stands in it. */
-		snprintf(reader->section, sizeof(reader->section), "%s", section);
-		return 1;
-	}
-	value = strdup(text);
-	if (!value) {
-		reader_problem(reader, -ENOMEM, "%s", strerror(ENOMEM));
-		return 1;
-	}
-	strip_comment(value);
-	reader_set(reader, name, value);
-	return 1;
-}
-
-/*
- * One line at a time, so that each problem has its line, which inih does not give
- * its handler, and one error does not hide the next.
- */
-static void reader_parse(struct reader *reader, const char *line)
-{
-	char text[LINE_MAX_ + sizeof("\nsetting=")];
-	int r;
-
-	reader->header = line[0] == '[';
-	snprintf(text, sizeof(text), "%s%s", line, reader->header ? "\nsetting=" : "");
-	r = ini_parse_string(text, on_setting, reader);
-	if (r != 0)
-		reader_problem(reader, -EINVAL, "neither [Section] nor Setting=value");
-	if (!reader->header)
+	line = strip(line);
+	if (!*line)
 		return;
-	reader->ignoring = r != 0 || !setting_section_exists(reader->section);
-	if (r == 0 && reader->ignoring)
+	reader->ignoring = reader->ignoring || *line == '[';
+	end = *line == '[' ? strchr(line, ']') : strpbrk(line, "=:");
+	if (!end) {
+		reader_problem(reader, -EINVAL, "neither [Section] nor Setting=value");
+		return;
+	}
+	*end = '\0';
+	if (*line != '[') {
+		reader_set(reader, strip(line), strip(end + 1));
+		return;
+	}
+	snprintf(reader->section, sizeof(reader->section), "%s", line + 1);
+	reader->ignoring = !setting_section_exists(reader->section);
+	if (reader->ignoring)
 		reader_problem(reader, 0, "unknown section [%s], ignored", reader->section);
 }
 
 /*
- * Reads a line without its end, and without white space in front, behind which a
- * section may open as well. False: there is none. One that is too long, or that C
+ * Reads a line without its end. False: there is none. One that is too long, or that C
  * strings cannot hold, is an error, and given as an empty one.
  */
-static bool reader_read_line(struct reader *reader, FILE *file, char line[LINE_MAX_ + 1])
+static bool reader_read_line(struct reader *reader, FILE *file, char line[LINE_SIZE])
 {
 	bool fits = true, text = true;
 	size_t n = 0;
@@ -159,15 +146,13 @@ static bool reader_read_line(struct reader *reader, FILE *file, char line[LINE_M
 		return false;
 	reader->line++;
 	for (; c != EOF && c != '\n'; c = getc(file)) {
-		if (n == 0 && (c == ' ' || c == '\t'))
-			continue;
 		text = text && c != '\0';
-		fits = fits && n < LINE_MAX_;
+		fits = fits && n < LINE_SIZE - 1;
 		if (fits)
 			line[n++] = (char)c;
 	}
 	if (!fits)
-		reader_problem(reader, -EINVAL, "longer than %d bytes", LINE_MAX_);
+		reader_problem(reader, -EINVAL, "longer than %d bytes", LINE_SIZE - 1);
 	else if (!text)
 		reader_problem(reader, -EINVAL, "holds a NUL byte");
 	line[fits && text ? n : 0] = '\0';
@@ -183,7 +168,7 @@ int config_read_stream(struct config *config, FILE *file, const char *path, conf
 		.problem = problem,
 		.userdata = userdata,
 	};
-	char line[LINE_MAX_ + 1];
+	char line[LINE_SIZE];
 
 	while (reader_read_line(&reader, file, line)) {
 		bool has_bom = reader.line == 1 && strncmp(line, BOM, strlen(BOM)) == 0;

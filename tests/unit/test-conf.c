@@ -156,11 +156,20 @@ static void test_lines_that_do_not_fit(void **state)
 {
 	_cleanup_free_ char *error = NULL;
 	struct config *config;
-	char text[1000] = "[Budget]\nTlbiRate=";
+	char text[5000] = "[Budget]\nTlbiRate=";
 
 	memset(text + strlen(text), '1', sizeof(text) - strlen(text) - 1);
 	text[sizeof(text) - 1] = '\0';
-	assert_fails(text, ":2: ", "longer than 198 bytes");
+	assert_fails(text, ":2: ", "longer than 4095 bytes");
+
+	/* Much shorter ones do, with what is written behind a value. */
+	memset(text, ' ', sizeof(text));
+	memcpy(text, "[Budget]\nTlbiRate=5 # ", 22);
+	strcpy(text + 4000, "\n");
+	write_file("c.conf", text);
+	assert_int_equal(config_load(&config, path, true, &error), 0);
+	assert_int_equal(config->tlbi_rate, 5);
+	config_free(config);
 
 	write_bytes("c.conf", "[Budget]\nTlbiRate=5\0x\n", 22);
 	assert_true(config_load(&config, path, true, &error) < 0);
