@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* eagersplitd: options, the event loop, and the conversation with systemd. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -39,7 +41,12 @@ struct options {
 	bool check_config;
 };
 
+/**
+ * struct daemon - all of it
+ * @lock: keeps others away, -1: nothing does
+ */
 struct daemon {
+	int lock;
 	sd_event *event;
 	struct manager *manager;
 	struct control *control;
@@ -309,6 +316,26 @@ static int check_config(const struct options *options)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/*
+ * Only one at a time: two would each spend the budget. The lock ends with the process. -1, also
+ * where there is no folder; -EBUSY: another one is there.
+ */
+static int lock_runtime_folder(const struct options *options)
+{
+	_cleanup_free_ char *folder = get_runtime_folder(options);
+	_cleanup_close_ int fd = -1;
+
+	fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return take_fd(&fd);
+	if (errno != EWOULDBLOCK)
+		return -1;
+	log_error("Another eagersplitd is at work in %s", folder);
+	return -EBUSY;
+}
+
 /* Where there is no folder for it, nothing outlives the daemon. */
 static struct vm_store *open_store(const struct options *options)
 {
@@ -365,6 +392,9 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	r = passed_get(&passed);
 	if (r < 0)
 		return r;
+	d->lock = lock_runtime_folder(options);
+	if (d->lock == -EBUSY)
+		return d->lock;
 	r = sd_event_default(&d->event);
 	if (r < 0)
 		return r;
@@ -408,7 +438,7 @@ int main(int argc, char **argv)
 {
 	struct options options = { .backend = -1, .socket = EAGERSPLITD_SOCKET };
 	struct outbox *outbox = NULL;
-	struct daemon d = {};
+	struct daemon d = { .lock = -1 };
 	int r;
 
 	r = parse_options(&options, argc, argv);
@@ -433,6 +463,7 @@ int main(int argc, char **argv)
 	control_free(d.control);
 	manager_free(d.manager);
 	sd_event_unref(d.event);
+	closep(&d.lock);
 	outbox_free(outbox);
 	log_set_outbox(NULL);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -62,12 +62,14 @@ def no_watchdog():
 def second_daemon(daemon, listener):
     """Another daemon, started as systemd does: the socket is fd 3, LISTEN_PID its own."""
     notify = NotifySocket(daemon.path("notify2.sock"))
+    # Of its own, as one at a time works in a folder.
+    os.makedirs(daemon.path("second"), exist_ok=True)
     pid = os.fork()
     if pid == 0:
         try:
             os.dup2(listener.fileno(), 3)
             os.set_inheritable(3, True)
-            os.execve(DAEMON, [DAEMON, f"--config={daemon.config}"],
+            os.execve(DAEMON, [DAEMON, f"--config={daemon.config}", f"--socket={daemon.path('second/control.sock')}"],
                       dict(os.environ, LISTEN_FDS="1", LISTEN_PID=str(os.getpid()),
                            NOTIFY_SOCKET=notify.path))
         finally:
@@ -123,6 +125,17 @@ def activation_survives_restart():
                     client.send("ListVms")
                     with second_daemon(daemon, listener):
                         equal(client.reply()[0], {"vms": []})
+
+
+@test
+def one_at_a_time():
+    """A second daemon on the same folder, which would spend the budget once more, does not start"""
+    with Daemon(**STUCK) as daemon:
+        command = [DAEMON, f"--config={daemon.config}", f"--socket={daemon.path('other.sock')}"]
+        r = subprocess.run(command, capture_output=True, text=True, check=False)
+        equal((r.returncode, r.stderr), (1, f"eagersplitd: Another eagersplitd is at work in {daemon.folder}\n"))
+        equal(daemon.call("ListVms"), {"vms": []})
+        daemon.restart(signal.SIGKILL)
 
 
 @test
