@@ -166,6 +166,21 @@ int client_connect(struct client **ret, const struct ctl *ctl)
 	return r;
 }
 
+int client_connect_patiently(struct client **ret, const struct ctl *ctl)
+{
+	int r = client_try(ret, ctl);
+
+	for (int i = 1; i < AGAIN_MAX && (r == -ECONNREFUSED || r == -ENOENT); i++) {
+		poll(NULL, 0, AGAIN_MSEC);
+		r = client_try(ret, ctl);
+	}
+	if (r < 0)
+		report_not_connected(ctl, r);
+	else
+		client_set_patient(*ret);
+	return r;
+}
+
 void client_set_patient(struct client *client)
 {
 	client->patient = true;

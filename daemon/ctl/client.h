@@ -20,7 +20,10 @@ struct client;
 /* Connects. Returns 0 or a negative errno. */
 int client_connect(struct client **ret, const struct ctl *ctl);
 
-/* The same, and says nothing. */
+/* The same, for some seconds, where nobody listens: while eagersplitd is started anew. Patient. */
+int client_connect_patiently(struct client **ret, const struct ctl *ctl);
+
+/* The same as client_connect(), and says nothing. */
 int client_try(struct client **ret, const struct ctl *ctl);
 
 /*

@@ -193,41 +193,6 @@ int ctl_unregister(const struct ctl *ctl, char **args)
 	return reply ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Those that one can report; "none" is where a VM begins. */
-static bool is_migration_state(const char *s)
-{
-	static const char *const states[] = { "scheduled", "active", "completed", "cancelled",
-					      "failed" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
-		if (strcmp(s, states[i]) == 0)
-			return true;
-	return false;
-}
-
-int ctl_migration(const struct ctl *ctl, char **args)
-{
-	_cleanup_json_ json_object *reply = NULL;
-	struct ctl_vm vm;
-
-	if (!is_migration_state(args[1])) {
-		fprintf(stderr,
-			"Not a state of a migration: %s\n"
-			"One of: scheduled, active, completed, cancelled, failed.\n",
-			args[1]);
-		return CTL_USAGE;
-	}
-	reply = client_call_once(ctl, "SetMigrationState", params_migration(ctl, args[0], args[1]));
-	if (!reply)
-		return EXIT_FAILURE;
-	if (ctl->json)
-		return EXIT_SUCCESS;
-	ctl_vm_from_json(&vm, ctl_json_member(reply, "vm"));
-	printf("%s: migration %s, stage %s, %" PRIu64 " block%s left.\n", vm.name, vm.migration,
-	       vm.stage, vm.blocks, plural(vm.blocks));
-	return EXIT_SUCCESS;
-}
-
 int ctl_reload(const struct ctl *ctl, char **args)
 {
 	_cleanup_json_ json_object *reply =

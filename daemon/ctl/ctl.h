@@ -31,6 +31,8 @@ enum ctl_option {
 	CTL_OPTION_FORMAT = 1 << 8,
 	CTL_OPTION_OUTPUT = 1 << 9,
 	CTL_OPTION_LIMIT = 1 << 10,
+	CTL_OPTION_ALL = 1 << 11,
+	CTL_OPTION_STAGGER = 1 << 12,
 };
 
 /**
@@ -60,6 +62,7 @@ struct ctl {
 	struct ctl_outcome *outcome;
 	const char *name;
 	uint64_t deadline_usec; /* CLOCK_REALTIME */
+	uint64_t stagger_usec;
 	int64_t tlbi_rate;
 	uint64_t memory;
 	uint64_t block_size;
@@ -77,6 +80,8 @@ int ctl_status(const struct ctl *ctl, char **args);
 int ctl_register(const struct ctl *ctl, char **args);
 int ctl_unregister(const struct ctl *ctl, char **args);
 int ctl_migration(const struct ctl *ctl, char **args);
+int ctl_cancel(const struct ctl *ctl, char **args);
+int ctl_complete(const struct ctl *ctl, char **args);
 int ctl_prepare(const struct ctl *ctl, char **args);
 int ctl_watch(const struct ctl *ctl, char **args);
 int ctl_reload(const struct ctl *ctl, char **args);

@@ -3,6 +3,7 @@
 #include "ctl/ctl.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,9 @@ struct command {
 	const char *summary; /* a line */
 	const char *more; /* what else its own help says */
 };
+
+/* Of arguments: as many as one likes. */
+#define ANY INT_MAX
 
 #define MIGRATION_OPTIONS (CTL_OPTION_DEADLINE | CTL_OPTION_TLBI_RATE)
 #define PLAN_OPTIONS                                                                    \
@@ -47,14 +51,26 @@ static const char watch_more[] =
 static const char register_more[] = "Without --name=, the VM is called PID.FD.\n";
 
 static const char prepare_more[] =
-	"The same as \"migration VM scheduled\". With --wait, the exit status is 0 once\n"
-	"all of the VM is mapped by pages, 6 if that was so only after --deadline=, and\n"
-	"1 if it will not be. It goes on when the daemon is started anew meanwhile.\n";
+	"The same as \"migration VM scheduled\", for each VM. --stagger= spreads their\n"
+	"deadlines, in the order in which they are given. With --wait, the exit status\n"
+	"is 0 once all of them are mapped by pages, 6 if that was so only after\n"
+	"--deadline=, and 1 if it will not be. It goes on when the daemon is started\n"
+	"anew meanwhile.\n"
+	"\n"
+	"  eagersplitctl prepare guest1 --wait --deadline=+5min && virsh migrate ...\n"
+	"  eagersplitctl prepare --all --deadline=18:30 --stagger=2min --wait\n";
 
 static const char history_more[] =
 	"PREPARED is ahead: all was split when dirty logging began; partly: LEFT blocks\n"
 	"were not; found: nobody had announced it; unused: it never began. LEAD is how\n"
 	"long before that it was announced. The last 1000 are kept.\n";
+
+static const char cancel_more[] =
+	"The same as \"migration VM cancelled\", for each VM. With --wait, until no more\n"
+	"blocks come back.\n"
+	"\n"
+	"  eagersplitctl cancel guest1 --wait\n"
+	"  eagersplitctl cancel guest1 guest2\n";
 
 static const char doctor_more[] =
 	"Says what is missing and what to do about it. The exit status is 1 if a check\n"
@@ -72,10 +88,14 @@ static const struct command commands[] = {
 	  "Register the VM of a VMM's process", register_more },
 	{ "unregister", "VM", 1, 1, 0, ctl_unregister, "Forget a VM; its pages stay as they are",
 	  "" },
-	{ "migration", "VM STATE", 2, 2, MIGRATION_OPTIONS, ctl_migration,
+	{ "migration", "VM STATE", 2, 2, MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_migration,
 	  "Report the state of a VM's migration", migration_more },
-	{ "prepare", "VM", 1, 1, MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_prepare,
-	  "Split a VM's blocks: its migration is scheduled", prepare_more },
+	{ "prepare", "VM...", 0, ANY,
+	  MIGRATION_OPTIONS | CTL_OPTION_WAIT | CTL_OPTION_ALL | CTL_OPTION_STAGGER, ctl_prepare,
+	  "Split VMs' blocks: their migrations are scheduled", prepare_more },
+	{ "cancel", "VM...", 1, ANY, CTL_OPTION_WAIT, ctl_cancel,
+	  "Call migrations off: the blocks come back", cancel_more },
+	{ "complete", "VM...", 1, ANY, 0, ctl_complete, "Say that VMs have left", "" },
 	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen", watch_more },
 	{ "history", "[VM]", 0, 1, CTL_OPTION_LIMIT, ctl_history,
 	  "Show how migrations went that have ended", history_more },

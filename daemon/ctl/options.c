@@ -77,6 +77,14 @@ static int set_a_size(uint64_t *size, const char *value)
 	return parse_number(value, &number) == 0 && number != 0 ? -EINVAL : parse_size(value, size);
 }
 
+static int set_stagger(struct ctl *ctl, const char *value)
+{
+	int r = parse_span(value, &ctl->stagger_usec);
+
+	/* Of as many VMs as there can be, the last deadline is one, too. */
+	return r == 0 && ctl->stagger_usec > INT64_MAX / 8192 ? -ERANGE : r;
+}
+
 static int set_memory(struct ctl *ctl, const char *value)
 {
 	return set_a_size(&ctl->memory, value);
@@ -128,7 +136,10 @@ static const struct option_info infos[] = {
 	{ "tlbi-rate", "N", CTL_OPTION_TLBI_RATE, set_tlbi_rate, rate_wanted,
 	  "At most N TLBIs a second for this VM; 0: as the host's" },
 	{ "wait", NULL, CTL_OPTION_WAIT, NULL, NULL,
-	  "Wait until all is split; show how far it is" },
+	  "Wait until all is split, or back; show how far" },
+	{ "all", NULL, CTL_OPTION_ALL, NULL, NULL, "All VMs that are not migrating yet" },
+	{ "stagger", "TIME", CTL_OPTION_STAGGER, set_stagger, "a time, such as 5min",
+	  "The deadline of each VM is so much later than the last" },
 	{ "memory", "SIZE", CTL_OPTION_MEMORY, set_memory, size_wanted, "The guest's memory" },
 	{ "block-size", "SIZE", CTL_OPTION_BLOCK_SIZE, set_block_size, size_wanted,
 	  "What maps it: 2M or 1G; 32M, 512M on larger pages [2M]" },

@@ -14,6 +14,7 @@
 #include "ctl/term.h"
 
 struct progress {
+	bool back; /* blocks come back, instead of being split */
 	bool bar;
 	bool drawn; /* the cursor stands at the end of a bar */
 	int bar_width;
@@ -22,19 +23,23 @@ struct progress {
 	uint64_t start_nsec; /* CLOCK_MONOTONIC */
 	uint64_t start_split;
 	uint64_t start_tlbis;
-	uint64_t most_bytes; /* the most that was mapped by blocks */
+	uint64_t start_blocks;
+	uint64_t most_bytes; /* the most that was left: mapped by blocks, or not */
 	uint64_t least_bytes; /* since then: another survey may find more */
 
 	char stage[32]; /* said last */
 	unsigned int tenths;
 
 	uint64_t rate_nsec; /* when the rate was measured last */
-	uint64_t rate_split;
+	uint64_t rate_blocks;
 	double rate; /* blocks a second */
 };
 
-/* Shows nothing yet; a bar where it can be drawn over. */
-void progress_init(struct progress *progress, const struct term *term);
+/* Of splitting, or of blocks that come back. Shows nothing yet; a bar where it can be drawn over. */
+void progress_init(struct progress *progress, const struct term *term, bool back);
+
+/* Whether it has come to its end. */
+bool progress_is_done(const struct progress *progress, const struct ctl_vm *vm);
 
 /* Shows what the VM is at now, at this time of CLOCK_MONOTONIC. */
 void progress_update(struct progress *progress, const struct ctl_vm *vm, uint64_t now_nsec);

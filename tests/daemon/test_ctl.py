@@ -28,8 +28,9 @@ def run(*arguments, **options):
 # And the options that they alone have.
 COMMANDS = {
     "host": [], "list": [], "status": [], "register": ["--name"], "unregister": [],
-    "migration": ["--deadline", "--tlbi-rate", "cancelled"],
-    "history": ["--limit"], "prepare": ["--wait", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
+    "cancel": ["--wait"], "complete": [],
+    "migration": ["--wait", "--deadline", "--tlbi-rate", "cancelled"],
+    "history": ["--limit"], "prepare": ["--wait", "--all", "--stagger", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
     "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
     "doctor": [], "metrics": ["--format", "--output"],
 }
@@ -73,7 +74,9 @@ def usage():
         ["register", "0"], ["register", "99999999999"], ["migration", "a"], ["--nonsense"],
         ["--socket"], ["--socket=", "list"], ["prepare", "a", "--deadline=yesterday"], ["prepare", "a", "--deadline=60"],
         ["prepare", "a", "--tlbi-rate=-1"], ["list", "--wait"], ["host", "--name=x"],
-        ["migration", "a", "scheduled", "--wait"], ["--wait"], ["help", "nonsense"],
+        ["migration", "a", "completed", "--wait"],
+        ["prepare"], ["prepare", "a", "--all"], ["prepare", "a", "--stagger=1s"], ["cancel"], ["complete"],
+        ["cancel", "a", "--deadline=+1s"], ["complete", "a", "--wait"], ["prepare", "a", "--deadline=+1s", "--stagger=x"], ["--wait"], ["help", "nonsense"],
         ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
         ["plan", "--memory=0"], ["plan", "--memory=512"],
         ["plan", "--memory=1G", "--block-size=2048"], ["prepare", "a", "--deadline=2027-02-30"], ["plan", "--memory=1G", "--block-size=4K"],
@@ -343,7 +346,7 @@ def prepare_is_given_up():
         (lambda daemon, vmm: daemon.call("Unregister", vm="guest"), 'No VM "guest"', 4),
         (lambda daemon, vmm: daemon.migrate("guest", "cancelled"), "ended the migration", 1),
         (lambda daemon, vmm: daemon.migrate("guest", "completed"), "ended the migration", 1),
-        (lambda daemon, vmm: daemon.stop(), "closed the connection", 3),
+        (lambda daemon, vmm: daemon.stop(), "eagersplitd ", 3),
     ):
         with Daemon(**STUCK) as daemon, Vmm() as vmm:
             daemon.register(vmm, "guest")
@@ -353,6 +356,58 @@ def prepare_is_given_up():
                 _, err = ctl.communicate()
                 equal(ctl.returncode, status, text)
                 true(text in err, err)
+
+
+@test
+def several():
+    """prepare, cancel and complete take several VMs; one that fails does not keep the others back"""
+    deadline = 2000000000
+    with Daemon(**FAST) as daemon, Vmm() as a, Vmm() as b, Vmm() as c:
+        for vmm, name in (a, "a"), (b, "b"), (c, "c"):
+            daemon.register(vmm, name)
+
+        def vms():
+            return {vm["vm"]: vm for vm in daemon.call("ListVms")["vms"]}
+
+        status, out, err = daemon.ctl("prepare", "b", "nobody", "a", f"--deadline=@{deadline}", "--stagger=5min", "--wait")
+        equal((status, err.count("\n")), (4, 1))
+        true('No VM "nobody"' in err, err)
+        equal([line for line in out.splitlines() if "split 512" in line][0].split(":")[0], "b")
+        equal({n: (vm["migration"], vm["stage"], vm.get("deadlineUSec")) for n, vm in vms().items()},
+              {"a": ("scheduled", "split", (deadline + 600) * 1000000),
+               "b": ("scheduled", "split", deadline * 1000000), "c": ("none", "whole", None)})
+        daemon.migrate("a", "active")
+        equal(daemon.ctl("prepare", "--all", "--wait")[0], 0)
+        equal({n: vm["migration"] for n, vm in vms().items()}, {"a": "active", "b": "scheduled", "c": "scheduled"})
+        status, out, err = daemon.ctl("complete", "a", "b")
+        equal((status, err), (0, ""))
+        equal(out.splitlines(), [f"{n}: migration completed, stage split, 0 blocks left." for n in "ab"])
+        status, out, err = daemon.ctl("cancel", "c", "a", "--wait")
+        equal(status, 1)
+        true('"completed" cannot become "cancelled"' in err, err)
+        true(re.fullmatch(r"c: 512 blocks came back in .*, for 512 TLBIs; 1\.0 GiB in blocks\.", out.splitlines()[-1]), out)
+        equal(vms()["c"]["stage"], "whole")
+        equal(daemon.ctl("prepare", "--all", "a")[0], 2)
+        status, out, err = daemon.ctl("prepare", "b", "c", "--deadline=1us", "--stagger=1h", "--wait")
+        equal((status, err.count("after the deadline")), (6, 1))
+
+
+@test
+def recovering():
+    """cancel --wait shows how far the blocks are back, on a terminal by a bar"""
+    with Daemon(TlbiRate=0, Memory="4G", TlbiUSec=0) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        for command in ["cancel", "guest", "--wait"], ["migration", "guest", "failed", "--wait"]:
+            equal(daemon.ctl("prepare", "guest", "--wait")[0], 0)
+            status, out = on_terminal(daemon, *command)
+            equal(status, 0)
+            *bars, last = plain(out).rstrip("\n").split("\n")
+            true(all(len(bar) < 80 for bar in "".join(bars).split("\r")), bars)
+            true("[" in "".join(bars) and "guest: 2048 blocks came back in" in last, out)
+        # There is nothing to come back any more.
+        equal(daemon.ctl("prepare", "guest")[0], 0)
+        status, out, err = daemon.ctl("cancel", "guest", "--wait", "--json")
+        equal((status, err, json.loads(out.splitlines()[-1])["vm"]["stage"]), (0, "", "whole"))
 
 
 @test
@@ -611,10 +666,11 @@ def completion():
         equal(set(complete("")), set(COMMANDS) | {"help"})
         equal(complete("re"), ["register", "reload"])
         equal(complete("help", "re"), ["register", "reload"])
-        for command in "status", "unregister", "migration", "prepare", "watch":
+        for command in "status", "unregister", "migration", "prepare", "watch", "cancel", "complete", "history":
             equal(complete(*there, command, ""), ["guest-1", "other"], command)
             equal(complete(*there, "--json", command, "g"), ["guest-1"], command)
         equal(complete(*there, "status", "guest-1", ""), [])
+        equal(complete(*there, "cancel", "guest-1", ""), ["guest-1", "other"])
         equal(complete(*there, "list", ""), [])
         equal(complete("migration", "guest-1", "ca"), ["cancelled"])
         equal(complete("--socket", "=", "/nonexistent", "status", ""), [])

@@ -74,7 +74,7 @@ def run(lab):
     describe(guest, "The guest")
 
     title("The migration is called off: the blocks come back, and the daemon stops")
-    shell("eagersplitctl", "migration", "guest1", "cancelled")
+    shell("eagersplitctl", "cancel", "guest1", "--wait")
     daemon.wait_stage("guest1", "whole")
     shell("eagersplitctl", "list")
     shell("systemctl", "stop", "eagersplitd.service", "eagersplitd.socket")
