@@ -3,38 +3,28 @@
 
 #include "varlink/json.h"
 
-static int set_bool(json_object *object, const char *name, bool value)
-{
-	return varlink_json_set(object, name, json_object_new_boolean(value));
-}
-
-static int set_string(json_object *object, const char *name, const char *value)
-{
-	return varlink_json_set(object, name, json_object_new_string(value));
-}
-
 json_object *control_host_to_json(const struct host_info *info)
 {
-	_cleanup_json_ json_object *host = json_object_new_object();
+	json_object *host = json_object_new_object();
 	int r;
 
-	r = set_string(host, "version", info->version);
-	r |= set_string(host, "backend", info->backend);
-	r |= set_bool(host, "supported", info->supported);
+	r = varlink_json_set_string(host, "version", info->version);
+	r |= varlink_json_set_string(host, "backend", info->backend);
+	r |= varlink_json_set_bool(host, "supported", info->supported);
 	r |= varlink_json_set_u64(host, "bbmLevel", (uint64_t)info->bbm_level);
-	r |= set_bool(host, "throttled", info->throttled);
+	r |= varlink_json_set_bool(host, "throttled", info->throttled);
 	r |= varlink_json_set_u64(host, "tlbiRate", info->tlbi_rate);
 	r |= varlink_json_set_u64(host, "tlbiBurst", info->tlbi_burst);
 	r |= varlink_json_set_u64(host, "tlbisTotal", info->tlbis_total);
 	r |= varlink_json_set_u64(host, "blocksTotal", info->blocks_total);
 	r |= varlink_json_set_u64(host, "tlbiLoadPpm", info->tlbi_load);
 	r |= varlink_json_set_u64(host, "tlbiUSecTotal", info->tlbi_nsec_total / NSEC_PER_USEC);
-	return r == 0 ? TAKE_PTR(host) : NULL;
+	return varlink_json_finish(host, r);
 }
 
 static json_object *memslot_to_json(const struct memslot *memslot)
 {
-	_cleanup_json_ json_object *object = json_object_new_object();
+	json_object *object = json_object_new_object();
 	int r;
 
 	r = varlink_json_set_u64(object, "slot", memslot->slot);
@@ -42,22 +32,18 @@ static json_object *memslot_to_json(const struct memslot *memslot)
 	r |= varlink_json_set_u64(object, "bytes", memslot->bytes);
 	r |= varlink_json_set_u64(object, "blocks", memslot->blocks);
 	r |= varlink_json_set_u64(object, "blockBytes", memslot->block_bytes);
-	r |= set_bool(object, "dirtyLogging", memslot->dirty_logging);
-	return r == 0 ? TAKE_PTR(object) : NULL;
+	r |= varlink_json_set_bool(object, "dirtyLogging", memslot->dirty_logging);
+	return varlink_json_finish(object, r);
 }
 
 static json_object *memslots_to_json(const struct memslot *memslots, size_t n)
 {
-	_cleanup_json_ json_object *array = json_object_new_array();
+	json_object *array = json_object_new_array();
+	int r = 0;
 
-	for (size_t i = 0; array && i < n; i++) {
-		_cleanup_json_ json_object *memslot = memslot_to_json(&memslots[i]);
-
-		if (!memslot || json_object_array_add(array, memslot) < 0)
-			return NULL;
-		TAKE_PTR(memslot);
-	}
-	return TAKE_PTR(array);
+	for (size_t i = 0; i < n; i++)
+		r |= varlink_json_append(array, memslot_to_json(&memslots[i]));
+	return varlink_json_finish(array, r);
 }
 
 /* What is not known is left out: that is how the interface's ?type is said to be absent. */
@@ -70,40 +56,40 @@ static int set_optional(json_object *object, const struct vm_info *info)
 	if (info->has_deadline)
 		r |= varlink_json_set_u64(object, "deadlineUSec", info->deadline_usec);
 	if (info->error)
-		r |= set_string(object, "error", info->error);
+		r |= varlink_json_set_string(object, "error", info->error);
 	return r;
 }
 
 json_object *control_vm_to_json(const struct vm *vm, bool memslots)
 {
-	_cleanup_json_ json_object *object = json_object_new_object();
+	json_object *object = json_object_new_object();
 	struct vm_info info;
 	int r;
 
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
-	r = set_string(object, "vm", info.name);
+	r = varlink_json_set_string(object, "vm", info.name);
 	r |= varlink_json_set_u64(object, "pid", (uint64_t)info.pid);
-	r |= set_string(object, "migration", vm_migration_to_string(info.migration));
-	r |= set_string(object, "stage", vm_stage_to_string(info.stage));
+	r |= varlink_json_set_string(object, "migration", vm_migration_to_string(info.migration));
+	r |= varlink_json_set_string(object, "stage", vm_stage_to_string(info.stage));
 	r |= varlink_json_set_u64(object, "bytes", info.bytes);
 	r |= varlink_json_set_u64(object, "blocks", info.blocks);
 	r |= varlink_json_set_u64(object, "blockBytes", info.block_bytes);
 	r |= varlink_json_set_u64(object, "blocksSplit", info.blocks_split);
 	r |= varlink_json_set_u64(object, "tlbis", info.tlbis);
 	r |= varlink_json_set_u64(object, "tlbiUSec", info.tlbi_nsec / NSEC_PER_USEC);
-	r |= set_bool(object, "late", info.late);
+	r |= varlink_json_set_bool(object, "late", info.late);
 	r |= set_optional(object, &info);
 	if (memslots)
 		r |= varlink_json_set(object, "memslots",
 				      memslots_to_json(info.memslots, info.n_memslots));
-	return r == 0 ? TAKE_PTR(object) : NULL;
+	return varlink_json_finish(object, r);
 }
 
 json_object *control_vm_reply(const struct vm *vm, bool memslots)
 {
-	_cleanup_json_ json_object *parameters = json_object_new_object();
+	json_object *parameters = json_object_new_object();
+	int r;
 
-	if (varlink_json_set(parameters, "vm", control_vm_to_json(vm, memslots)) < 0)
-		return NULL;
-	return TAKE_PTR(parameters);
+	r = varlink_json_set(parameters, "vm", control_vm_to_json(vm, memslots));
+	return varlink_json_finish(parameters, r);
 }

@@ -7,15 +7,6 @@
 #include "latency.h"
 #include "varlink/json.h"
 
-/* Adds value to array and takes it. Returns 0 or -1: no memory. */
-static int append(json_object *array, json_object *value)
-{
-	if (array && value && json_object_array_add(array, value) == 0)
-		return 0;
-	json_object_put(value);
-	return -1;
-}
-
 static json_object *bucket_to_json(uint64_t limit_usec, uint64_t count)
 {
 	json_object *object = json_object_new_object();
@@ -34,7 +25,7 @@ static json_object *buckets_to_json(const struct latency *latency)
 
 	for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
 		count += latency->counts[i];
-		r |= append(array, bucket_to_json(latency_limit_usec(i), count));
+		r |= varlink_json_append(array, bucket_to_json(latency_limit_usec(i), count));
 	}
 	return varlink_json_finish(array, r);
 }
@@ -45,7 +36,7 @@ static json_object *call_to_json(const struct work_stats *stats, enum step step)
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(object, "operation", json_object_new_string(step_to_string(step)));
+	r = varlink_json_set_string(object, "operation", step_to_string(step));
 	r |= varlink_json_set_u64(object, "count", latency->count);
 	r |= varlink_json_set_u64(object, "failed", stats->failed[step]);
 	r |= varlink_json_set_u64(object, "sumUSec", latency->sum_nsec / NSEC_PER_USEC);
@@ -62,7 +53,7 @@ static json_object *calls_to_json(const struct work_stats *stats)
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		r |= append(array, call_to_json(stats, steps[i]));
+		r |= varlink_json_append(array, call_to_json(stats, steps[i]));
 	return varlink_json_finish(array, r);
 }
 
@@ -72,7 +63,7 @@ static json_object *count_to_json(const char *what, const char *name, uint64_t c
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(object, what, json_object_new_string(name));
+	r = varlink_json_set_string(object, what, name);
 	r |= varlink_json_set_u64(object, "count", count);
 	return varlink_json_finish(object, r);
 }
@@ -88,7 +79,7 @@ static json_object *tlbis_to_json(const struct work_stats *stats)
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		r |= append(array, count_to_json("kind", kinds[i], stats->tlbis[i]));
+		r |= varlink_json_append(array, count_to_json("kind", kinds[i], stats->tlbis[i]));
 	return varlink_json_finish(array, r);
 }
 
@@ -99,9 +90,8 @@ static json_object *ended_to_json(const struct history_stats *stats,
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(object, "prepared", json_object_new_string(prepared));
-	r |= varlink_json_set(object, "outcome",
-			      json_object_new_string(course_outcome_to_string(outcome)));
+	r = varlink_json_set_string(object, "prepared", prepared);
+	r |= varlink_json_set_string(object, "outcome", course_outcome_to_string(outcome));
 	r |= varlink_json_set_u64(object, "count", stats->ended[preparation][outcome]);
 	return varlink_json_finish(object, r);
 }
@@ -113,8 +103,9 @@ static json_object *migrations_to_json(const struct history_stats *stats)
 
 	for (int p = 0; p < COURSE_PREPARATION_MAX_; p++)
 		for (int o = 0; o < COURSE_OUTCOME_MAX_; o++)
-			r |= append(array, ended_to_json(stats, (enum course_preparation)p,
-							 (enum course_outcome)o));
+			r |= varlink_json_append(array,
+						 ended_to_json(stats, (enum course_preparation)p,
+							       (enum course_outcome)o));
 	return varlink_json_finish(array, r);
 }
 
@@ -126,7 +117,7 @@ static json_object *lead_to_json(const struct history_stats *stats)
 
 	for (size_t i = 0; i < HISTORY_LEADS; i++) {
 		count += stats->leads[i];
-		r |= append(array, bucket_to_json(history_lead_limit_usec(i), count));
+		r |= varlink_json_append(array, bucket_to_json(history_lead_limit_usec(i), count));
 	}
 	r |= varlink_json_set_u64(object, "count", count + stats->leads[HISTORY_LEADS]);
 	r |= varlink_json_set_u64(object, "sumUSec", stats->lead_usec);
@@ -168,7 +159,7 @@ static json_object *method_to_json(const struct varlink_method_stats *stats)
 	int r;
 
 	snprintf(name, sizeof(name), "%s.%s", stats->interface->name, stats->method->name);
-	r = varlink_json_set(object, "method", json_object_new_string(name));
+	r = varlink_json_set_string(object, "method", name);
 	r |= varlink_json_set_u64(object, "calls", stats->calls);
 	r |= varlink_json_set_u64(object, "errors", stats->errors);
 	return varlink_json_finish(object, r);
@@ -180,7 +171,7 @@ static json_object *methods_to_json(const struct varlink_server_stats *stats)
 	int r = 0;
 
 	for (size_t i = 0; i < stats->n_methods; i++)
-		r |= append(array, method_to_json(&stats->methods[i]));
+		r |= varlink_json_append(array, method_to_json(&stats->methods[i]));
 	return varlink_json_finish(array, r);
 }
 
@@ -190,8 +181,8 @@ static json_object *refusals_to_json(const struct varlink_server_stats *stats)
 	int r = 0;
 
 	for (size_t i = 0; i < stats->n_errors; i++)
-		r |= append(array,
-			    count_to_json("error", stats->errors[i].error, stats->errors[i].count));
+		r |= varlink_json_append(array, count_to_json("error", stats->errors[i].error,
+							      stats->errors[i].count));
 	return varlink_json_finish(array, r);
 }
 

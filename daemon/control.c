@@ -40,9 +40,9 @@ static const char metrics_description[] = ""
 /* { name: value }, taking value. NULL: no memory. */
 static json_object *one_parameter(const char *name, json_object *value)
 {
-	_cleanup_json_ json_object *parameters = json_object_new_object();
+	json_object *parameters = json_object_new_object();
 
-	return varlink_json_set(parameters, name, value) < 0 ? NULL : TAKE_PTR(parameters);
+	return varlink_json_finish(parameters, varlink_json_set(parameters, name, value));
 }
 
 static int reply_nothing(struct varlink_connection *connection)
@@ -90,21 +90,15 @@ static int get_host(struct varlink_connection *connection, const void *params, v
 
 static int list_vms(struct varlink_connection *connection, const void *params, void *userdata)
 {
-	_cleanup_json_ json_object *vms = json_object_new_array();
+	json_object *vms = json_object_new_array();
 	struct control *c = userdata;
 	struct vm *vm = NULL;
+	int r = 0;
 
-	if (!vms)
-		return -ENOMEM;
-	while ((vm = manager_next_vm(c->manager, vm))) {
-		json_object *object = control_vm_to_json(vm, false);
-
-		if (!object || json_object_array_add(vms, object) < 0) {
-			json_object_put(object);
-			return -ENOMEM;
-		}
-	}
-	return varlink_connection_reply(connection, one_parameter("vms", TAKE_PTR(vms)));
+	while ((vm = manager_next_vm(c->manager, vm)))
+		r |= varlink_json_append(vms, control_vm_to_json(vm, false));
+	return varlink_connection_reply(connection,
+					one_parameter("vms", varlink_json_finish(vms, r)));
 }
 
 struct vm_params {
@@ -208,13 +202,9 @@ static int unregister_vm(struct varlink_connection *connection, const void *para
 {
 	const struct vm_params *p = params;
 	struct control *c = userdata;
-	int r;
 
-	r = manager_unregister(c->manager, p->vm);
-	if (r == -ENOENT)
+	if (manager_unregister(c->manager, p->vm) < 0)
 		return error_no_such_vm(connection, p->vm);
-	if (r < 0)
-		return error_host(c, connection, r);
 	return reply_nothing(connection);
 }
 
@@ -238,16 +228,13 @@ static const struct varlink_field migration_fields[] = {
 static int error_transition(struct varlink_connection *connection, enum vm_migration from,
 			    enum vm_migration to)
 {
-	_cleanup_json_ json_object *parameters = json_object_new_object();
+	json_object *parameters = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(parameters, "from",
-			     json_object_new_string(vm_migration_to_string(from)));
-	r |= varlink_json_set(parameters, "to", json_object_new_string(vm_migration_to_string(to)));
-	if (r != 0)
-		return -ENOMEM;
+	r = varlink_json_set_string(parameters, "from", vm_migration_to_string(from));
+	r |= varlink_json_set_string(parameters, "to", vm_migration_to_string(to));
 	return varlink_connection_error(connection, CONTROL_ERROR_INVALID_TRANSITION,
-					TAKE_PTR(parameters));
+					varlink_json_finish(parameters, r));
 }
 
 static int set_migration_state(struct varlink_connection *connection, const void *params,
@@ -271,10 +258,8 @@ static int set_migration_state(struct varlink_connection *connection, const void
 	r = manager_set_migration(c->manager, vm, (enum vm_migration)to,
 				  p->deadline_usec.given ? &deadline : NULL,
 				  p->tlbi_rate.given ? &rate : NULL);
-	if (r == -EPROTO)
-		return error_transition(connection, before.migration, (enum vm_migration)to);
 	if (r < 0)
-		return error_host(c, connection, r);
+		return error_transition(connection, before.migration, (enum vm_migration)to);
 	return varlink_connection_reply(connection, control_vm_reply(vm, false));
 }
 

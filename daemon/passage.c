@@ -52,11 +52,6 @@ static int set_time(json_object *object, const char *name, uint64_t usec)
 	return usec ? varlink_json_set_u64(object, name, usec) : 0;
 }
 
-static int set_string(json_object *object, const char *name, const char *value)
-{
-	return varlink_json_set(object, name, json_object_new_string(value));
-}
-
 /* What there is only if dirty logging has begun. */
 static int set_logging(json_object *object, const struct course *c)
 {
@@ -80,18 +75,18 @@ json_object *passage_to_json(const struct passage *passage)
 	json_object *object = json_object_new_object();
 	int met = course_met_deadline(c), r;
 
-	r = set_string(object, "vm", passage->vm);
+	r = varlink_json_set_string(object, "vm", passage->vm);
 	r |= varlink_json_set(object, "pid", json_object_new_int64(passage->pid));
-	r |= set_string(object, "outcome", course_outcome_to_string(passage->outcome));
-	r |= set_string(object, "prepared",
-			course_preparation_to_string(course_get_preparation(c)));
+	r |= varlink_json_set_string(object, "outcome", course_outcome_to_string(passage->outcome));
+	r |= varlink_json_set_string(object, "prepared",
+				     course_preparation_to_string(course_get_preparation(c)));
 	r |= set_time(object, "begunUSec", c->begun_usec);
 	r |= set_time(object, "splitUSec", c->split_usec);
 	r |= set_logging(object, c);
 	r |= set_time(object, "endedUSec", c->ended_usec);
 	r |= set_time(object, "deadlineUSec", c->deadline_usec);
 	if (met >= 0)
-		r |= varlink_json_set(object, "deadlineMet", json_object_new_boolean(met));
+		r |= varlink_json_set_bool(object, "deadlineMet", met);
 	r |= varlink_json_set_u64(object, "blocksSplit", passage->blocks_split);
 	r |= varlink_json_set_u64(object, "tlbis", passage->tlbis);
 	r |= varlink_json_set_u64(object, "tlbiUSec", passage->tlbi_nsec / NSEC_PER_USEC);

@@ -98,52 +98,34 @@ static json_object *field_to_json(const struct vm_record *record, const struct f
 	}
 }
 
-/* Takes @value. 0 or -ENOMEM. */
-static int add(json_object *object, const char *key, json_object *value)
-{
-	if (value && json_object_object_add(object, key, value) == 0)
-		return 0;
-	json_object_put(value);
-	return -ENOMEM;
-}
-
-static int record_to_json(const struct vm_record *record, json_object *object)
+static json_object *record_to_json(const struct vm_record *record)
 {
 	const char *migration = vm_migration_to_string(vm_state_get_migration(record->state));
+	json_object *object = json_object_new_object();
 	int r;
 
-	r = add(object, "version", json_object_new_int64(RECORD_VERSION));
-	for (size_t i = 0; i < ARRAY_SIZE(fields) && r == 0; i++)
+	r = varlink_json_set_u64(object, "version", RECORD_VERSION);
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		if (fields[i].offset != offsetof(struct vm_record, deadline_usec) ||
 		    record->deadline_usec != UINT64_MAX)
-			r = add(object, fields[i].key, field_to_json(record, &fields[i]));
-	if (r == 0 && record->name[0])
-		r = add(object, "name", json_object_new_string(record->name));
-	if (r == 0)
-		r = add(object, "migration", json_object_new_string(migration));
-	if (r == 0)
-		r = add(object, "seen", json_object_new_boolean(vm_state_is_seen(record->state)));
-	if (r == 0)
-		r = add(object, "stage", json_object_new_string(vm_stage_to_string(record->stage)));
-	return r;
+			r |= varlink_json_set(object, fields[i].key,
+					      field_to_json(record, &fields[i]));
+	if (record->name[0])
+		r |= varlink_json_set_string(object, "name", record->name);
+	r |= varlink_json_set_string(object, "migration", migration);
+	r |= varlink_json_set_bool(object, "seen", vm_state_is_seen(record->state));
+	r |= varlink_json_set_string(object, "stage", vm_stage_to_string(record->stage));
+	return varlink_json_finish(object, r);
 }
 
 int vm_record_format(const struct vm_record *record, char *text)
 {
-	json_object *object = json_object_new_object();
+	_cleanup_json_ json_object *object = record_to_json(record);
 	const char *string;
-	int r;
 
-	if (!object)
-		return -ENOMEM;
-	r = record_to_json(record, object);
-	if (r == 0) {
-		string = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
-		/* It is far shorter than the limit: numbers, and a name of VM_NAME_MAX. */
-		r = string ? snprintf(text, VM_RECORD_MAX, "%s\n", string) : -ENOMEM;
-	}
-	json_object_put(object);
-	return r;
+	string = object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN) : NULL;
+	/* It is far shorter than the limit: numbers, and a name of VM_NAME_MAX. */
+	return string ? snprintf(text, VM_RECORD_MAX, "%s\n", string) : -ENOMEM;
 }
 
 /*

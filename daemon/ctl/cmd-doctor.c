@@ -119,22 +119,17 @@ static void print_result(const struct term *term, const struct check_result *res
 	print_wrapped(result->advice, term->width);
 }
 
-/* Returns 0 or -1: no memory. */
+/* Returns 0 or -ENOMEM. */
 static int add_json(json_object *array, const struct check_result *result)
 {
 	json_object *object = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(object, "check", json_object_new_string(result->name));
-	r |= varlink_json_set(object, "status",
-			      json_object_new_string(check_status_to_string(result->status)));
-	r |= varlink_json_set(object, "found", json_object_new_string(result->found));
-	r |= varlink_json_set(object, "advice", json_object_new_string(result->advice));
-	if (r != 0 || !array || json_object_array_add(array, object) < 0) {
-		json_object_put(object);
-		return -1;
-	}
-	return 0;
+	r = varlink_json_set_string(object, "check", result->name);
+	r |= varlink_json_set_string(object, "status", check_status_to_string(result->status));
+	r |= varlink_json_set_string(object, "found", result->found);
+	r |= varlink_json_set_string(object, "advice", result->advice);
+	return varlink_json_append(array, varlink_json_finish(object, r));
 }
 
 /* { "checks": [...] }, taking the array. Returns 0 or -1: no memory. */

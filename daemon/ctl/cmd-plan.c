@@ -122,7 +122,7 @@ static int print_json(const struct ctl *ctl, const struct plan_demand *demand,
 		if (!members[i].left_out)
 			r |= varlink_json_set(object, members[i].name,
 					      json_object_new_int64((int64_t)members[i].value));
-	r |= varlink_json_set(object, "late", json_object_new_boolean(plan->late));
+	r |= varlink_json_set_bool(object, "late", plan->late);
 	if (r != 0)
 		return -ENOMEM;
 	ctl_json_print(object);

@@ -5,35 +5,33 @@
 
 json_object *params_vm(const char *vm)
 {
-	_cleanup_json_ json_object *params = json_object_new_object();
+	json_object *params = json_object_new_object();
 
-	if (vm && varlink_json_set(params, "vm", json_object_new_string(vm)) < 0)
-		return NULL;
-	return TAKE_PTR(params);
+	return varlink_json_finish(params, vm ? varlink_json_set_string(params, "vm", vm) : 0);
 }
 
 json_object *params_register(int64_t pid, const char *name)
 {
-	_cleanup_json_ json_object *params = json_object_new_object();
+	json_object *params = json_object_new_object();
 	int r;
 
 	r = varlink_json_set(params, "pid", json_object_new_int64(pid));
 	if (name)
-		r |= varlink_json_set(params, "name", json_object_new_string(name));
-	return r == 0 ? TAKE_PTR(params) : NULL;
+		r |= varlink_json_set_string(params, "name", name);
+	return varlink_json_finish(params, r);
 }
 
 json_object *params_migration(const struct ctl *ctl, const char *vm, const char *migration)
 {
-	_cleanup_json_ json_object *params = json_object_new_object();
+	json_object *params = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(params, "vm", json_object_new_string(vm));
-	r |= varlink_json_set(params, "migration", json_object_new_string(migration));
+	r = varlink_json_set_string(params, "vm", vm);
+	r |= varlink_json_set_string(params, "migration", migration);
 	if (ctl->given & CTL_OPTION_DEADLINE)
 		r |= varlink_json_set(params, "deadlineUSec",
 				      json_object_new_int64((int64_t)ctl->deadline_usec));
 	if (ctl->given & CTL_OPTION_TLBI_RATE)
 		r |= varlink_json_set(params, "tlbiRate", json_object_new_int64(ctl->tlbi_rate));
-	return r == 0 ? TAKE_PTR(params) : NULL;
+	return varlink_json_finish(params, r);
 }

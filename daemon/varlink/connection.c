@@ -247,7 +247,7 @@ int varlink_connection_error_string(struct varlink_connection *c, const char *er
 {
 	json_object *parameters = json_object_new_object();
 
-	if (varlink_json_set(parameters, name, json_object_new_string(value)) < 0) {
+	if (varlink_json_set_string(parameters, name, value) < 0) {
 		json_object_put(parameters);
 		return answer(c, NULL);
 	}

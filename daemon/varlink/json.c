@@ -22,10 +22,28 @@ int varlink_json_set(json_object *object, const char *name, json_object *value)
 	return -ENOMEM;
 }
 
+int varlink_json_set_string(json_object *object, const char *name, const char *value)
+{
+	return varlink_json_set(object, name, json_object_new_string(value));
+}
+
+int varlink_json_set_bool(json_object *object, const char *name, bool value)
+{
+	return varlink_json_set(object, name, json_object_new_boolean(value));
+}
+
 int varlink_json_set_u64(json_object *object, const char *name, uint64_t value)
 {
 	return varlink_json_set(object, name,
 				json_object_new_int64((int64_t)min_u64(value, INT64_MAX)));
+}
+
+int varlink_json_append(json_object *array, json_object *value)
+{
+	if (array && value && json_object_array_add(array, value) == 0)
+		return 0;
+	json_object_put(value);
+	return -ENOMEM;
 }
 
 json_object *varlink_json_finish(json_object *object, int r)

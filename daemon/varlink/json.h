@@ -3,6 +3,7 @@
 #ifndef EAGERSPLITD_VARLINK_JSON_H
 #define EAGERSPLITD_VARLINK_JSON_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <json-c/json.h>
@@ -21,8 +22,15 @@ const char *varlink_json_string(json_object *value);
  */
 int varlink_json_set(json_object *object, const char *name, json_object *value);
 
+/* The same of a string, and of a boolean. */
+int varlink_json_set_string(json_object *object, const char *name, const char *value);
+int varlink_json_set_bool(json_object *object, const char *name, bool value);
+
 /* The same of a number. Varlink's integers are signed: beyond that, as much as there is. */
 int varlink_json_set_u64(json_object *object, const char *name, uint64_t value);
+
+/* Appends value to array and takes it; as varlink_json_set(). */
+int varlink_json_append(json_object *array, json_object *value);
 
 /* What has been built, or NULL, and it is let go of, if building it gave @r and not 0. */
 json_object *varlink_json_finish(json_object *object, int r);

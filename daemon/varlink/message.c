@@ -132,10 +132,10 @@ json_object *varlink_call_to_message(const char *method, json_object *parameters
 	json_object *message = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(message, "method", json_object_new_string(method));
+	r = varlink_json_set_string(message, "method", method);
 	r |= varlink_json_set(message, "parameters", parameters);
 	if (more)
-		r |= varlink_json_set(message, "more", json_object_new_boolean(true));
+		r |= varlink_json_set_bool(message, "more", true);
 	return varlink_json_finish(message, r);
 }
 
@@ -146,7 +146,7 @@ json_object *varlink_reply_to_message(json_object *parameters, bool continues)
 
 	r = varlink_json_set(message, "parameters", parameters);
 	if (continues)
-		r |= varlink_json_set(message, "continues", json_object_new_boolean(true));
+		r |= varlink_json_set_bool(message, "continues", true);
 	return varlink_json_finish(message, r);
 }
 
@@ -155,7 +155,7 @@ json_object *varlink_error_to_message(const char *error, json_object *parameters
 	json_object *message = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(message, "error", json_object_new_string(error));
+	r = varlink_json_set_string(message, "error", error);
 	r |= varlink_json_set(message, "parameters", parameters);
 	return varlink_json_finish(message, r);
 }

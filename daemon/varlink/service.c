@@ -15,17 +15,11 @@ static json_object *interface_names(const struct varlink_server *server)
 {
 	json_object *names = json_object_new_array();
 	const struct varlink_interface *interface;
+	int r = 0;
 
-	for (size_t i = 0; names && (interface = varlink_server_interface(server, i)); i++) {
-		json_object *name = json_object_new_string(interface->name);
-
-		if (!name || json_object_array_add(names, name) < 0) {
-			json_object_put(name);
-			json_object_put(names);
-			return NULL;
-		}
-	}
-	return names;
+	for (size_t i = 0; (interface = varlink_server_interface(server, i)); i++)
+		r |= varlink_json_append(names, json_object_new_string(interface->name));
+	return varlink_json_finish(names, r);
 }
 
 static int get_info(struct varlink_connection *connection, const void *params, void *userdata)
@@ -33,10 +27,10 @@ static int get_info(struct varlink_connection *connection, const void *params, v
 	_cleanup_json_ json_object *info = json_object_new_object();
 	int r;
 
-	r = varlink_json_set(info, "vendor", json_object_new_string(PACKAGE_NAME));
-	r |= varlink_json_set(info, "product", json_object_new_string(PACKAGE_NAME));
-	r |= varlink_json_set(info, "version", json_object_new_string(PACKAGE_VERSION));
-	r |= varlink_json_set(info, "url", json_object_new_string(PACKAGE_URL));
+	r = varlink_json_set_string(info, "vendor", PACKAGE_NAME);
+	r |= varlink_json_set_string(info, "product", PACKAGE_NAME);
+	r |= varlink_json_set_string(info, "version", PACKAGE_VERSION);
+	r |= varlink_json_set_string(info, "url", PACKAGE_URL);
 	r |= varlink_json_set(info, "interfaces",
 			      interface_names(varlink_connection_server(connection)));
 	if (r != 0)
@@ -64,8 +58,7 @@ static int get_interface_description(struct varlink_connection *connection, cons
 			connection, VARLINK_ERROR_INTERFACE_NOT_FOUND, "interface", p->interface);
 
 	reply = json_object_new_object();
-	if (varlink_json_set(reply, "description", json_object_new_string(interface->description)) <
-	    0) {
+	if (varlink_json_set_string(reply, "description", interface->description) < 0) {
 		json_object_put(reply);
 		return -ENOMEM;
 	}
