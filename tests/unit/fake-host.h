@@ -489,4 +489,39 @@ static inline struct vm_info info_of(const struct vm *vm)
 	return info;
 }
 
+#define SPLIT	     (BACKEND_SPLIT | BACKEND_HOLD | BACKEND_BREAK)
+#define SPLIT_FREELY (BACKEND_SPLIT | BACKEND_HOLD)
+
+static struct fake_vm fakes[VMS_MAX];
+
+static inline size_t count_calls(const struct fake_host *h, unsigned int flags)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_calls; i++)
+		n += h->calls[i].flags == flags;
+	return n;
+}
+
+/* A host with one VM of @n_blocks, surveyed. */
+static inline struct fake_host *start(uint64_t rate, uint64_t burst, size_t n_blocks,
+				      struct vm **ret)
+{
+	struct fake_host *h = host_new(rate, burst, true);
+
+	fake_vm_init(&fakes[0], h, n_blocks);
+	*ret = host_add_vm(h, &fakes[0], 1);
+	host_run(h);
+	assert_int_equal(h->n_calls, 1);
+	assert_int_equal(h->calls[0].flags, 0);
+	return h;
+}
+
+static inline void set_error(struct fake_vm *vm, int error, unsigned int count, unsigned int flags)
+{
+	vm->error = error;
+	vm->error_count = count;
+	vm->error_flags = flags;
+}
+
 #endif /* FAKE_HOST_H */

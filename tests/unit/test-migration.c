@@ -5,18 +5,6 @@
 
 #define SECONDS(s) ((s)*USEC_PER_SEC)
 
-static struct fake_vm fakes[1];
-
-static struct fake_host *start(uint64_t rate, struct vm **ret)
-{
-	struct fake_host *h = host_new(rate, 16, true);
-
-	fake_vm_init(&fakes[0], h, 1000);
-	*ret = host_add_vm(h, &fakes[0], 1);
-	host_run(h);
-	return h;
-}
-
 static enum vm_step told(struct vm *vm, enum vm_migration migration)
 {
 	return migration_handle(vm, (enum vm_event)(VM_EVENT_TOLD + migration), NULL, 0);
@@ -27,7 +15,7 @@ static void test_unannounced(void **state)
 	struct fake_host *h;
 	struct vm *vm;
 
-	h = start(1000, &vm);
+	h = start(1000, 16, 1000, &vm);
 	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_ON_IGNORED, NULL, 0), VM_STEP_KEEP);
 	host_run(h);
 	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
@@ -52,7 +40,7 @@ static void test_completed_said_late(void **state)
 	struct fake_host *h;
 	struct vm *vm;
 
-	h = start(1000, &vm);
+	h = start(1000, 16, 1000, &vm);
 	assert_int_equal(told(vm, VM_MIGRATION_ACTIVE), VM_STEP_GO);
 	host_run(h);
 	assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL, 0), VM_STEP_GO);
@@ -73,7 +61,7 @@ static void test_scheduled_again_meanwhile(void **state)
 	uint64_t blocks;
 	struct vm *vm;
 
-	h = start(1000, &vm);
+	h = start(1000, 16, 1000, &vm);
 	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
 	host_run(h);
 	assert_int_equal(told(vm, VM_MIGRATION_CANCELLED), VM_STEP_GO);
@@ -95,7 +83,7 @@ static void test_recovery_after_logging(void **state)
 	struct fake_host *h;
 	struct vm *vm;
 
-	h = start(1000, &vm);
+	h = start(1000, 16, 1000, &vm);
 	assert_int_equal(told(vm, VM_MIGRATION_ACTIVE), VM_STEP_GO);
 	host_run(h);
 	fakes[0].slots[0].stubborn = true;
@@ -132,7 +120,7 @@ static void test_timeout(void **state)
 	struct fake_host *h;
 	struct vm *vm;
 
-	h = start(1000, &vm);
+	h = start(1000, 16, 1000, &vm);
 	assert_true(timeout_at(vm, 0) == UINT64_MAX);
 	assert_int_equal(migration_handle(vm, VM_EVENT_TIMEOUT, NULL, 0), VM_STEP_KEEP);
 	assert_int_equal(scheduled_at(vm, SECONDS(5), NULL), VM_STEP_GO);
@@ -174,7 +162,7 @@ static void test_terms(void **state)
 	struct fake_host *h;
 	struct vm *vm;
 
-	h = start(1000, &vm);
+	h = start(1000, 16, 1000, &vm);
 	assert_int_equal(migration_handle(vm, VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, &terms, 0),
 			 VM_STEP_GO);
 	assert_int_equal(told(vm, VM_MIGRATION_ACTIVE), VM_STEP_GO);
