@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* VMs that are found, by what the host tells. */
+#include "unit/told-host.h"
+
+/* What looking takes is up to the process: the loop does none of it, and no process gets more. */
+static void test_many_events_of_a_process(void **state)
+{
+	struct fixture f;
+	pid_t pid, other;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	pid = make_vm(&f);
+	other = make_vm(&f);
+	for (int i = 0; i < 64; i++) {
+		told.event(told.userdata, HOST_VM_DESTROYED, pid);
+		told.event(told.userdata, HOST_DIRTY_LOG, pid);
+	}
+	told.event(told.userdata, HOST_VM_CREATED, other);
+	run_until_found(&f, pid);
+	run_until_found(&f, other);
+	assert_int_equal(told.in_loop, 0);
+	/* One that began with the first event, one for what came after, and the other's. */
+	assert_in_range(told.in_thread, 2, 3);
+	stop(&f);
+}
+
+/* A look knows nothing of what was registered since it began, though it ends later. */
+static void test_registered_while_looked_at(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+	pid_t pid;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	pid = make_vmm(&f);
+	told.last = true;
+	told.event(told.userdata, HOST_VM_DESTROYED, pid);
+	sem_wait(&told.looked);
+	assert_int_equal(manager_register(f.manager, pid, "a", &vm), 0);
+	sem_post(&told.go_on);
+
+	/* Those come one after the other. */
+	pid = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	run_until_found(&f, pid);
+	assert_ptr_equal(manager_find_vm(f.manager, "a"), vm);
+	assert_int_equal(f.removed, 0);
+	stop(&f);
+}
+
+/* It is of no concern to the VMs of other processes. */
+static void test_dirty_logging_of_a_process(void **state)
+{
+	struct fixture f;
+	struct vm *a, *b;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	a = add_vm(&f, "a");
+	b = add_vm(&f, "b");
+	told.event(told.userdata, HOST_DIRTY_LOG, info_of(a).pid);
+	assert_true(manager_is_surveying_vm(a));
+	assert_false(manager_is_surveying_vm(b));
+	while (manager_is_surveying_vm(a))
+		run_once(&f);
+	/* Of one that cannot be told. */
+	told.event(told.userdata, HOST_DIRTY_LOG, 0);
+	assert_true(manager_is_surveying_vm(a));
+	assert_true(manager_is_surveying_vm(b));
+	stop(&f);
+}
+
+/* One that is gone as soon as it is looked at is not found over and over. */
+static void test_found_and_gone(void **state)
+{
+	struct fixture f;
+	pid_t pid, other;
+	struct vm *vm;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	told.no_survey = true;
+	pid = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	while (!f.removed)
+		run_once(&f);
+	told.no_survey = false;
+	/* It would be looked at before this one. */
+	other = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, other);
+	vm = run_until_found(&f, other);
+	assert_ptr_equal(manager_next_vm(f.manager, NULL), vm);
+	assert_int_equal(f.removed, 1);
+	stop(&f);
+}
+
+/*
+ * As QEMU does, which makes a VM to see what KVM can do, and closes it: once there is the one
+ * that it makes then, there is nothing left to look for.
+ */
+static void test_tried_first(void **state)
+{
+	struct fixture f;
+	pid_t pid, without;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	manager_begin(f.manager, NULL, NULL, 0);
+	pid = make_vm(&f);
+	without = make_vmm(&f);
+	told.other = without;
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	told.event(told.userdata, HOST_VM_DESTROYED, pid);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	/* Of this one there is, and as often would the other be looked at. */
+	told.event(told.userdata, HOST_VM_CREATED, without);
+	while (told.at_other < 6)
+		run_once(&f);
+	assert_non_null(manager_next_vm(f.manager, NULL));
+	assert_in_range(told.in_thread - told.at_other, 1, 3);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many_events_of_a_process),
+		cmocka_unit_test(test_registered_while_looked_at),
+		cmocka_unit_test(test_tried_first),
+		cmocka_unit_test(test_dirty_logging_of_a_process),
+		cmocka_unit_test(test_found_and_gone),
+	};
+
+	return cmocka_run_group_tests_name("manager-found", tests, setup, teardown);
+}

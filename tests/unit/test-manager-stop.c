@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Stopping the manager, and what it tells the service manager. */
+#include "unit/told-host.h"
+
+/* Calls that would take minutes do not keep the daemon from stopping. */
+static void test_stopping_interrupts(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&f, SIM_STUCK);
+	vm = add_vm(&f, "a");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	vm = add_vm(&f, "b");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	manager_stop(f.manager, on_stopped, &f);
+	assert_int_equal(f.removed, 2);
+	assert_null(manager_next_vm(f.manager, NULL));
+	pid = make_vmm(&f);
+	assert_int_equal(manager_register(f.manager, pid, "c", &vm), -ESHUTDOWN);
+	while (!f.stopped)
+		run_once(&f);
+	stop(&f);
+}
+
+/* One that is let go of at once does not keep the others' holds from being released. */
+static void test_stopping_an_idle_one_first(void **state)
+{
+	struct manager_metrics metrics;
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_STUCK);
+	add_vm(&f, "idle");
+	vm = add_vm(&f, "held");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	while (f.progress < 3)
+		run_once(&f);
+	manager_stop(f.manager, on_stopped, &f);
+	while (!f.stopped)
+		run_once(&f);
+	manager_get_metrics(f.manager, &metrics);
+	assert_int_equal(metrics.splitter->latency[STEP_RELEASE].count, 1);
+	stop(&f);
+}
+
+/* The service manager's end of sd_notify(). */
+static int listen_for_status(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(setenv("NOTIFY_SOCKET", address.sun_path, 1), 0);
+	return fd;
+}
+
+/* Returns how many there were, the last of which is in @text. */
+static size_t read_status(int fd, char *text, size_t size)
+{
+	char message[1024];
+	size_t n = 0;
+	ssize_t r;
+
+	while ((r = recv(fd, message, sizeof(message) - 1, 0)) >= 0) {
+		message[r] = '\0';
+		if (strncmp(message, "STATUS=", 7) != 0)
+			continue;
+		snprintf(text, size, "%s", message + 7);
+		n++;
+	}
+	assert_int_equal(errno, EAGAIN);
+	return n;
+}
+
+/* However much there is to be told, it is told once, from the loop; and not while stopping. */
+static void test_status(void **state)
+{
+	_cleanup_close_ int fd = listen_for_status();
+	char text[1024] = "";
+	struct fixture f;
+	struct vm *vm;
+	size_t n;
+
+	start(&f, SIM_STUCK);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(manager_register(f.manager, make_vmm(&f), NULL, &vm), 0);
+	vm = manager_next_vm(f.manager, NULL);
+	assert_int_equal(manager_unregister(f.manager, info_of(vm).name), 0);
+	assert_int_equal(read_status(fd, text, sizeof(text)), 0);
+	while (!(n = read_status(fd, text, sizeof(text))))
+		run_once(&f);
+	assert_int_equal(n, 1);
+	assert_string_equal(text, "3 VMs");
+
+	assert_int_equal(tell(&f, manager_next_vm(f.manager, NULL), VM_MIGRATION_SCHEDULED), 0);
+	manager_stop(f.manager, on_stopped, &f);
+	while (!f.stopped)
+		run_once(&f);
+	assert_int_equal(read_status(fd, text, sizeof(text)), 0);
+	stop(&f);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+static void test_stopping_with_nothing_to_do(void **state)
+{
+	struct fixture f;
+
+	start(&f, SIM_QUICK);
+	manager_stop(f.manager, on_stopped, &f);
+	assert_false(f.stopped);
+	while (!f.stopped)
+		run_once(&f);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stopping_interrupts),
+		cmocka_unit_test(test_stopping_an_idle_one_first),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_stopping_with_nothing_to_do),
+	};
+
+	return cmocka_run_group_tests_name("manager-stop", tests, setup, teardown);
+}
