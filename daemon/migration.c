@@ -90,17 +90,22 @@ enum vm_step migration_handle(struct vm *vm, enum vm_event event,
 	return step;
 }
 
+/* @realtime_usec as a time of the clock that says @boottime_usec when that one says @now_usec. */
+static uint64_t to_boottime(uint64_t realtime_usec, uint64_t boottime_usec, uint64_t now_usec)
+{
+	if (realtime_usec > now_usec)
+		return boottime_usec + min_u64(realtime_usec - now_usec, INT64_MAX);
+	return boottime_usec - min_u64(now_usec - realtime_usec, boottime_usec);
+}
+
 uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec, uint64_t boottime_usec,
 			       uint64_t realtime_usec)
 {
-	uint64_t from = vm->migration.scheduled_usec;
+	uint64_t from = vm->migration.scheduled_usec, deadline = vm->migration.deadline_usec;
 
 	if (vm->migration.state != VM_STATE_SCHEDULED || !timeout_usec)
 		return UINT64_MAX;
-	if (vm->migration.deadline_usec != UINT64_MAX &&
-	    vm->migration.deadline_usec > realtime_usec)
-		from = max_u64(from,
-			       boottime_usec + min_u64(vm->migration.deadline_usec - realtime_usec,
-						       INT64_MAX));
+	if (deadline != UINT64_MAX)
+		from = max_u64(from, to_boottime(deadline, boottime_usec, realtime_usec));
 	return from + timeout_usec;
 }

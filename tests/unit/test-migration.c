@@ -132,11 +132,19 @@ static void test_timeout(void **state)
 	assert_int_equal(scheduled_at(vm, SECONDS(8), NULL), VM_STEP_AGAIN);
 	assert_true(timeout_at(vm, SECONDS(8)) == SECONDS(18));
 
-	/* Nobody is expected to follow it up before the deadline, while that is ahead. */
+	/* Nobody is expected to follow it up before the deadline, also when that has passed. */
 	assert_int_equal(scheduled_at(vm, SECONDS(9), &deadline), VM_STEP_AGAIN);
 	assert_true(timeout_at(vm, SECONDS(9)) == SECONDS(3610));
 	assert_true(timeout_at(vm, SECONDS(100)) == SECONDS(3610));
-	assert_true(timeout_at(vm, SECONDS(3601)) == SECONDS(19));
+	assert_true(timeout_at(vm, SECONDS(3601)) == SECONDS(3610));
+	assert_true(timeout_at(vm, SECONDS(3609)) == SECONDS(3610));
+	/* One that had passed already does not bring it forward; nor does one from before the host. */
+	deadline = SECONDS(1000 + 5);
+	assert_int_equal(scheduled_at(vm, SECONDS(9), &deadline), VM_STEP_AGAIN);
+	assert_true(timeout_at(vm, SECONDS(9)) == SECONDS(19));
+	deadline = 1;
+	assert_int_equal(scheduled_at(vm, SECONDS(9), &deadline), VM_STEP_AGAIN);
+	assert_true(timeout_at(vm, SECONDS(9)) == SECONDS(19));
 	deadline = UINT64_MAX - 1;
 	assert_int_equal(scheduled_at(vm, SECONDS(9), &deadline), VM_STEP_AGAIN);
 	assert_true(timeout_at(vm, SECONDS(9)) > (uint64_t)INT64_MAX);
