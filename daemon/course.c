@@ -22,15 +22,16 @@ static void course_begin(struct course *course, const struct vm *vm, uint64_t no
 /* What a migration that is under way has come to. */
 static void course_go_on(struct course *course, const struct vm *vm, uint64_t now_usec)
 {
+	bool logging = vm->migration.state != VM_STATE_SCHEDULED && vm->migration.dirty_logging;
 	uint64_t deadline = vm->migration.deadline_usec;
 
 	course->deadline_usec = deadline == UINT64_MAX ? 0 : deadline;
-	/* Before it is active, what is logged is not for it. */
-	if (!course->logging_usec && vm->migration.state != VM_STATE_SCHEDULED &&
-	    vm->migration.dirty_logging) {
+	/* Before it is active, what is logged is not for it; nor what it was, if it begins anew. */
+	if (logging && (!course->logging_usec || course->logging_paused)) {
 		course->logging_usec = now_usec;
 		course->blocks_left = vm_count_blocks(vm);
 	}
+	course->logging_paused = course->logging_usec && !logging;
 	if (!course->split_usec && vm->progress.stage == VM_STAGE_SPLIT)
 		course->split_usec = now_usec;
 }

@@ -32,8 +32,8 @@ static void migration_log(const struct vm *vm, enum vm_state from, enum vm_event
 				    "Dirty logging has started unannounced: migration active");
 		break;
 	case VM_EVENT_LOG_OFF:
-		log_vm_info(vm, MESSAGE_VM_MIGRATION,
-			    "Dirty logging has stopped: migration cancelled");
+		log_vm_info(vm, MESSAGE_VM_MIGRATION, "Dirty logging has stopped: migration %s",
+			    from == VM_STATE_SCHEDULED_SEEN ? "still scheduled" : "cancelled");
 		break;
 	case VM_EVENT_TIMEOUT:
 		log_vm_warning(vm, MESSAGE_VM_MIGRATION,
@@ -85,7 +85,7 @@ enum vm_step migration_handle(struct vm *vm, enum vm_event event,
 		migration_repeat(vm, event, terms);
 	else
 		return step;
-	if (vm->migration.state == VM_STATE_SCHEDULED)
+	if (event == VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED)
 		vm->migration.scheduled_usec = boottime_usec;
 	return step;
 }

@@ -32,6 +32,7 @@ enum course_preparation {
  * @announced: and not only noticed when dirty logging began
  * @begun_usec: CLOCK_REALTIME, here and below: when it was announced, or noticed
  * @logging_usec: when dirty logging began, 0: it has not
+ * @logging_paused: it has stopped, and may have been for something else
  * @split_usec: when all was split, 0: never
  * @ended_usec: when it ended, 0: it has not
  * @deadline_usec: 0: none
@@ -44,6 +45,7 @@ struct course {
 	bool announced;
 	uint64_t begun_usec;
 	uint64_t logging_usec;
+	bool logging_paused;
 	uint64_t split_usec;
 	uint64_t ended_usec;
 	uint64_t deadline_usec;

@@ -47,6 +47,7 @@ static const struct field {
 	FIELD("announced", BOOL, course.announced),
 	FIELD("begunUSec", NUMBER, course.begun_usec, .max = INT64_MAX),
 	FIELD("loggingUSec", NUMBER, course.logging_usec, .max = INT64_MAX),
+	FIELD("loggingPaused", BOOL, course.logging_paused),
 	FIELD("splitUSec", NUMBER, course.split_usec, .max = INT64_MAX),
 	FIELD("endedUSec", NUMBER, course.ended_usec, .max = INT64_MAX),
 	FIELD("endedDeadlineUSec", NUMBER, course.deadline_usec, .max = INT64_MAX),
@@ -114,6 +115,8 @@ static json_object *record_to_json(const struct vm_record *record)
 		r |= varlink_json_set_string(object, "name", record->name);
 	r |= varlink_json_set_string(object, "migration", migration);
 	r |= varlink_json_set_bool(object, "seen", vm_state_is_seen(record->state));
+	r |= varlink_json_set_bool(object, "wasScheduled",
+				   record->state == VM_STATE_SCHEDULED_SEEN);
 	r |= varlink_json_set_string(object, "stage", vm_stage_to_string(record->stage));
 	return varlink_json_finish(object, r);
 }
@@ -164,19 +167,22 @@ static const char *get_string(json_object *object, const char *key)
 static int state_from_json(struct vm_record *record, json_object *object)
 {
 	const char *migration = get_string(object, "migration"), *stage;
-	json_object *seen;
-	bool is_seen;
+	json_object *seen, *scheduled = NULL;
+	bool is_seen, was_scheduled;
 
 	if (!json_object_object_get_ex(object, "seen", &seen))
 		return -EBADMSG;
 	is_seen = json_object_get_boolean(seen);
+	(void)json_object_object_get_ex(object, "wasScheduled", &scheduled);
+	was_scheduled = json_object_get_boolean(scheduled);
 	for (int s = 0;; s++) {
 		if (s == VM_STATE_MAX_)
 			return -EBADMSG;
 		record->state = (enum vm_state)s;
 		if (vm_migration_from_string(migration) ==
 			    (int)vm_state_get_migration(record->state) &&
-		    vm_state_is_seen(record->state) == is_seen)
+		    vm_state_is_seen(record->state) == is_seen &&
+		    (record->state == VM_STATE_SCHEDULED_SEEN) == was_scheduled)
 			break;
 	}
 	stage = get_string(object, "stage");

@@ -32,7 +32,8 @@ struct transition {
 
 /*
  * A migration begins by being scheduled, or by being active where nobody said
- * so before; it ends once, in one way; after its end another may begin.
+ * so before; it ends once, in one way; after its end another may begin. What was
+ * scheduled ends by being told, or by nobody following it up, and by nothing else.
  *
  * What was only seen is no end yet. A migration that has succeeded stops
  * dirty logging too, and orchestration says which it was a moment later; it
@@ -59,15 +60,28 @@ static const struct transition table[VM_STATE_MAX_][VM_EVENT_MAX_] = {
 		TOLD(CANCELLED) = GO(CANCELLED),
 		TOLD(FAILED) = GO(FAILED),
 		/* What was announced has come: there is nothing to be ignored. */
-		[VM_EVENT_LOG_ON] = GO(ACTIVE_SEEN),
-		[VM_EVENT_LOG_ON_IGNORED] = GO(ACTIVE_SEEN),
+		[VM_EVENT_LOG_ON] = GO(SCHEDULED_SEEN),
+		[VM_EVENT_LOG_ON_IGNORED] = GO(SCHEDULED_SEEN),
 		/* Of whatever was logged before: it has not begun yet. */
 		[VM_EVENT_LOG_OFF] = KEEP,
 		[VM_EVENT_TIMEOUT] = GO(CANCELLED_SEEN),
 	},
-	[VM_STATE_ACTIVE_SEEN] = {
+	[VM_STATE_SCHEDULED_SEEN] = {
 		TOLD(NONE) = REFUSE,
 		TOLD(SCHEDULED) = AGAIN,
+		TOLD(ACTIVE) = GO(ACTIVE),
+		TOLD(COMPLETED) = GO(COMPLETED),
+		TOLD(CANCELLED) = GO(CANCELLED),
+		TOLD(FAILED) = GO(FAILED),
+		[VM_EVENT_LOG_ON] = KEEP,
+		[VM_EVENT_LOG_ON_IGNORED] = KEEP,
+		/* It may have been a look at how much is written, or a snapshot: that ends no schedule. */
+		[VM_EVENT_LOG_OFF] = GO(SCHEDULED),
+		[VM_EVENT_TIMEOUT] = KEEP,
+	},
+	[VM_STATE_ACTIVE_SEEN] = {
+		TOLD(NONE) = REFUSE,
+		TOLD(SCHEDULED) = GO(SCHEDULED_SEEN),
 		TOLD(ACTIVE) = GO(ACTIVE),
 		TOLD(COMPLETED) = GO(COMPLETED),
 		TOLD(CANCELLED) = GO(CANCELLED),
@@ -147,6 +161,7 @@ static const struct {
 } states[VM_STATE_MAX_] = {
 	[VM_STATE_NONE] = { VM_MIGRATION_NONE, VM_GOAL_NONE, false },
 	[VM_STATE_SCHEDULED] = { VM_MIGRATION_SCHEDULED, VM_GOAL_SPLIT, false },
+	[VM_STATE_SCHEDULED_SEEN] = { VM_MIGRATION_ACTIVE, VM_GOAL_SPLIT, true },
 	[VM_STATE_ACTIVE_SEEN] = { VM_MIGRATION_ACTIVE, VM_GOAL_SPLIT, true },
 	[VM_STATE_ACTIVE] = { VM_MIGRATION_ACTIVE, VM_GOAL_SPLIT, false },
 	[VM_STATE_COMPLETED] = { VM_MIGRATION_COMPLETED, VM_GOAL_RELEASE, false },

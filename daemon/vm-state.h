@@ -26,7 +26,8 @@ enum vm_migration {
 enum vm_state {
 	VM_STATE_NONE,
 	VM_STATE_SCHEDULED,
-	VM_STATE_ACTIVE_SEEN, /* dirty logging has started */
+	VM_STATE_SCHEDULED_SEEN, /* it was scheduled, and dirty logging has started */
+	VM_STATE_ACTIVE_SEEN, /* dirty logging has started, and nobody has announced it */
 	VM_STATE_ACTIVE,
 	VM_STATE_COMPLETED,
 	VM_STATE_CANCELLED_SEEN, /* dirty logging has stopped, or nothing came of it */

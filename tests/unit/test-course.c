@@ -162,6 +162,28 @@ static void test_said_late(void **state)
 	assert_true(f->course.announced);
 }
 
+/* Logged for something else before: what counts is when it began for the migration. */
+static void test_logged_twice(void **state)
+{
+	struct fixture *f = new_fixture();
+
+	assert_false(note(f, VM_STATE_SCHEDULED, 10));
+	f->vm.migration.dirty_logging = true;
+	assert_false(note(f, VM_STATE_SCHEDULED_SEEN, 11));
+	f->vm.migration.dirty_logging = false;
+	assert_false(note(f, VM_STATE_SCHEDULED, 12));
+	split(f, 0);
+	assert_false(note(f, VM_STATE_SCHEDULED, 13));
+	f->vm.migration.dirty_logging = true;
+	assert_false(note(f, VM_STATE_SCHEDULED_SEEN, 20));
+	f->vm.migration.dirty_logging = false;
+	assert_false(note(f, VM_STATE_SCHEDULED, 30));
+	assert_true(note(f, VM_STATE_COMPLETED, 31));
+	assert_true(f->passage.course.logging_usec == T0 + 20 * S);
+	assert_int_equal(course_get_preparation(&f->passage.course), COURSE_AHEAD);
+	assert_int_equal(f->passage.outcome, COURSE_COMPLETED);
+}
+
 static void assert_json(const struct passage *passage, const char *expected)
 {
 	json_object *object = passage_to_json(passage);
@@ -207,9 +229,10 @@ static void test_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ahead),	  cmocka_unit_test(test_partly),
-		cmocka_unit_test(test_found),	  cmocka_unit_test(test_unused),
-		cmocka_unit_test(test_said_late), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_ahead),	     cmocka_unit_test(test_partly),
+		cmocka_unit_test(test_found),	     cmocka_unit_test(test_unused),
+		cmocka_unit_test(test_said_late),    cmocka_unit_test(test_json),
+		cmocka_unit_test(test_logged_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

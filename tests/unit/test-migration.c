@@ -101,6 +101,36 @@ static void test_recovery_after_logging(void **state)
 	host_free(h);
 }
 
+/* Dirty logging that comes and goes changes nothing of what was announced. */
+static void test_logging_while_scheduled(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 1000, &vm);
+	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(migration_handle(vm, VM_EVENT_LOG_ON, NULL, 0), VM_STEP_GO);
+		assert_int_equal(info_of(vm).migration, VM_MIGRATION_ACTIVE);
+		host_run(h);
+		assert_int_equal(migration_handle(vm, VM_EVENT_LOG_OFF, NULL, SECONDS(9)),
+				 VM_STEP_GO);
+		assert_int_equal(info_of(vm).migration, VM_MIGRATION_SCHEDULED);
+		host_run(h);
+		assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+		assert_true(fakes[0].held);
+	}
+	assert_int_equal(vm->progress.tlbis, 1000);
+	/* Nor does it count as being followed up. */
+	assert_int_equal(vm->migration.scheduled_usec, 0);
+	assert_int_equal(told(vm, VM_MIGRATION_COMPLETED), VM_STEP_GO);
+	host_run(h);
+	assert_false(fakes[0].held);
+	host_free(h);
+}
+
 /* As of that time of CLOCK_BOOTTIME, which began a thousand seconds after the other clock. */
 static uint64_t timeout_at(const struct vm *vm, uint64_t now)
 {
@@ -197,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_completed_said_late),
 		cmocka_unit_test(test_scheduled_again_meanwhile),
 		cmocka_unit_test(test_recovery_after_logging),
+		cmocka_unit_test(test_logging_while_scheduled),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_terms),
 	};

@@ -13,7 +13,7 @@
 #include "vm-state.h"
 
 /* States by letter: a small one was only seen. */
-static const char letters[VM_STATE_MAX_ + 1] = "NSaACxXF";
+static const char letters[VM_STATE_MAX_ + 1] = "NSsaACxXF";
 
 /* "-" refused, "." nothing follows, "=" again, else the state from then on. */
 static char outcome(enum vm_state from, enum vm_event event)
@@ -40,21 +40,21 @@ static char outcome(enum vm_state from, enum vm_event event)
 
 static void test_every_pair(void **state)
 {
-	/* A string for each event, in it a character for each state before: NSaACxXF. */
+	/* A string for each event, in it a character for each state before: NSsaACxXF. */
 	static const struct {
 		enum vm_event event;
 		const char *outcomes;
 	} events[] = {
-		{ VM_EVENT_TOLD + VM_MIGRATION_NONE, "=-------" },
-		{ VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, "S==-SSSS" },
-		{ VM_EVENT_TOLD + VM_MIGRATION_ACTIVE, "AAA=-A--" },
-		{ VM_EVENT_TOLD + VM_MIGRATION_COMPLETED, "-CCC=C--" },
-		{ VM_EVENT_TOLD + VM_MIGRATION_CANCELLED, "-XXX-X=-" },
-		{ VM_EVENT_TOLD + VM_MIGRATION_FAILED, "-FFF-F-=" },
-		{ VM_EVENT_LOG_ON, "aa..aaaa" },
-		{ VM_EVENT_LOG_ON_IGNORED, ".a......" },
-		{ VM_EVENT_LOG_OFF, "..xx.===" },
-		{ VM_EVENT_TIMEOUT, ".x......" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_NONE, "=--------" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED, "S==s-SSSS" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_ACTIVE, "AAAA=-A--" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_COMPLETED, "-CCCC=C--" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_CANCELLED, "-XXXX-X=-" },
+		{ VM_EVENT_TOLD + VM_MIGRATION_FAILED, "-FFFF-F-=" },
+		{ VM_EVENT_LOG_ON, "as...aaaa" },
+		{ VM_EVENT_LOG_ON_IGNORED, ".s......." },
+		{ VM_EVENT_LOG_OFF, "..Sxx.===" },
+		{ VM_EVENT_TIMEOUT, ".x......." },
 	};
 
 	assert_int_equal(ARRAY_SIZE(events), VM_EVENT_MAX_);
@@ -81,10 +81,14 @@ static void test_told_is_where_it_leads(void **state)
 
 			step = vm_state_next((enum vm_state)from,
 					     (enum vm_event)(VM_EVENT_TOLD + told), &to);
+			/* One that is logged is active, whatever was announced of it. */
+			if (told == VM_MIGRATION_SCHEDULED &&
+			    vm_state_get_migration(to) == VM_MIGRATION_ACTIVE)
+				continue;
 			if (step == VM_STEP_GO) {
 				assert_int_equal(vm_state_get_migration(to), told);
 				assert_false(vm_state_is_seen(to));
-			} else if (step == VM_STEP_AGAIN && from != VM_STATE_ACTIVE_SEEN) {
+			} else if (step == VM_STEP_AGAIN) {
 				assert_int_equal(vm_state_get_migration(to), told);
 			}
 		}

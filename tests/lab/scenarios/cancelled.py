@@ -63,6 +63,9 @@ class Cancelled:
     def is_active(self):
         return self._daemon.vm(self.vm)["migration"] == "active"
 
+    def is_scheduled(self):
+        return self._daemon.vm(self.vm)["migration"] == "scheduled"
+
     def check(self, case, blocks, cancel, split=None):
         """
         Calls it off; what was split comes back, by the daemon, or by a vCPU's fault that finds a page still
@@ -120,8 +123,8 @@ def migrating_told(lab, cancelled):
 
 def migrating_untold(lab, cancelled, prepare):
     """
-    Nobody tells the daemon but that it was scheduled, or not even that: then what is not split yet is,
-    while the guest's memory is on its way.
+    Nobody tells the daemon that it begins: it was scheduled, or not even that. Then what is not split yet is,
+    while the guest's memory is on its way, and the end of dirty logging is all that is seen of its end.
     """
     case = "migrating, scheduled" if prepare else "migrating, unannounced"
     blocks = cancelled.all_blocks(case)
@@ -137,7 +140,15 @@ def migrating_untold(lab, cancelled, prepare):
     cancelled.guest.wait_rounds()
     split = vm["blocksSplit"] - before
     lab.ok(split > 0, f"{case}: the daemon has split blocks", split)
-    cancelled.check(case, blocks, migration.cancel, split=split)
+
+    def cancel():
+        migration.cancel()
+        if prepare:
+            # What was scheduled is, until somebody says otherwise.
+            lab.wait_for("the daemon to see that logging has stopped", cancelled.is_scheduled)
+            cancelled.tell("cancelled")
+
+    cancelled.check(case, blocks, cancel, split=split)
 
 
 def run(lab):

@@ -149,16 +149,17 @@ def cycle(lab, killer, victims):
     lab.eq(found, [(1, 0, count + BLOCKS) for count in before],
            f"{where}, splitting: held, all is split, and each block once")
 
-    told = killer.chance()
+    active = killer.chance()
     for victim in victims:
         victim.log(1)
-        if told:
+        if active:
             victim.tell("active")
     killer.strike("migrating")
     found = [victim.wait("active", "split") for victim in victims]
     lab.eq(found, [(1, 0, count + BLOCKS) for count in before], f"{where}, migrating: it stays split and held")
 
-    told = killer.chance()
+    # What was only scheduled still is when logging has stopped.
+    told = not active or killer.chance()
     for victim in victims:
         victim.log(0)
         if told:
