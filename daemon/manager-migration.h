@@ -24,7 +24,7 @@ int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to
 /* What the last survey saw of dirty logging, if that is news. */
 void manager_look_at_log(struct manager *m, struct vm *vm);
 
-/* Sets the timer for the schedule that ends first unless somebody follows it up. */
+/* Sets the timer for the migration that ends first unless somebody follows it up. */
 void manager_arm_timeout(struct manager *m);
 
 /* That timer. */

@@ -48,7 +48,7 @@ TAILQ_HEAD(vm_list, vm);
  * @status_source: tells the service manager, from the loop
  * @status_nsec: when that was told last
  * @started_usec: CLOCK_REALTIME
- * @timeout: for the schedule that nobody has followed up
+ * @timeout: for the migration that nobody has followed up
  * @stopped: see manager_stop()
  * @stop_source: calls it from the loop
  */

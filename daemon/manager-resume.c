@@ -49,7 +49,10 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	vm->table.registered = record->registered;
 	vm->migration.state = record->state;
 	vm->migration.dirty_logging = record->dirty_logging;
-	vm->migration.scheduled_usec = record->scheduled_usec;
+	vm->migration.told_usec = record->told_usec;
+	/* Whether it has been logged meanwhile, nobody has seen. */
+	if (record->state == VM_STATE_ACTIVE)
+		vm->migration.told_usec = clock_usec(CLOCK_BOOTTIME);
 	vm->migration.tlbi_rate = record->tlbi_rate;
 	vm->progress.blocks_split = record->blocks_split;
 	vm->progress.tlbis = record->tlbis;

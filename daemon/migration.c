@@ -36,8 +36,9 @@ static void migration_log(const struct vm *vm, enum vm_state from, enum vm_event
 			    from == VM_STATE_SCHEDULED_SEEN ? "still scheduled" : "cancelled");
 		break;
 	case VM_EVENT_TIMEOUT:
-		log_vm_warning(vm, MESSAGE_VM_MIGRATION,
-			       "Scheduled, and nobody followed it up: migration cancelled");
+		log_vm_warning(vm, MESSAGE_VM_MIGRATION, "%s: migration cancelled",
+			       from == VM_STATE_ACTIVE ? "Active, and nothing is logged"
+						       : "Scheduled, and nobody followed it up");
 		break;
 	default:
 		log_vm_info(vm, MESSAGE_VM_MIGRATION, "Migration %s",
@@ -85,8 +86,9 @@ enum vm_step migration_handle(struct vm *vm, enum vm_event event,
 		migration_repeat(vm, event, terms);
 	else
 		return step;
-	if (event == VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED)
-		vm->migration.scheduled_usec = boottime_usec;
+	if (event == VM_EVENT_TOLD + VM_MIGRATION_SCHEDULED ||
+	    event == VM_EVENT_TOLD + VM_MIGRATION_ACTIVE)
+		vm->migration.told_usec = boottime_usec;
 	return step;
 }
 
@@ -101,11 +103,18 @@ static uint64_t to_boottime(uint64_t realtime_usec, uint64_t boottime_usec, uint
 uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec, uint64_t boottime_usec,
 			       uint64_t realtime_usec)
 {
-	uint64_t from = vm->migration.scheduled_usec, deadline = vm->migration.deadline_usec;
+	uint64_t from = vm->migration.told_usec, deadline = vm->migration.deadline_usec;
 
-	if (vm->migration.state != VM_STATE_SCHEDULED || !timeout_usec)
+	if (!timeout_usec)
 		return UINT64_MAX;
-	if (deadline != UINT64_MAX)
-		from = max_u64(from, to_boottime(deadline, boottime_usec, realtime_usec));
-	return from + timeout_usec;
+	switch (vm->migration.state) {
+	case VM_STATE_SCHEDULED:
+		if (deadline != UINT64_MAX)
+			from = max_u64(from, to_boottime(deadline, boottime_usec, realtime_usec));
+		return from + timeout_usec;
+	case VM_STATE_ACTIVE:
+		return vm->migration.dirty_logging ? UINT64_MAX : from + timeout_usec;
+	default:
+		return UINT64_MAX;
+	}
 }

@@ -33,10 +33,10 @@ enum vm_step migration_handle(struct vm *vm, enum vm_event event,
 			      const struct migration_terms *terms, uint64_t boottime_usec);
 
 /*
- * When @vm's schedule ends by itself unless somebody follows it up, in
- * microseconds of CLOCK_BOOTTIME: @timeout_usec (0: never) after it was last
- * said, or after the deadline where that is later. @boottime_usec, @realtime_usec:
- * now, on both clocks. UINT64_MAX: never.
+ * When @vm's migration ends by itself, in microseconds of CLOCK_BOOTTIME: scheduled, and
+ * nobody follows it up, @timeout_usec (0: never) after it was last said, or after the
+ * deadline where that is later; active, and nothing is logged, as long after that was said.
+ * @boottime_usec, @realtime_usec: now, on both clocks. UINT64_MAX: never.
  */
 uint64_t migration_get_timeout(const struct vm *vm, uint64_t timeout_usec, uint64_t boottime_usec,
 			       uint64_t realtime_usec);

@@ -32,7 +32,7 @@ struct vm_record {
 	enum vm_state state;
 	enum vm_stage stage;
 	bool dirty_logging;
-	uint64_t scheduled_usec;
+	uint64_t told_usec;
 	uint64_t deadline_usec;
 	uint64_t tlbi_rate;
 	uint64_t blocks_split;

@@ -103,7 +103,7 @@ struct vm_info {
  *
  * @migration: what happens to it
  * @migration.state: where it is
- * @migration.scheduled_usec: when it was last scheduled, CLOCK_BOOTTIME
+ * @migration.told_usec: when it was last said to be scheduled or active, CLOCK_BOOTTIME
  * @migration.dirty_logging: of its memory, as the migration was last told
  * @migration.deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
  * @migration.told_late: vm_note_late() has said so
@@ -151,7 +151,7 @@ struct vm {
 
 	struct {
 		enum vm_state state;
-		uint64_t scheduled_usec;
+		uint64_t told_usec;
 		bool dirty_logging;
 		uint64_t deadline_usec;
 		bool told_late;

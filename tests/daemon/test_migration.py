@@ -137,8 +137,19 @@ def nobody_follows_up():
         vm = daemon.wait_for_stage("guest", "whole")
         equal(vm["blocks"], blocks)
         daemon.migrate("guest", "active")
-        daemon.wait_for_stage("guest", "split")
         daemon.migrate("guest", "completed")
+
+
+@test
+def active_and_nothing_comes_of_it():
+    """Active, and nothing is logged: it ends by itself, too, and another may begin"""
+    with Daemon(ScheduledTimeoutSec=1, **FAST) as daemon, Vmm() as vmm:
+        blocks = daemon.register(vmm, "guest")["blocks"]
+        daemon.migrate("guest", "active")
+        vm = daemon.wait_for("guest", lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
+        equal(vm["blocks"], blocks)
+        daemon.wait_for_log("Active, and nothing is logged: migration cancelled")
+        daemon.migrate("guest", "scheduled")
 
 
 @test
@@ -155,13 +166,18 @@ def timeout_is_changed():
 
 @test
 def schedule_followed_up():
-    """A migration that is active, or done, is not ended by the timeout of its schedule"""
+    """A migration that is active and logged, or done, is not ended by the timeout of its schedule"""
     with Daemon(ScheduledTimeoutSec=1, **FAST) as daemon, Vmm() as active, Vmm() as done, \
             Vmm() as forgotten:
+        image = daemon.create_vm(active)
+        daemon.wait_for_vm(image.id)
+        image.log_dirty_pages(True)
+        daemon.wait_for(image.id, lambda vm: vm["migration"] == "active")
         for vmm, name in (active, "active"), (done, "done"), (forgotten, "forgotten"):
             daemon.register(vmm, name)
-            daemon.migrate(name, "scheduled")
         daemon.migrate("active", "active")
+        for name in "done", "forgotten":
+            daemon.migrate(name, "scheduled")
         daemon.migrate("done", "completed")
         daemon.migrate("forgotten", "scheduled")
         daemon.wait_for("forgotten", lambda vm: vm["migration"] == "cancelled")

@@ -59,7 +59,7 @@ static struct vm_store *make_store(pid_t pid)
 		.registered = true,
 		.state = VM_STATE_SCHEDULED,
 		.stage = VM_STAGE_SPLITTING,
-		.scheduled_usec = clock_usec(CLOCK_BOOTTIME),
+		.told_usec = clock_usec(CLOCK_BOOTTIME),
 		.deadline_usec = UINT64_MAX,
 	};
 	struct vm_store *store;

@@ -124,7 +124,7 @@ static void test_logging_while_scheduled(void **state)
 	}
 	assert_int_equal(vm->progress.tlbis, 1000);
 	/* Nor does it count as being followed up. */
-	assert_int_equal(vm->migration.scheduled_usec, 0);
+	assert_int_equal(vm->migration.told_usec, 0);
 	assert_int_equal(told(vm, VM_MIGRATION_COMPLETED), VM_STEP_GO);
 	host_run(h);
 	assert_false(fakes[0].held);
@@ -192,6 +192,33 @@ static void test_timeout(void **state)
 	host_free(h);
 }
 
+/* Told to be active, and never logged: that is over, too. */
+static void test_timeout_of_active(void **state)
+{
+	const uint64_t deadline = SECONDS(1000 + 3600);
+	const struct migration_terms terms = { .deadline_usec = &deadline };
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 1000, &vm);
+	assert_int_equal(migration_handle(vm, VM_EVENT_TOLD + VM_MIGRATION_ACTIVE, &terms,
+					  SECONDS(5)),
+			 VM_STEP_GO);
+	/* It has begun: no deadline is waited for. */
+	assert_true(timeout_at(vm, SECONDS(6)) == SECONDS(15));
+	vm->migration.dirty_logging = true;
+	assert_true(timeout_at(vm, SECONDS(6)) == UINT64_MAX);
+	vm->migration.dirty_logging = false;
+	host_run(h);
+	assert_int_equal(migration_handle(vm, VM_EVENT_TIMEOUT, NULL, SECONDS(15)), VM_STEP_GO);
+	assert_true(timeout_at(vm, SECONDS(15)) == UINT64_MAX);
+	host_run(h);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 1000);
+	assert_false(fakes[0].held);
+	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
+	host_free(h);
+}
+
 /* What was said of one migration is not said of the next; and what is done is not done again. */
 static void test_terms(void **state)
 {
@@ -229,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_recovery_after_logging),
 		cmocka_unit_test(test_logging_while_scheduled),
 		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_timeout_of_active),
 		cmocka_unit_test(test_terms),
 	};
 

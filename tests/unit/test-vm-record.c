@@ -29,7 +29,7 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 		.state = state,
 		.stage = stage,
 		.dirty_logging = true,
-		.scheduled_usec = 1000,
+		.told_usec = 1000,
 		.deadline_usec = UINT64_MAX,
 		.tlbi_rate = 50,
 		.blocks_split = UINT64_C(1) << 40,
@@ -49,7 +49,7 @@ static void assert_same(const struct vm_record *a, const struct vm_record *b)
 	assert_int_equal(a->state, b->state);
 	assert_int_equal(a->stage, b->stage);
 	assert_int_equal(a->dirty_logging, b->dirty_logging);
-	assert_true(a->scheduled_usec == b->scheduled_usec);
+	assert_true(a->told_usec == b->told_usec);
 	assert_true(a->deadline_usec == b->deadline_usec);
 	assert_true(a->tlbi_rate == b->tlbi_rate);
 	assert_true(a->blocks_split == b->blocks_split);
@@ -102,7 +102,7 @@ static void test_from_a_vm(void **state)
 		.migration.state = VM_STATE_ACTIVE,
 		.progress.stage = VM_STAGE_SPLIT,
 		.migration.dirty_logging = true,
-		.migration.scheduled_usec = 1000,
+		.migration.told_usec = 1000,
 		.migration.deadline_usec = UINT64_MAX,
 		.migration.tlbi_rate = 50,
 		.progress.blocks_split = UINT64_C(1) << 40,

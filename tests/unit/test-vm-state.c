@@ -54,7 +54,7 @@ static void test_every_pair(void **state)
 		{ VM_EVENT_LOG_ON, "as...aaaa" },
 		{ VM_EVENT_LOG_ON_IGNORED, ".s......." },
 		{ VM_EVENT_LOG_OFF, "..Sxx.===" },
-		{ VM_EVENT_TIMEOUT, ".x......." },
+		{ VM_EVENT_TIMEOUT, ".x..x...." },
 	};
 
 	assert_int_equal(ARRAY_SIZE(events), VM_EVENT_MAX_);
