@@ -392,9 +392,6 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	r = passed_get(&passed);
 	if (r < 0)
 		return r;
-	d->lock = lock_runtime_folder(options);
-	if (d->lock == -EBUSY)
-		return d->lock;
 	r = sd_event_default(&d->event);
 	if (r < 0)
 		return r;
@@ -406,6 +403,10 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	r = open_manager(d, options);
 	if (r < 0)
 		return r;
+	/* What is wrong with the configuration is said first: it is no use to wait for the other. */
+	d->lock = lock_runtime_folder(options);
+	if (d->lock == -EBUSY)
+		return d->lock;
 	fd = open_socket(&passed, options->socket);
 	if (fd < 0)
 		return fd;

@@ -227,8 +227,11 @@ def rate_takes_effect():
 def socket_in_use():
     """A second daemon does not take the socket of the first; one left behind is replaced"""
     with Daemon(**FAST) as daemon:
+        folder = daemon.path("folder")
+        os.mkdir(folder)
         r = subprocess.run([DAEMON, f"--config={daemon.config}", f"--socket={daemon.socket_path}"],
-                           capture_output=True, text=True, check=False)
+                           env=dict(os.environ, RUNTIME_DIRECTORY=folder), capture_output=True, text=True,
+                           check=False)
         true(r.returncode != 0, "it started")
         true(daemon.socket_path in r.stderr, r.stderr)
         true("host" in daemon.call("GetHost"), "the first serves")
