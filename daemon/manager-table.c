@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "fd-store.h"
 #include "host/machined.h"
 #include "host/process.h"
@@ -17,6 +18,24 @@
 #include "vm-store.h"
 #include "work.h"
 
+/* The VM of that process, if it has one, and no more. */
+static struct vm *manager_find_pid(struct manager *m, const char *text)
+{
+	struct vm *vm, *found = NULL;
+	uint64_t pid;
+
+	if (parse_u64(text, &pid) < 0)
+		return NULL;
+	TAILQ_FOREACH(vm, &m->vms, link) {
+		if ((uint64_t)vm->pid != pid)
+			continue;
+		if (found)
+			return NULL;
+		found = vm;
+	}
+	return found;
+}
+
 struct vm *manager_find_vm(struct manager *m, const char *name)
 {
 	struct vm *vm;
@@ -27,7 +46,7 @@ struct vm *manager_find_vm(struct manager *m, const char *name)
 	TAILQ_FOREACH(vm, &m->vms, link)
 		if (strcmp(vm->id, name) == 0)
 			return vm;
-	return NULL;
+	return manager_find_pid(m, name);
 }
 
 struct vm *manager_find_number(struct manager *m, pid_t pid, int number)

@@ -14,7 +14,7 @@
 
 struct manager;
 
-/* The VM of that name or id, or NULL. */
+/* The VM of that name or id, or the only one of the process with that pid; NULL: none. */
 struct vm *manager_find_vm(struct manager *m, const char *name);
 
 /* The VM registered next after @prev (NULL: the first), or NULL. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vm.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/utf8.h"
 #include "eta.h"
 #include "host/backend.h"
 
@@ -231,18 +231,28 @@ bool vm_name_is_id(const char *name)
 	return number && !name[pid + 1 + number];
 }
 
+/* Neither cuts a line of the log in two, nor does it move the cursor of who reads it. */
+static bool is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
 bool vm_name_is_valid(const char *name)
 {
-	size_t n = strlen(name);
+	size_t length = strlen(name);
 
-	if (n == 0 || n > VM_NAME_MAX || !isascii(name[0]) || !isalnum(name[0]))
+	if (length > VM_NAME_MAX || !name[strspn(name, " ")])
 		return false;
 	/* It could be another VM's, and who means that one would get this one. */
 	if (vm_name_is_id(name))
 		return false;
-	for (; *name; name++)
-		if (!isascii(*name) || !(isalnum(*name) || strchr("._:@+-", *name)))
+	for (size_t n; length > 0; name += n, length -= n) {
+		uint32_t c;
+
+		n = utf8_decode(name, length, &c);
+		if (n == 0 || is_control(c) || c == '/')
 			return false;
+	}
 	return true;
 }
 

@@ -238,7 +238,10 @@ void vm_set_stage(struct vm *vm, enum vm_stage stage, const char *error);
 /* Whether @name looks like an id, PID.NUMBER. */
 bool vm_name_is_id(const char *name);
 
-/* 1 to VM_NAME_MAX of A-Z a-z 0-9 . _ : @ + -, the first no sign; and no id. */
+/*
+ * What libvirt takes for one: up to VM_NAME_MAX bytes of UTF-8, not only blanks, without "/"
+ * and control characters; and no id.
+ */
 bool vm_name_is_valid(const char *name);
 
 /*

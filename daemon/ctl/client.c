@@ -411,8 +411,8 @@ static void report_invalid(const char *parameter)
 	fprintf(stderr, "Invalid value for \"%s\".\n", parameter);
 	if (strcmp(parameter, "name") == 0)
 		fprintf(stderr,
-			"Names are up to 128 letters, digits and . _ : @ + -, begin with a "
-			"letter or a\ndigit, and do not look like an id, as 1234.5 does.\n");
+			"Names are up to 128 bytes of UTF-8, not only blanks, without \"/\" and "
+			"control\ncharacters, and do not look like an id, as 1234.5 does.\n");
 }
 
 static void report_standard(const struct ctl *ctl, const struct varlink_reply *reply)

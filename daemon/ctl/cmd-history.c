@@ -9,7 +9,9 @@
 #include "ctl/client.h"
 #include "ctl/format.h"
 #include "ctl/json.h"
+#include "ctl/params.h"
 #include "ctl/table.h"
+#include "ctl/text.h"
 #include "varlink/json.h"
 
 static json_object *make_params(const struct ctl *ctl, const char *vm)
@@ -53,10 +55,11 @@ static void add_deadline(struct table *table, json_object *migration)
 static void add_migration(struct table *table, json_object *m)
 {
 	const char *outcome = ctl_json_string(m, "outcome");
-	char buf[FORMAT_SIZE];
+	char buf[FORMAT_SIZE], name[TEXT_ESCAPED_MAX];
 
+	text_escape(name, ctl_json_string(m, "vm"));
 	table_add(table, format_time(buf, ctl_json_count(m, "endedUSec")));
-	table_add(table, ctl_json_string(m, "vm"));
+	table_add(table, name);
 	table_add(table, outcome);
 	table_colour(table, outcome_colour(outcome));
 	add_prepared(table, ctl_json_string(m, "prepared"));

@@ -48,7 +48,6 @@ void ctl_json_print(json_object *object)
 void ctl_vm_from_json(struct ctl_vm *vm, json_object *object)
 {
 	*vm = (struct ctl_vm){
-		.name = ctl_json_string(object, "vm"),
 		.pid = ctl_json_int(object, "pid"),
 		.migration = ctl_json_string(object, "migration"),
 		.stage = ctl_json_string(object, "stage"),
@@ -64,6 +63,7 @@ void ctl_vm_from_json(struct ctl_vm *vm, json_object *object)
 		.late = ctl_json_bool(object, "late"),
 		.error = ctl_json_string(object, "error"),
 	};
+	text_escape(vm->name, ctl_json_string(object, "vm"));
 }
 
 size_t ctl_json_length(json_object *array)

@@ -12,6 +12,8 @@
 
 #include <json-c/json.h>
 
+#include "ctl/text.h"
+
 /*
  * The member of that name: as it is, as a string, as a number, as a boolean. What they give
  * belongs to the object.
@@ -24,9 +26,9 @@ bool ctl_json_bool(json_object *object, const char *name);
 /* One line on stdout. */
 void ctl_json_print(json_object *object);
 
-/* A VM; the strings belong to the JSON. */
+/* A VM; the strings belong to the JSON, but for the name, which is escaped for people. */
 struct ctl_vm {
-	const char *name;
+	char name[TEXT_ESCAPED_MAX];
 	int64_t pid;
 	const char *migration;
 	const char *stage;

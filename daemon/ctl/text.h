@@ -8,6 +8,18 @@
 
 #include "ctl/term.h"
 
+/* As long as a name can be, each byte escaped. */
+#define TEXT_ESCAPED_MAX (4 * 128 + 1)
+
+/*
+ * Copies a name as a word that does no harm: blanks, backslashes, and what cannot be shown
+ * here, or would change what is shown around it, as "\xHH". What is too long is cut off.
+ */
+void text_escape(char buf[static TEXT_ESCAPED_MAX], const char *text);
+
+/* The same back, where there is something to be; the caller frees it. NULL: no memory. */
+char *text_unescape(const char *text);
+
 /* How many columns text takes. */
 int text_width(const char *text);
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "base/util.h"
 
 /* What is being read: each function takes what it knows from the front of it. */
@@ -83,34 +84,14 @@ static bool take_escape(struct text *t)
 	return true;
 }
 
-/* A character in UTF-8, in its shortest form, and no half of a surrogate pair. */
+/* A character of a string, but for those that have to be escaped. */
 static bool take_character(struct text *t)
 {
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least; /* what is less has a shorter form */
-	} forms[] = {
-		{ 0x80, 0x00, ' ' },
-		{ 0xe0, 0xc0, 0x80 },
-		{ 0xf0, 0xe0, 0x800 },
-		{ 0xf8, 0xf0, 0x10000 },
-	};
-	const unsigned char *s = (const unsigned char *)t->next;
+	uint32_t c;
+	size_t n = utf8_decode(t->next, (size_t)(t->end - t->next), &c);
 
-	for (size_t n = 0; n < ARRAY_SIZE(forms); n++) {
-		uint32_t c = s[0] & (unsigned char)~forms[n].mask;
-
-		if ((s[0] & forms[n].mask) != forms[n].lead || (size_t)(t->end - t->next) <= n)
-			continue;
-		for (size_t i = 1; i <= n; i++) {
-			if ((s[i] & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (s[i] & 0x3f);
-		}
-		t->next += n + 1;
-		return c >= forms[n].least && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
-	}
-	return false;
+	t->next += n;
+	return n > 0 && c >= ' ';
 }
 
 static const char *string_error(struct text *t)

@@ -216,7 +216,7 @@ def refusals():
             (["watch", "nobody"], 'No VM "nobody"'),
             (["register", str(gone.pid)], f"No process {gone.pid}"),
             (["register", str(vmm.pid), "--name=other"], '"guest" is registered already'),
-            (["register", "1", "--name=a b"], 'Invalid value for "name".\nNames are'),
+            (["register", "1", "--name=a/b"], 'Invalid value for "name".\nNames are'),
             (["register", "1", "--name=1234.5"], "do not look like an id, as 1234.5 does"),
             (["migration", "guest", "completed"], '"none" cannot become "completed"'),
         ):
@@ -408,6 +408,33 @@ def recovering():
         equal(daemon.ctl("prepare", "guest")[0], 0)
         status, out, err = daemon.ctl("cancel", "guest", "--wait", "--json")
         equal((status, err, json.loads(out.splitlines()[-1])["vm"]["stage"]), (0, "", "whole"))
+
+
+@test
+def names():
+    """A name may have any character that libvirt lets it have: it is shown as a word, and taken as either"""
+    odd = {"debian 12": "debian\\x2012", "B\u00fcro": "B\u00fcro", "a,b": "a,b", ".hidden": ".hidden", "-x": "-x",
+           "back\\slash": "back\\x5cslash", "\u202eright": "\\xe2\\x80\\xaeright", "\U0001f427": "\U0001f427"}
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(Daemon(**FAST))
+        vmms = [stack.enter_context(Vmm()) for _ in odd]
+        for name, vmm in zip(odd, vmms):
+            daemon.register(vmm, name)
+        env = os.environ | {"LC_ALL": "C.UTF-8"}
+        out = daemon.ctl("list", env=env)[1]
+        equal([line.split()[0] for line in out.splitlines()[1:]], list(odd.values()))
+        for name, shown in odd.items():
+            for given in name, shown:
+                status, out, err = daemon.ctl("status", "--", given, env=env)
+                equal((status, err, out.splitlines()[0]), (0, "", f"VM:         {shown}"))
+        equal(daemon.ctl("prepare", "--wait", "--", "debian 12", "\\xe2\\x80\\xaeright", env=env)[0], 0)
+        daemon.restart()
+        equal({vm["vm"] for vm in daemon.call("ListVms")["vms"]}, set(odd))
+        # Elsewhere it is shown by bytes.
+        out = daemon.ctl("list", env=env | {"LC_ALL": "C"})[1]
+        true("\nB\\xc3\\xbcro " in out, out)
+        equal(daemon.ctl("status", str(vmms[0].pid), env=env)[1].splitlines()[0], "VM:         debian\\x2012")
+        equal(daemon.ctl("status", "4194305")[0], 4)
 
 
 @test

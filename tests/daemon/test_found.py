@@ -135,8 +135,8 @@ def made_anew_while_splitting():
 def named_by_qemu():
     """A QEMU's -name is its VM's name; the id goes on being understood"""
     with Daemon(**FAST) as daemon, Qemu("guest=web,debug-threads=on") as web, Qemu("db") as db, \
-            Qemu("not a name") as other, Qemu("1234.0") as another:
-        for vmm, name in (web, "web"), (db, "db"), (other, None), (another, None):
+            Qemu("guest=debian 12,,B\u00fcro") as odd, Qemu("not/a/name") as other, Qemu("1234.0") as another:
+        for vmm, name in (web, "web"), (db, "db"), (odd, "debian 12,B\u00fcro"), (other, None), (another, None):
             vm = daemon.create_vm(vmm)
             equal(daemon.wait_for_vm(name or vm.id)["pid"], vmm.pid)
             equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], name or vm.id)

@@ -110,7 +110,7 @@ def register_errors():
         equal(daemon.error("Register", pid=vmm.pid, name="second"), ("VmExists", {"vm": "guest"}))
         equal(daemon.error("Register", pid=vmm.pid), ("VmExists", {"vm": "guest"}))
         # The last two are ids: of a VM that there is, or may be, and of this one.
-        for name in ("", "a b", "new\nline", "x" * 200, "\x1b[31m", "caf\xe9", f"{vmm.pid}.7", f"{other.pid}.0"):
+        for name in ("", "  ", "a/b", "new\nline", "x" * 200, "\x1b[31m", "\x9bm", f"{vmm.pid}.7", f"{other.pid}.0"):
             equal(daemon.error("Register", pid=other.pid, name=name),
                   ("org.varlink.service.InvalidParameter", {"parameter": "name"}), repr(name))
         for pid in 0, -1, 1 << 31, 1 << 62:

@@ -160,7 +160,7 @@ static void test_good_and_bad(void **state)
 		{ HEAD "\"tlbis\":-1," TAIL, -EBADMSG },
 		{ HEAD "\"tlbis\":\"1\"," TAIL, -EBADMSG },
 		{ HEAD "\"unwanted\":1," TAIL, -EBADMSG },
-		{ HEAD "\"name\":\"not good\"," TAIL, -EBADMSG },
+		{ HEAD "\"name\":\"not/good\"," TAIL, -EBADMSG },
 		{ HEAD "\"name\":7," TAIL, -EBADMSG },
 		{ HEAD "\"name\":\"a\\u0000b\"," TAIL, -EBADMSG },
 		{ HEAD "\"deep\":[[[[1]]]]," TAIL, 0 },

@@ -21,11 +21,14 @@ static void test_names_of_stages(void **state)
 static void test_names_of_vms(void **state)
 {
 	static const char *const good[] = {
-		"a", "42", "42.", "42.7.1", "v42.7", "42.7-1", "web-1.example", "9p_x:y@z+",
+		"a",	     "42",	    "42.",	     "42.7.1",
+		"v42.7",     "42.7-1",	    "web-1.example", "9p_x:y@z+",
+		"debian 12", "B\xc3\xbcro", "a,b=c;\"d\"",   ".hidden",
+		"-x",	     " a ",	    "\\x41",	     "\xf0\x9f\x90\xa7",
 	};
 	static const char *const bad[] = {
-		"",    "-x",	   ".",	    "a b",	"a\n",	"a/b",
-		"a\"", "\xc3\xa4", "a\xff", "a\033[1m", "42.7", "0.0",
+		"",	    "   ",   "a\n",	 "a/b",	 "a\t", "a\xff",	"a\xc3",
+		"\xc2\x9b", "a\177", "a\033[1m", "42.7", "0.0", "\xed\xa0\x80",
 	};
 	char name[VM_NAME_MAX + 2];
 
