@@ -83,6 +83,7 @@ int ctl_migration(const struct ctl *ctl, char **args);
 int ctl_cancel(const struct ctl *ctl, char **args);
 int ctl_complete(const struct ctl *ctl, char **args);
 int ctl_prepare(const struct ctl *ctl, char **args);
+int ctl_top(const struct ctl *ctl, char **args);
 int ctl_watch(const struct ctl *ctl, char **args);
 int ctl_reload(const struct ctl *ctl, char **args);
 int ctl_plan(const struct ctl *ctl, char **args);

@@ -72,6 +72,11 @@ static const char cancel_more[] =
 	"  eagersplitctl cancel guest1 --wait\n"
 	"  eagersplitctl cancel guest1 guest2\n";
 
+static const char top_more[] =
+	"Keys: A, N, B, T, D sort by activity, name, blocks, TLBIs, deadline; R turns\n"
+	"the order round; space stops and goes on; q ends it. Elsewhere than on a\n"
+	"terminal it prints once.\n";
+
 static const char doctor_more[] =
 	"Says what is missing and what to do about it. The exit status is 1 if a check\n"
 	"failed; as root it can tell more.\n";
@@ -96,6 +101,8 @@ static const struct command commands[] = {
 	{ "cancel", "VM...", 1, ANY, CTL_OPTION_WAIT, ctl_cancel,
 	  "Call migrations off: the blocks come back", cancel_more },
 	{ "complete", "VM...", 1, ANY, 0, ctl_complete, "Say that VMs have left", "" },
+	{ "top", "", 0, 0, 0, ctl_top, "Show the busiest VMs, and the budget, as it goes",
+	  top_more },
 	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen", watch_more },
 	{ "history", "[VM]", 0, 1, CTL_OPTION_LIMIT, ctl_history,
 	  "Show how migrations went that have ended", history_more },

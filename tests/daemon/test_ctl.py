@@ -31,7 +31,7 @@ COMMANDS = {
     "cancel": ["--wait"], "complete": [],
     "migration": ["--wait", "--deadline", "--tlbi-rate", "cancelled"],
     "history": ["--limit"], "prepare": ["--wait", "--all", "--stagger", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
-    "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
+    "top": [], "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
     "doctor": [], "metrics": ["--format", "--output"],
 }
 
@@ -80,7 +80,7 @@ def usage():
         ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
         ["plan", "--memory=0"], ["plan", "--memory=512"],
         ["plan", "--memory=1G", "--block-size=2048"], ["prepare", "a", "--deadline=2027-02-30"], ["plan", "--memory=1G", "--block-size=4K"],
-        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["metrics", "--format=xml"], ["metrics", "--output="],
+        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["metrics", "--format=xml"], ["top", "--json"], ["metrics", "--output="],
         ["metrics", "--json", "--output=metrics.prom"], ["migration", "a", "paused"], ["migration", "a", "none"], ["host", "--memory=1G"],
     ):
         status, out, err = run("--socket=/nonexistent", *arguments)
@@ -435,6 +435,56 @@ def names():
         true("\nB\\xc3\\xbcro " in out, out)
         equal(daemon.ctl("status", str(vmms[0].pid), env=env)[1].splitlines()[0], "VM:         debian\\x2012")
         equal(daemon.ctl("status", "4194305")[0], 4)
+
+
+def on_screen(daemon, keys, columns, rows):
+    """What top shows on a terminal of that size, screen by screen, one for each of the keys; the last ends it."""
+    env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    before = termios.tcgetattr(theirs)
+    screens, out = [], b""
+    with subprocess.Popen([CTL, f"--socket={daemon.socket_path}", "top"], env=env, stdin=theirs, stdout=theirs,
+                          stderr=subprocess.PIPE, text=True) as ctl:
+        for key in keys:
+            while b"\x1b[J" not in out:
+                out += os.read(ours, 65536)
+            screen, _, out = out.partition(b"\x1b[J")
+            screens.append(plain(screen.decode().split("\x1b[H")[-1]).replace("\r\n", "\n").split("\n"))
+            # What it was drawn by the time alone comes first.
+            out = b""
+            os.write(ours, key.encode())
+        equal((ctl.wait(), ctl.stderr.read()), (0, ""))
+    equal(termios.tcgetattr(theirs), before, "the terminal is as it was")
+    os.close(theirs)
+    os.close(ours)
+    return screens
+
+
+@test
+def top():
+    """top fills the terminal, and no more, at 60, 80 and 160 columns; keys sort; in a pipe it prints once"""
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(Daemon(**STUCK))
+        names = [f"guest-{n:02}-{'x' * 40}" for n in range(30)]
+        for name in names:
+            daemon.register(stack.enter_context(Vmm()), name)
+        daemon.migrate(names[7], "scheduled", deadlineUSec=2000000000 * 1000000)
+        daemon.wait_for(names[7], lambda vm: vm["stage"] == "splitting")
+        for columns in 60, 80, 160:
+            screens = on_screen(daemon, "nrq", columns, 20)
+            for screen in screens:
+                true(all(len(line) <= columns for line in screen), screen)
+                equal(len(screen), 20)
+                true("30 VMs: 1 splitting" in screen[0] and screen[1].startswith("TLBIs: "), screen)
+            true(screens[0][5].startswith("guest-07") and " splitting " in screens[0][5], screens[0])
+            true("By activity;" in screens[0][3], screens[0])
+            # Drawn for a key, and maybe once more by the time.
+            true("By name" in screens[1][3], screens[1])
+            true("By name, reversed" in screens[2][3] and screens[2][5].startswith("guest-29"), screens[2])
+        status, out, err = daemon.ctl("top")
+        equal((status, err, len(out.splitlines())), (0, "", 34))
+        equal(out.splitlines()[4].split()[:3], [names[7], "scheduled", "splitting"])
 
 
 @test
