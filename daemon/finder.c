@@ -44,6 +44,9 @@ struct candidate {
  * struct finder - what there is to look for
  * @candidates: each once, however much happens there
  * @timer: for the next that is due
+ * @scan_due: when to look through all processes for what there was no room for here; NEVER:
+ *	      there is nothing of that kind
+ * @scan_tries: of these scans
  * @look: the one that is under way if @looking, by @look_job. One at a time, as
  *	  it takes as long as that process has descriptors: it is done in a thread,
  *	  and leaves the others to splitting
@@ -63,6 +66,8 @@ struct finder {
 	struct candidate candidates[CANDIDATES_MAX];
 	size_t n_candidates;
 	sd_event_source *timer;
+	uint64_t scan_due;
+	unsigned int scan_tries;
 
 	struct job look_job;
 	struct look look;
@@ -236,6 +241,7 @@ static struct candidate *finder_get_first(struct finder *f)
 static void finder_go_on(struct finder *f)
 {
 	struct candidate *c;
+	uint64_t due;
 
 	if (f->looking)
 		return;
@@ -245,9 +251,16 @@ static void finder_go_on(struct finder *f)
 		finder_begin_look(f, f->pids[f->next_pid++]);
 		return;
 	}
+	if (f->scan_due <= finder_now(f)) {
+		f->scan_due = finder_now(f) + finder_wait(f->scan_tries);
+		if (f->scan_tries++ == TRIES_MAX)
+			f->scan_due = NEVER;
+		finder_scan_all(f);
+	}
 	c = finder_get_first(f);
-	if (!c || candidate_get_time(c) > finder_now(f)) {
-		finder_arm(f, c ? candidate_get_time(c) : NEVER);
+	due = c ? candidate_get_time(c) : NEVER;
+	if (due > finder_now(f)) {
+		finder_arm(f, min_u64(due, f->scan_due));
 		return;
 	}
 	c->asked = NEVER;
@@ -294,6 +307,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* Something has happened in a process that there is no room for; @created: it is to have a VM more. */
+static void finder_ask_all(struct finder *f, uint64_t now, bool created)
+{
+	if (!created) {
+		finder_scan_all(f);
+		return;
+	}
+	f->scan_due = now;
+	f->scan_tries = 0;
+	finder_go_on(f);
+}
+
 /* Something has happened in that process; @created: it is to have a VM more. */
 static void finder_ask(struct finder *f, pid_t pid, bool created)
 {
@@ -301,9 +326,9 @@ static void finder_ask(struct finder *f, pid_t pid, bool created)
 	uint64_t now = finder_now(f);
 
 	if (!c) {
-		/* So many at once: go through all of them instead. */
+		/* So many at once: go through all of them instead, as often as through one. */
 		if (f->n_candidates == CANDIDATES_MAX) {
-			finder_scan_all(f);
+			finder_ask_all(f, now, created);
 			return;
 		}
 		c = &f->candidates[f->n_candidates++];
@@ -392,6 +417,7 @@ int finder_new(struct finder **ret, sd_event *event, struct backend *backend,
 		return -ENOMEM;
 	/* finder_start() is the first: what is asked for before comes after it. */
 	f->scanning = true;
+	f->scan_due = NEVER;
 	f->ops = ops;
 	f->userdata = userdata;
 	f->event = event;

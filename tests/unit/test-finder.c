@@ -333,6 +333,34 @@ static void test_too_many_at_once(void **state)
 		assert_true(i < f->n_seen);
 }
 
+/* Nor is one that there was no room for forgotten, while it may not have its VM yet. */
+static void test_too_many_that_are_there_later(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t began = now_usec;
+	unsigned int scans = 0;
+
+	finder_start(f->finder);
+	for (int i = 0; i < 500; i++)
+		tell(f, HOST_VM_CREATED, PID(i));
+	settle(f);
+	f->processes[0] = PID(600);
+	f->n_processes = 1;
+	do {
+		f->n_seen = 0;
+		scans = f->scans;
+		assert_true(pass_time(f));
+	} while (f->scans == scans);
+	/* It has it by now. */
+	for (size_t i = 0; f->seen[i] != PID(600); i++)
+		assert_true(i < f->n_seen);
+	while (pass_time(f)) {
+		f->n_seen = 0;
+		assert_true(f->scans < 30);
+	}
+	assert_in_range(now_usec - began, 25 * USEC_PER_SEC, 60 * USEC_PER_SEC);
+}
+
 /* What was lost may be anything; what is told during a scan it may not have seen. */
 static void test_scans(void **state)
 {
@@ -383,6 +411,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_told_during_a_look, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_that_are_there_later, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_scans, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dirty_logging, setup, teardown),
 	};
