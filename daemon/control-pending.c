@@ -6,6 +6,7 @@
 
 #include "base/control-names.h"
 #include "control-json.h"
+#include "manager.h"
 #include "varlink/connection.h"
 
 struct pending_call {
@@ -65,8 +66,12 @@ static const struct varlink_stream_ops pending_ops = {
 int pending_calls_add(struct pending_calls *calls, struct varlink_connection *connection,
 		      struct vm *vm, bool memslots)
 {
-	struct pending_call *call = calloc(1, sizeof(*call));
+	struct pending_call *call;
 
+	/* The last has failed, and there is nothing to wait for. */
+	if (!manager_is_surveying_vm(vm))
+		return varlink_connection_reply(connection, control_vm_reply(vm, memslots));
+	call = calloc(1, sizeof(*call));
 	if (!call)
 		return -ENOMEM;
 	call->connection = connection;

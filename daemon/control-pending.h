@@ -22,7 +22,10 @@ int pending_calls_new(struct pending_calls **ret);
 struct pending_calls *pending_calls_free(struct pending_calls *calls);
 DEFINE_CLEANUP(struct pending_calls *, pending_calls_free);
 
-/* Answers the call at hand of connection later, with vm. Returns 0 or -ENOMEM. */
+/*
+ * Answers the call at hand of connection with vm when the survey of it has ended, at once
+ * where none is under way. Returns 0, -ENOMEM, or what varlink_connection_reply() does.
+ */
 int pending_calls_add(struct pending_calls *calls, struct varlink_connection *connection,
 		      struct vm *vm, bool memslots);
 

@@ -307,7 +307,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Something has happened in a process that there is no room for; @created: it is to have a VM more. */
+/* The same as finder_ask(), for a process that there is no room for. */
 static void finder_ask_all(struct finder *f, uint64_t now, bool created)
 {
 	if (!created) {

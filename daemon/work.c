@@ -330,6 +330,9 @@ static void work_handle_survey(struct work *w)
 		w->goal = VM_GOAL_RELEASE;
 		return;
 	}
+	/* Nothing was to be done but to look. */
+	if (w->goal == VM_GOAL_NONE && vm->progress.stage == VM_STAGE_FAILED)
+		vm_set_stage(vm, VM_STAGE_WHOLE, NULL);
 	if (vm->progress.stage == VM_STAGE_FAILED)
 		return;
 	if (w->goal == VM_GOAL_RECOVER && vm->progress.stage == VM_STAGE_RECOVERING) {

@@ -123,6 +123,37 @@ static void test_other_errors_are_failures(void **state)
 	host_free(h);
 }
 
+/* Without a migration, it is no longer failed once one can look. */
+static void test_survey_that_fails_at_first(void **state)
+{
+	struct fake_host *h = host_new(1000, 16, true);
+	struct vm *vm;
+
+	fake_vm_init(&fakes[0], h, 100);
+	set_error(&fakes[0], -EINVAL, 1, 0);
+	vm = host_add_vm(h, &fakes[0], 1);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
+	assert_false(info_of(vm).surveyed);
+	h->now += 2 * NSEC_PER_SEC;
+	assert_int_equal(work_survey(vm->work), 1);
+	host_run(h);
+	assert_true(info_of(vm).surveyed);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
+	assert_null(info_of(vm).error);
+
+	/* What has failed of a migration stays so until somebody speaks of it. */
+	set_error(&fakes[0], -EINVAL, 1, SPLIT & ~(unsigned int)BACKEND_BREAK);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
+	h->now += 2 * NSEC_PER_SEC;
+	assert_int_equal(work_survey(vm->work), 1);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
+	host_free(h);
+}
+
 static void test_vm_that_is_gone(void **state)
 {
 	static const int errors[] = { -EIO, -ENXIO, -ESRCH };
@@ -214,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_short_of_memory_for_the_survey),
 		cmocka_unit_test(test_interrupted_calls_are_repeated),
 		cmocka_unit_test(test_other_errors_are_failures),
+		cmocka_unit_test(test_survey_that_fails_at_first),
 		cmocka_unit_test(test_vm_that_is_gone),
 		cmocka_unit_test(test_vmm_exits_during_a_call),
 		cmocka_unit_test(test_recovery_of_a_vm_that_others_hold),
