@@ -7,11 +7,11 @@
 #   image.sh sysroot   the folder that the daemon is cross-built against
 #
 # Each is built once and kept in the cache, under a key made of all that goes into it; the path is
-# printed. Packages come from where build-aux/bookworm finds them.
+# printed. Packages come from where build-aux/debian finds them.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-bookworm=$here/../../build-aux/bookworm
+debian=$here/../../build-aux/debian
 cache=${EAGERSPLITD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eagersplitd}/lab
 
 # What the emulated host runs: systemd, a stock QEMU, what the daemon links with, and Python for the
@@ -38,7 +38,7 @@ extract()
 	local dir=$1
 
 	shift
-	"$bookworm" "$dir" --variant=extract --architectures=arm64 --include="$(IFS=,; echo "$*")"
+	"$debian" bookworm "$dir" --variant=extract --architectures=arm64 --include="$(IFS=,; echo "$*")"
 }
 
 # Nothing ran in the tree: do by hand the little that the packages' scripts would have done.
@@ -113,7 +113,7 @@ main()
 	sysroot) ;;
 	*) die "usage: image.sh root|sysroot" ;;
 	esac
-	key=$(cat "$bookworm" "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init "$here"/lab-fstab | sha256sum | cut -c1-16)
+	key=$(cat "$debian" "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init "$here"/lab-fstab | sha256sum | cut -c1-16)
 	out=$cache/$kind-$key$suffix
 	mkdir -p "$cache"
 	if [ ! -e "$out" ]; then

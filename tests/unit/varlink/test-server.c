@@ -426,7 +426,7 @@ static void assert_closed_after(struct fixture *f, const char *text, size_t size
 	int fd = connect_client(f);
 	size_t sent = 0;
 
-	for (unsigned int i = 0; sent < size && varlink_server_n_connections(f->server) > 0; i++) {
+	while (sent < size && varlink_server_n_connections(f->server) > 0) {
 		ssize_t n = send(fd, text + sent, size - sent, MSG_NOSIGNAL);
 
 		if (n > 0)
