@@ -169,8 +169,16 @@ static void check_huge_pages(const struct doctor *d, struct check_result *result
 
 static void check_ptrace(const struct doctor *d, struct check_result *result)
 {
-	char scope[16];
+	char scope[16], denied[16];
 
+	/* What holds, and what would after being committed. */
+	if (read_line(d, "/sys/fs/selinux/booleans/deny_ptrace", denied, sizeof(denied)) == 0 &&
+	    denied[0] == '1') {
+		found(result, CHECK_FAILED, "SELinux denies it: deny_ptrace is on");
+		advise(result, "A VM's descriptor is taken from its VMM as a debugger would: "
+			       "setsebool -P deny_ptrace off");
+		return;
+	}
 	if (read_line(d, "/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope)) < 0) {
 		found(result, CHECK_OK, "Yama does not restrict it");
 		return;

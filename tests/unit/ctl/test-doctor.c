@@ -127,7 +127,6 @@ static int set_up(void **state)
 	fake_write(fake, THP, "always [madvise] never\n");
 	fake_write(fake, SMALL, "512\n");
 	fake_write(fake, LARGE, "0\n");
-	fake_write(fake, YAMA, "1\n");
 	*state = fake;
 	return 0;
 }
@@ -170,7 +169,7 @@ static void test_healthy(void **state)
 	}
 	check(fake, "FEAT_BBM", CHECK_OK, "level 2", NULL);
 	check(fake, "huge pages", CHECK_OK, "madvise; reserved: 512 of 2 MiB, 0 of 1 GiB", NULL);
-	check(fake, "ptrace", CHECK_OK, "ptrace_scope = 1", NULL);
+	check(fake, "ptrace", CHECK_OK, "Yama does not", NULL);
 }
 
 static void test_architecture(void **state)
@@ -242,6 +241,11 @@ static void test_ptrace(void **state)
 	check(fake, "ptrace", CHECK_FAILED, "= 3", "2 or less");
 	fake_run(fake, "rm -r %s/proc");
 	check(fake, "ptrace", CHECK_OK, "Yama does not", NULL);
+	fake_run(fake, "mkdir -p %s/sys/fs/selinux/booleans");
+	fake_write(fake, "/sys/fs/selinux/booleans/deny_ptrace", "0 1");
+	check(fake, "ptrace", CHECK_OK, "Yama does not", NULL);
+	fake_write(fake, "/sys/fs/selinux/booleans/deny_ptrace", "1 1");
+	check(fake, "ptrace", CHECK_FAILED, "deny_ptrace is on", "setsebool");
 }
 
 static void test_service(void **state)
