@@ -766,6 +766,32 @@ def completion():
                 true(not word.startswith("--") or word in offered or word + "=" in offered, (command, word))
 
 
+@test
+def completion_elsewhere():
+    """The completions for zsh and fish know each command and option; fish, where it is, completes them"""
+    for name in "_eagersplitctl", "eagersplitctl.fish":
+        with open(os.path.join(os.path.dirname(COMPLETION), name), encoding="utf-8") as f:
+            text = f.read()
+        for command, words in COMMANDS.items():
+            true(f"'{command}:" in text or f"-a {command} " in text, (name, command))
+            for word in words:
+                true(word in text or f"-l {word[2:]} " in text, (name, word))
+    if shutil.which("zsh"):
+        subprocess.run(["zsh", "-n", os.path.join(os.path.dirname(COMPLETION), "_eagersplitctl")], check=True)
+    if not shutil.which("fish"):
+        raise Skip("no fish here")
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest-1")
+        env = os.environ | {"PATH": f"{os.path.dirname(CTL)}:{os.environ['PATH']}", "HOME": daemon.folder}
+        for line, expected in (("re", ["register", "reload"]), (f"--socket {daemon.socket_path} prepare guest-1 g", ["guest-1"]),
+                               (f"--socket={daemon.socket_path} status ", ["guest-1"]), ("migration guest-1 ca", ["cancelled"]),
+                               ("plan --block-size ", ["2M", "1G", "32M", "512M"]), ("list g", [])):
+            r = subprocess.run(["fish", "-c", f"source {os.path.dirname(COMPLETION)}/eagersplitctl.fish; "
+                                              f"complete -C 'eagersplitctl {line}'"], env=env, capture_output=True,
+                               text=True, check=True)
+            equal(sorted(l.split("\t")[0] for l in r.stdout.splitlines()), sorted(expected), line)
+
+
 def type_in_bash(folder, *lines):
     """
     What interactive bash, in that folder, has made of each of these command lines, typed to it

@@ -29,6 +29,8 @@ EXPECTED = EXECUTABLE + [
     "man/man7/org.eagersplit.Metrics.7",
     "man/man8/eagersplitd.8",
     "bash-completion/completions/eagersplitctl",
+    "eagersplitctl.fish",
+    "_eagersplitctl",
     "eagersplitd/grafana/eagersplitd.json",
     "eagersplitd/prometheus/eagersplitd.rules.yml",
     "systemd/catalog/eagersplitd.catalog",
