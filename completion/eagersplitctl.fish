@@ -72,7 +72,7 @@ complete -c eagersplitctl -n __eagersplitctl_needs_command -a doctor -d 'Check t
 complete -c eagersplitctl -n __eagersplitctl_needs_command -a metrics -d 'Show figures for monitoring'
 complete -c eagersplitctl -n __eagersplitctl_needs_command -a help -d 'Show the help'
 
-complete -c eagersplitctl -n '__eagersplitctl_is prepare cancel complete' -a '(__eagersplitctl_vms)'
+complete -c eagersplitctl -n '__eagersplitctl_is plan prepare cancel complete' -a '(__eagersplitctl_vms)'
 complete -c eagersplitctl -n '__eagersplitctl_is status unregister migration watch history; and __eagersplitctl_has 0' -a '(__eagersplitctl_vms)'
 complete -c eagersplitctl -n '__eagersplitctl_is migration; and __eagersplitctl_has 1' -a 'scheduled active completed cancelled failed'
 complete -c eagersplitctl -n '__eagersplitctl_is register; and __eagersplitctl_has 0' -a '(pgrep "^(qemu|cloud-hyp|firecracker|crosvm)")'

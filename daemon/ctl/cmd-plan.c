@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/util.h"
+#include "ctl/cmd-plan.h"
 #include "ctl/format.h"
 #include "ctl/json.h"
 #include "ctl/plan.h"
@@ -135,10 +136,21 @@ int ctl_plan(const struct ctl *ctl, char **args)
 	const unsigned int wishes = CTL_OPTION_DEADLINE | CTL_OPTION_RATE | CTL_OPTION_BBM;
 	struct plan_demand demand;
 	struct plan plan;
+	bool all = ctl->given & CTL_OPTION_ALL, named = args[0];
 
-	if (!(ctl->given & CTL_OPTION_MEMORY)) {
-		fprintf(stderr, "plan needs --memory=SIZE.\nTry: eagersplitctl plan --help\n");
+	/* Of a guest that there is not, or of those that there are. */
+	if (!!(ctl->given & CTL_OPTION_MEMORY) + all + named != 1) {
+		fprintf(stderr, "plan needs one of --memory=SIZE, names of VMs, or --all.\n"
+				"Try: eagersplitctl plan --help\n");
 		return CTL_USAGE;
+	}
+	if (all || named) {
+		if (ctl->given & (CTL_OPTION_BLOCK_SIZE | CTL_OPTION_RATE | CTL_OPTION_BBM)) {
+			fprintf(stderr,
+				"That is known of VMs that there are: --deadline= alone.\n");
+			return CTL_USAGE;
+		}
+		return plan_vms(ctl, args);
 	}
 	demand_from_ctl(&demand, ctl);
 	if (plan_make(&plan, &demand) < 0)

@@ -30,7 +30,7 @@ struct command {
 #define MIGRATION_OPTIONS (CTL_OPTION_DEADLINE | CTL_OPTION_TLBI_RATE)
 #define PLAN_OPTIONS                                                                    \
 	(CTL_OPTION_MEMORY | CTL_OPTION_BLOCK_SIZE | CTL_OPTION_RATE | CTL_OPTION_BBM | \
-	 CTL_OPTION_DEADLINE)
+	 CTL_OPTION_DEADLINE | CTL_OPTION_ALL)
 
 static const char migration_more[] =
 	"STATE is one of:\n"
@@ -40,9 +40,14 @@ static const char migration_more[] =
 	"  cancelled, failed  It stays: release, and recover the blocks\n";
 
 static const char plan_more[] =
-	"Computes from what is given alone, and asks no daemon. With --deadline= it\n"
-	"gives the rate that is needed, with --rate= the time that it takes; with both,\n"
-	"the exit status is 6 if the deadline would be missed.\n";
+	"Of VMs, or of all, it says when each of them will be split, one after the\n"
+	"other, by what the host does now and by its budget; with --deadline= whether\n"
+	"that is in time.\n\n"
+	"With --memory= it computes from what is given alone, and asks no daemon: with\n"
+	"--deadline= the rate that is needed, with --rate= the time that it takes.\n\n"
+	"Where a deadline would be missed the exit status is 6.\n\n"
+	"  eagersplitctl plan guest1 guest2 --deadline=18:30\n"
+	"  eagersplitctl plan --memory=512G --deadline=60s\n";
 
 static const char watch_more[] =
 	"Ends, with status 4, when the VM goes away. Goes on when the daemon is started\n"
@@ -107,8 +112,8 @@ static const struct command commands[] = {
 	{ "history", "[VM]", 0, 1, CTL_OPTION_LIMIT, ctl_history,
 	  "Show how migrations went that have ended", history_more },
 	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
-	{ "plan", "", 0, 0, PLAN_OPTIONS, ctl_plan, "Estimate the cost of splitting a guest",
-	  plan_more },
+	{ "plan", "[VM...]", 0, ANY, PLAN_OPTIONS, ctl_plan,
+	  "Estimate the cost of splitting guests", plan_more },
 	{ "doctor", "", 0, 0, 0, ctl_doctor, "Check whether the host has what is needed",
 	  doctor_more },
 	{ "metrics", "", 0, 0, CTL_OPTION_FORMAT | CTL_OPTION_OUTPUT, ctl_metrics,

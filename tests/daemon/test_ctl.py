@@ -31,7 +31,7 @@ COMMANDS = {
     "cancel": ["--wait"], "complete": [],
     "migration": ["--wait", "--deadline", "--tlbi-rate", "cancelled"],
     "history": ["--limit"], "prepare": ["--wait", "--all", "--stagger", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
-    "top": [], "plan": ["--memory", "--block-size", "--rate", "--deadline", "--bbm"],
+    "top": [], "plan": ["--all", "--memory", "--block-size", "--rate", "--deadline", "--bbm"],
     "doctor": [], "metrics": ["--format", "--output"],
 }
 
@@ -80,7 +80,8 @@ def usage():
         ["help", "list", "host"], ["nonsense", "--help"], ["plan"], ["plan", "--memory=x"],
         ["plan", "--memory=0"], ["plan", "--memory=512"],
         ["plan", "--memory=1G", "--block-size=2048"], ["prepare", "a", "--deadline=2027-02-30"], ["plan", "--memory=1G", "--block-size=4K"],
-        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "1G"], ["metrics", "--format=xml"], ["top", "--json"], ["metrics", "--output="],
+        ["plan", "--memory=1G", "--rate=1.5"], ["plan", "a", "--memory=1G"], ["plan", "a", "--all"],
+        ["plan", "a", "--rate=7"], ["metrics", "--format=xml"], ["top", "--json"], ["metrics", "--output="],
         ["metrics", "--json", "--output=metrics.prom"], ["migration", "a", "paused"], ["migration", "a", "none"], ["host", "--memory=1G"],
     ):
         status, out, err = run("--socket=/nonexistent", *arguments)
@@ -658,6 +659,40 @@ def bar_without_cursor():
         status, out = on_terminal(daemon, "prepare", "guest", "--wait", TERM="dumb")
         equal(status, 0)
         true("\r" not in out and "\x1b" not in out and out.count("\n") >= 2, out)
+
+
+@test
+def plan_of_vms():
+    """plan VM... and plan --all say who will be split in time, behind what is under way"""
+    with Daemon(TlbiRate=1, TlbiBurst=1, Memory="2G", BlockSize="2M", TlbiUSec=0) as daemon, \
+            Vmm() as a, Vmm() as b, Vmm() as c:
+        for vmm, name in (a, "a"), (b, "b"), (c, "c"):
+            daemon.register(vmm, name)
+        # Nothing is known but the budget: 1024 blocks each.
+        status, out, err = daemon.ctl("plan", "b", "a", "--deadline=+20min")
+        equal((status, err), (6, ""))
+        lines = [line.split() for line in out.splitlines()]
+        equal(lines[0], ["VM", "BLOCKS", "SPLIT", "IN", "IN", "TIME"])
+        equal(lines[1][:5], ["b", "1024", "17min", "4s", "yes,"])
+        equal(lines[2][:6], ["a", "1024", "34min", "8s", "no,", "by"])
+        true("one a TLBI of the budget" in out, out)
+        equal(daemon.ctl("plan", "b", "--deadline=+20min")[0], 0)
+        planned = json.loads(daemon.ctl("plan", "--all", "--json")[1])
+        equal([(vm["vm"], vm["blocks"], vm["timeUSec"], vm["late"]) for vm in planned["vms"]],
+              [("a", 1024, 1024000000, False), ("b", 1024, 2048000000, False), ("c", 1024, 3072000000, False)])
+        equal((planned["blocksAhead"], planned["blocksPerSecond"]), (0, 1))
+        daemon.migrate("c", "scheduled")
+        with daemon.client() as client:
+            for vm in client.watch("c"):
+                if vm["blocksSplit"]:
+                    break
+        planned = json.loads(daemon.ctl("plan", "a", "--json")[1])
+        true(0 < planned["blocksAhead"] < 1024, planned)
+        for columns in 60, 80, 160:
+            status, out = on_terminal(daemon, "plan", "--all", "--deadline=+1h", columns=columns)
+            true(all(len(line) <= columns for line in plain(out).splitlines()[:4]), out)
+        equal(daemon.ctl("plan", "nobody")[0], 4)
+        equal({vm["migration"] for vm in daemon.call("ListVms")["vms"]}, {"none", "scheduled"})
 
 
 @test
