@@ -134,21 +134,25 @@ static const struct varlink_field register_fields[] = {
 	{ 0 },
 };
 
-/* The name of what is in the way of registering pid as name. */
-static const char *existing_name(struct control *c, pid_t pid, const char *name)
+/* What is in the way of registering pid as name: the VM of that process, or of that name. */
+static int error_exists(struct control *c, struct varlink_connection *connection, pid_t pid,
+			const char *name)
 {
-	struct vm *vm = NULL;
+	json_object *parameters = json_object_new_object();
+	struct vm *vm = name ? manager_find_vm(c->manager, name) : NULL;
+	struct vm_info info = { .name = name ? name : "", .pid = pid };
+	int r;
 
-	if (name && manager_find_vm(c->manager, name))
-		return name;
-	while ((vm = manager_next_vm(c->manager, vm))) {
-		struct vm_info info;
-
+	if (!vm)
+		while ((vm = manager_next_vm(c->manager, vm)))
+			if (vm->pid == pid)
+				break;
+	if (vm)
 		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
-		if (info.pid == pid)
-			return info.name;
-	}
-	return name ? name : "";
+	r = varlink_json_set_string(parameters, "vm", info.name);
+	r |= varlink_json_set_u64(parameters, "pid", (uint64_t)info.pid);
+	return varlink_connection_error(connection, CONTROL_ERROR_VM_EXISTS,
+					varlink_json_finish(parameters, r));
 }
 
 static int error_register(struct control *c, struct varlink_connection *connection,
@@ -164,8 +168,7 @@ static int error_register(struct control *c, struct varlink_connection *connecti
 	case -ENOTTY:
 		return error_pid(connection, CONTROL_ERROR_NOT_A_VMM, pid);
 	case -EEXIST:
-		return varlink_connection_error_string(connection, CONTROL_ERROR_VM_EXISTS, "vm",
-						       existing_name(c, pid, p->name));
+		return error_exists(c, connection, pid, p->name);
 	case -EUSERS:
 		return error_unsupported(connection,
 					 "as many VMs as there is room for are registered");

@@ -430,6 +430,18 @@ static void report_standard(const struct ctl *ctl, const struct varlink_reply *r
 			reply->error);
 }
 
+/* Two things: the name that was asked for is taken, or the process is registered. */
+static void report_exists(const struct ctl *ctl, json_object *p)
+{
+	const char *vm = ctl_json_string(p, "vm");
+	long long pid = (long long)ctl_json_int(p, "pid");
+
+	if (ctl->name && strcmp(ctl->name, vm) == 0)
+		fprintf(stderr, "The name \"%s\" is taken, by the VM of process %lld.\n", vm, pid);
+	else
+		fprintf(stderr, "Process %lld is registered already, as \"%s\".\n", pid, vm);
+}
+
 void client_report(struct client *client, const struct varlink_reply *reply)
 {
 	json_object *p = reply->parameters;
@@ -450,7 +462,7 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 	else if (client_reply_is_error(reply, CONTROL_ERROR_NOT_A_VMM))
 		fprintf(stderr, "Process %lld has no KVM VM.\n", (long long)ctl_json_int(p, "pid"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_VM_EXISTS))
-		fprintf(stderr, "VM \"%s\" is registered already.\n", ctl_json_string(p, "vm"));
+		report_exists(client->ctl, p);
 	else if (client_reply_is_error(reply, CONTROL_ERROR_INVALID_TRANSITION))
 		fprintf(stderr, "A migration that is \"%s\" cannot become \"%s\".\n",
 			ctl_json_string(p, "from"), ctl_json_string(p, "to"));

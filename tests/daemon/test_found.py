@@ -142,7 +142,7 @@ def named_by_qemu():
             equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], name or vm.id)
         # What it is called already is no other's name.
         equal(daemon.register(db, "db")["vm"], "db")
-        equal(daemon.error("Register", pid=db.pid, name="db"), ("VmExists", {"vm": "db"}))
+        equal(daemon.error("Register", pid=db.pid, name="db"), ("VmExists", {"vm": "db", "pid": db.pid}))
 
 
 @test
@@ -171,11 +171,11 @@ def registered_later():
         daemon.wait_for_vm("web")
         daemon.create_vm(other)
         daemon.wait_for_vm(f"{other.pid}.0")
-        equal(daemon.error("Register", pid=other.pid, name="web"), ("VmExists", {"vm": "web"}))
+        equal(daemon.error("Register", pid=other.pid, name="web"), ("VmExists", {"vm": "web", "pid": vmm.pid}))
         equal(daemon.register(vmm, "mine")["vm"], "mine")
         equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], "mine")
         equal(daemon.error("GetVm", vm="web"), ("NoSuchVm", {"vm": "web"}))
-        equal(daemon.error("Register", pid=vmm.pid, name="yours"), ("VmExists", {"vm": "mine"}))
+        equal(daemon.error("Register", pid=vmm.pid, name="yours"), ("VmExists", {"vm": "mine", "pid": vmm.pid}))
         equal(daemon.call("Register", pid=other.pid)["vm"]["vm"], f"{other.pid}.0")
         equal(len(names(daemon)), 2)
 

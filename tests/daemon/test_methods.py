@@ -106,9 +106,11 @@ def register_errors():
         gone.kill()
         equal(daemon.error("Register", pid=gone.pid, name="x"), ("NoSuchProcess", {"pid": gone.pid}))
         daemon.register(vmm, "guest")
-        equal(daemon.error("Register", pid=other.pid, name="guest"), ("VmExists", {"vm": "guest"}))
-        equal(daemon.error("Register", pid=vmm.pid, name="second"), ("VmExists", {"vm": "guest"}))
-        equal(daemon.error("Register", pid=vmm.pid), ("VmExists", {"vm": "guest"}))
+        # Whose it is tells which of the two is in the way.
+        exists = ("VmExists", {"vm": "guest", "pid": vmm.pid})
+        equal(daemon.error("Register", pid=other.pid, name="guest"), exists)
+        equal(daemon.error("Register", pid=vmm.pid, name="second"), exists)
+        equal(daemon.error("Register", pid=vmm.pid), exists)
         # The last two are ids: of a VM that there is, or may be, and of this one.
         for name in ("", "  ", "a/b", "new\nline", "x" * 200, "\x1b[31m", "\x9bm", f"{vmm.pid}.7", f"{other.pid}.0"):
             equal(daemon.error("Register", pid=other.pid, name=name),

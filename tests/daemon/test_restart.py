@@ -408,7 +408,7 @@ def registered_without_a_name():
         daemon.migrate(name, "scheduled")
         daemon.restart(signal.SIGKILL)
         equal(get(daemon, name)["migration"], "scheduled")
-        equal(daemon.error("Register", pid=vmm.pid), ("VmExists", {"vm": name}))
+        equal(daemon.error("Register", pid=vmm.pid), ("VmExists", {"vm": name, "pid": vmm.pid}))
 
 
 def pids(daemon):
