@@ -182,11 +182,10 @@ static void print_basis(const struct plan_vms *plan)
 	char n[FORMAT_SIZE], m[FORMAT_SIZE];
 
 	if (plan->speed < (double)INT64_MAX)
-		printf("\nAt %s blocks a second, %s, and %s block%s of others ahead of them.\n",
+		printf("\nAt %s blocks/s (%s), behind %s block%s.\n",
 		       format_count(n, (uint64_t)plan->speed),
-		       plan->measured ? "as far as the budget lets it go, by what it did so far"
-				      : "one a TLBI of the budget, which is the least",
-		       format_count(m, plan->ahead), plural(plan->ahead));
+		       plan->measured ? "as so far" : "one a TLBI", format_count(m, plan->ahead),
+		       plural(plan->ahead));
 	else
 		printf("\nNo budget limits it, as far as is known by now.\n");
 }

@@ -239,6 +239,9 @@ def kubernetes():
     volume, = pod["spec"]["volumes"]
     mount, = pod["spec"]["containers"][0]["volumeMounts"]
     equal(volume["name"], mount["name"])
+    container, = pod["spec"]["containers"]
+    equal((pod["spec"].get("hostPID"), container["securityContext"]["seLinuxOptions"]), (None, {"type": "spc_t"}))
+    true(container["resources"]["limits"] and pod["spec"]["tolerations"], "resources and tolerations")
     equal((volume["hostPath"]["path"], mount["mountPath"]), ("/run/eagersplitd",) * 2)
 
 
