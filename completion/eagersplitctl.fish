@@ -13,12 +13,12 @@ function __eagersplitctl_vms
                 set -q words[(math $i + 1)]; and set socket --socket=$words[(math $i + 1)]
         end
     end
-    eagersplitctl $socket list 2>/dev/null | string match -rg '^(\S+) ' | tail -n +2
+    eagersplitctl $socket list --no-legend 2>/dev/null | string match -rg '^(\S+) '
 end
 
 # The arguments before the cursor that are no options: the command, and what it has.
 function __eagersplitctl_arguments
-    set -l takes --socket --timeout --name --deadline --tlbi-rate --stagger --memory --block-size --rate --format --output --limit
+    set -l takes --socket --timeout --color --name --deadline --tlbi-rate --stagger --memory --block-size --rate --format --output --limit
     set -l words (commandline -opc)
     set -l skip
     for word in $words[2..]
@@ -50,7 +50,9 @@ end
 complete -c eagersplitctl -f
 complete -c eagersplitctl -l socket -r -F -d 'Talk to the eagersplitd that listens there'
 complete -c eagersplitctl -l timeout -x -d 'Wait so long for an answer'
-complete -c eagersplitctl -l json -d 'Print JSON, an object a line'
+complete -c eagersplitctl -l no-legend -d 'Print tables without their titles'
+complete -c eagersplitctl -l color -x -a 'auto always never' -d 'When there are colours'
+complete -c eagersplitctl -s j -l json -d 'Print JSON, an object a line'
 complete -c eagersplitctl -s h -l help -d 'Show the help'
 complete -c eagersplitctl -l version -d 'Show the version'
 

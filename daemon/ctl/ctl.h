@@ -35,6 +35,13 @@ enum ctl_option {
 	CTL_OPTION_STAGGER = 1 << 12,
 };
 
+/* When there are colours: of themselves, where the terminal has them. */
+enum ctl_colour {
+	COLOUR_AUTO,
+	COLOUR_ALWAYS,
+	COLOUR_NEVER,
+};
+
 /**
  * struct ctl_outcome - why a command failed, as far as whoever reported it knows
  * @status: the exit status, instead of EXIT_FAILURE
@@ -55,6 +62,8 @@ struct ctl_outcome {
 struct ctl {
 	const char *socket;
 	bool json;
+	bool no_legend;
+	enum ctl_colour colour;
 	struct term term;
 	uint64_t now_usec;
 	uint64_t timeout_usec;

@@ -22,6 +22,7 @@ struct command {
 	int (*run)(const struct ctl *ctl, char **args);
 	const char *summary; /* a line */
 	const char *more; /* what else its own help says */
+	const char *examples[2]; /* what follows the name of the program */
 };
 
 /* Of arguments: as many as one likes. */
@@ -45,9 +46,7 @@ static const char plan_more[] =
 	"that is in time.\n\n"
 	"With --memory= it computes from what is given alone, and asks no daemon: with\n"
 	"--deadline= the rate that is needed, with --rate= the time that it takes.\n\n"
-	"Where a deadline would be missed the exit status is 6.\n\n"
-	"  eagersplitctl plan guest1 guest2 --deadline=18:30\n"
-	"  eagersplitctl plan --memory=512G --deadline=60s\n";
+	"Where a deadline would be missed the exit status is 6.\n";
 
 static const char watch_more[] =
 	"Ends, with status 4, when the VM goes away. Goes on when the daemon is started\n"
@@ -60,10 +59,7 @@ static const char prepare_more[] =
 	"deadlines, in the order in which they are given. With --wait, the exit status\n"
 	"is 0 once all of them are mapped by pages, 6 if that was so only after\n"
 	"--deadline=, and 1 if it will not be. It goes on when the daemon is started\n"
-	"anew meanwhile.\n"
-	"\n"
-	"  eagersplitctl prepare guest1 --wait --deadline=+5min && virsh migrate ...\n"
-	"  eagersplitctl prepare --all --deadline=18:30 --stagger=2min --wait\n";
+	"anew meanwhile.\n";
 
 static const char history_more[] =
 	"PREPARED is ahead: all was split when dirty logging began; partly: LEFT blocks\n"
@@ -72,10 +68,7 @@ static const char history_more[] =
 
 static const char cancel_more[] =
 	"The same as \"migration VM cancelled\", for each VM. With --wait, until no more\n"
-	"blocks come back.\n"
-	"\n"
-	"  eagersplitctl cancel guest1 --wait\n"
-	"  eagersplitctl cancel guest1 guest2\n";
+	"blocks come back.\n";
 
 static const char top_more[] =
 	"Keys: A, N, B, T, D sort by activity, name, blocks, TLBIs, deadline; R turns\n"
@@ -91,33 +84,152 @@ static const char metrics_more[] =
 	"ends in .prom; eagersplitd-metrics.timer writes one.\n";
 
 static const struct command commands[] = {
-	{ "host", "", 0, 0, 0, ctl_host, "Show the host and its TLBI budget", "" },
-	{ "list", "", 0, 0, 0, ctl_list, "List the VMs", "" },
-	{ "status", "VM", 1, 1, 0, ctl_status, "Show a VM and its memslots", "" },
-	{ "register", "PID", 1, 1, CTL_OPTION_NAME, ctl_register,
-	  "Register the VM of a VMM's process", register_more },
-	{ "unregister", "VM", 1, 1, 0, ctl_unregister, "Forget a VM; its pages stay as they are",
-	  "" },
-	{ "migration", "VM STATE", 2, 2, MIGRATION_OPTIONS | CTL_OPTION_WAIT, ctl_migration,
-	  "Report the state of a VM's migration", migration_more },
-	{ "prepare", "VM...", 0, ANY,
-	  MIGRATION_OPTIONS | CTL_OPTION_WAIT | CTL_OPTION_ALL | CTL_OPTION_STAGGER, ctl_prepare,
-	  "Split VMs' blocks: their migrations are scheduled", prepare_more },
-	{ "cancel", "VM...", 1, ANY, CTL_OPTION_WAIT, ctl_cancel,
-	  "Call migrations off: the blocks come back", cancel_more },
-	{ "complete", "VM...", 1, ANY, 0, ctl_complete, "Say that VMs have left", "" },
-	{ "top", "", 0, 0, 0, ctl_top, "Show the busiest VMs, and the budget, as it goes",
-	  top_more },
-	{ "watch", "[VM]", 0, 1, 0, ctl_watch, "Show changes as they happen", watch_more },
-	{ "history", "[VM]", 0, 1, CTL_OPTION_LIMIT, ctl_history,
-	  "Show how migrations went that have ended", history_more },
-	{ "reload", "", 0, 0, 0, ctl_reload, "Have the configuration read again", "" },
-	{ "plan", "[VM...]", 0, ANY, PLAN_OPTIONS, ctl_plan,
-	  "Estimate the cost of splitting guests", plan_more },
-	{ "doctor", "", 0, 0, 0, ctl_doctor, "Check whether the host has what is needed",
-	  doctor_more },
-	{ "metrics", "", 0, 0, CTL_OPTION_FORMAT | CTL_OPTION_OUTPUT, ctl_metrics,
-	  "Show figures for monitoring, as OpenMetrics", metrics_more },
+	{ "host",
+	  "",
+	  0,
+	  0,
+	  0,
+	  ctl_host,
+	  "Show the host and its TLBI budget",
+	  "",
+	  { "host", "host --json" } },
+	{ "list",
+	  "",
+	  0,
+	  0,
+	  0,
+	  ctl_list,
+	  "List the VMs",
+	  "",
+	  { "list", "list --no-legend | while read vm rest; do ..." } },
+	{ "status",
+	  "VM",
+	  1,
+	  1,
+	  0,
+	  ctl_status,
+	  "Show a VM and its memslots",
+	  "",
+	  { "status guest1", "status 4711 --json" } },
+	{ "register",
+	  "PID",
+	  1,
+	  1,
+	  CTL_OPTION_NAME,
+	  ctl_register,
+	  "Register the VM of a VMM's process",
+	  register_more,
+	  { "register 4711 --name=guest1",
+	    "register $(cat /run/libvirt/qemu/guest1.pid) --name=guest1" } },
+	{ "unregister",
+	  "VM",
+	  1,
+	  1,
+	  0,
+	  ctl_unregister,
+	  "Forget a VM; its pages stay as they are",
+	  "",
+	  { "unregister guest1", "unregister 4711.12" } },
+	{ "migration",
+	  "VM STATE",
+	  2,
+	  2,
+	  MIGRATION_OPTIONS | CTL_OPTION_WAIT,
+	  ctl_migration,
+	  "Report the state of a VM's migration",
+	  migration_more,
+	  { "migration guest1 scheduled --deadline=18:30", "migration guest1 active" } },
+	{ "prepare",
+	  "VM...",
+	  0,
+	  ANY,
+	  MIGRATION_OPTIONS | CTL_OPTION_WAIT | CTL_OPTION_ALL | CTL_OPTION_STAGGER,
+	  ctl_prepare,
+	  "Split VMs' blocks: their migrations are scheduled",
+	  prepare_more,
+	  { "prepare guest1 --wait --deadline=+5min && virsh migrate ...",
+	    "prepare --all --deadline=18:30 --stagger=2min --wait" } },
+	{ "cancel",
+	  "VM...",
+	  1,
+	  ANY,
+	  CTL_OPTION_WAIT,
+	  ctl_cancel,
+	  "Call migrations off: the blocks come back",
+	  cancel_more,
+	  { "cancel guest1 --wait", "cancel guest1 guest2" } },
+	{ "complete",
+	  "VM...",
+	  1,
+	  ANY,
+	  0,
+	  ctl_complete,
+	  "Say that VMs have left",
+	  "",
+	  { "complete guest1", "complete guest1 guest2" } },
+	{ "top",
+	  "",
+	  0,
+	  0,
+	  0,
+	  ctl_top,
+	  "Show the busiest VMs, and the budget, as it goes",
+	  top_more,
+	  { "top", "top >snapshot" } },
+	{ "watch",
+	  "[VM]",
+	  0,
+	  1,
+	  0,
+	  ctl_watch,
+	  "Show changes as they happen",
+	  watch_more,
+	  { "watch", "watch guest1 --json" } },
+	{ "history",
+	  "[VM]",
+	  0,
+	  1,
+	  CTL_OPTION_LIMIT,
+	  ctl_history,
+	  "Show how migrations went that have ended",
+	  history_more,
+	  { "history", "history guest1 --limit=1 --json" } },
+	{ "reload",
+	  "",
+	  0,
+	  0,
+	  0,
+	  ctl_reload,
+	  "Have the configuration read again",
+	  "",
+	  { "reload", "reload --timeout=5s" } },
+	{ "plan",
+	  "[VM...]",
+	  0,
+	  ANY,
+	  PLAN_OPTIONS,
+	  ctl_plan,
+	  "Estimate the cost of splitting guests",
+	  plan_more,
+	  { "plan guest1 guest2 --deadline=18:30", "plan --memory=512G --deadline=60s" } },
+	{ "doctor",
+	  "",
+	  0,
+	  0,
+	  0,
+	  ctl_doctor,
+	  "Check whether the host has what is needed",
+	  doctor_more,
+	  { "doctor", "doctor --json" } },
+	{ "metrics",
+	  "",
+	  0,
+	  0,
+	  CTL_OPTION_FORMAT | CTL_OPTION_OUTPUT,
+	  ctl_metrics,
+	  "Show figures for monitoring, as OpenMetrics",
+	  metrics_more,
+	  { "metrics", "metrics --output=/tmp/eagersplitd.prom" } },
 };
 
 static void print_help(void)
@@ -147,6 +259,9 @@ static void print_command_help(const struct command *command)
 	       command->options ? " [OPTION...]" : "", command->summary, *command->more ? "\n" : "",
 	       command->more);
 	options_print(command->options);
+	printf("\nExamples:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(command->examples); i++)
+		printf("  eagersplitctl %s\n", command->examples[i]);
 }
 
 static int usage(const char *format, const char *what)
@@ -171,6 +286,50 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* How many letters one has to change, add, leave out or exchange to get from @a to @b. */
+static size_t get_distance(const char *a, const char *b)
+{
+	if (!*a || !*b)
+		return strlen(a) + strlen(b);
+	if (*a == *b)
+		return get_distance(a + 1, b + 1);
+	if (a[1] == *b && *a == b[1])
+		return 1 + get_distance(a + 2, b + 2);
+	return 1 + min_u64(get_distance(a + 1, b + 1),
+			   min_u64(get_distance(a + 1, b), get_distance(a, b + 1)));
+}
+
+/* The command that was meant, if it is plain which. */
+static const struct command *guess_command(const char *name)
+{
+	const struct command *best = NULL;
+	size_t least = 3;
+
+	/* What is longer is none of ours, and takes long. */
+	if (strlen(name) > 12)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		size_t distance = get_distance(name, commands[i].name);
+
+		if (distance < least) {
+			best = &commands[i];
+			least = distance;
+		}
+	}
+	return best;
+}
+
+static int no_such_command(const char *name)
+{
+	const struct command *guess = guess_command(name);
+
+	fprintf(stderr, "No such command: %s\n", name);
+	if (guess)
+		fprintf(stderr, "Did you mean \"%s\"?\n", guess->name);
+	fprintf(stderr, "Try: eagersplitctl --help\n");
+	return CTL_USAGE;
+}
+
 static int show_help(const char *name)
 {
 	const struct command *command;
@@ -181,7 +340,7 @@ static int show_help(const char *name)
 	}
 	command = find_command(name);
 	if (!command)
-		return usage("No such command: %s", name);
+		return no_such_command(name);
 	print_command_help(command);
 	return EXIT_SUCCESS;
 }
@@ -214,7 +373,7 @@ static int run(const struct ctl *ctl, int argc, char **argv, bool help)
 	}
 	command = find_command(argv[0]);
 	if (!command)
-		return usage("No such command: %s", argv[0]);
+		return no_such_command(argv[0]);
 	if (argc - 1 < command->min_args)
 		return usage_of(command, "Too few arguments");
 	if (argc - 1 > command->max_args)
@@ -277,6 +436,9 @@ int main(int argc, char **argv)
 		return finish(EXIT_SUCCESS);
 	}
 	ctl.term = term_stdout();
+	ctl.term.no_titles = ctl.no_legend;
+	if (ctl.colour == COLOUR_ALWAYS)
+		ctl.term.colour = true;
 	status = run(&ctl, argc - optind, argv + optind, request.help);
 	if (status == EXIT_FAILURE && outcome.status != 0)
 		status = outcome.status;

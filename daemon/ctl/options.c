@@ -40,6 +40,28 @@ static int set_timeout(struct ctl *ctl, const char *value)
 	return parse_span(value, &ctl->timeout_usec);
 }
 
+static int set_no_legend(struct ctl *ctl, const char *value)
+{
+	ctl->no_legend = true;
+	return 0;
+}
+
+static int set_colour(struct ctl *ctl, const char *value)
+{
+	if (strcmp(value, "auto") == 0)
+		ctl->colour = COLOUR_AUTO;
+	else if (strcmp(value, "always") == 0)
+		ctl->colour = COLOUR_ALWAYS;
+	else if (strcmp(value, "never") == 0)
+		ctl->colour = COLOUR_NEVER;
+	else
+		return -EINVAL;
+	/* As https://no-color.org has it, for whoever looks at the terminal later. */
+	if (ctl->colour == COLOUR_NEVER)
+		setenv("NO_COLOR", "1", 1);
+	return 0;
+}
+
 static int set_name(struct ctl *ctl, const char *value)
 {
 	ctl->name = value;
@@ -156,7 +178,9 @@ static const struct option_info infos[] = {
 	  "Talk to the eagersplitd that listens there" },
 	{ "timeout", "TIME", 0, set_timeout, "a time, such as 30s or 500ms",
 	  "Wait so long for an answer; 0: for ever [30s]" },
-	{ "json", NULL, 0, set_json, NULL, "Print JSON, an object a line" },
+	{ "json", NULL, 0, set_json, NULL, "Print JSON, an object a line; also -j" },
+	{ "no-legend", NULL, 0, set_no_legend, NULL, "Print tables without their titles" },
+	{ "color", "WHEN", 0, set_colour, "auto, always or never", "auto, always or never [auto]" },
 	{ "help", NULL, 0, NULL, NULL, "Show this, or the help of a command" },
 	{ "version", NULL, 0, NULL, NULL, "Show the version" },
 };
@@ -196,9 +220,13 @@ int options_parse(struct ctl *ctl, struct ctl_request *request, int argc, char *
 	int c, r;
 
 	make_getopt_table(table);
-	while ((c = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hj", table, NULL)) != -1) {
 		if (c == 'h') {
 			request->help = true;
+			continue;
+		}
+		if (c == 'j') {
+			ctl->json = true;
 			continue;
 		}
 		if (c < OPTION_BASE) {

@@ -209,7 +209,8 @@ int table_print(const struct table *table, const struct term *term, FILE *f)
 
 	if (table->failed || !widths || fit(table, widths, term->width) < 0)
 		return -ENOMEM;
-	print_row(table, widths, NULL, term, f);
+	if (!term->no_titles)
+		print_row(table, widths, NULL, term, f);
 	for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns)
 		print_row(table, widths, &table->cells[i], term, f);
 	return 0;

@@ -12,12 +12,14 @@
  * @colour: colours may be used
  * @redraw: the cursor can be moved, so that a line can be drawn over
  * @utf8: more than ASCII can be shown
+ * @no_titles: tables go without
  */
 struct term {
 	int width;
 	bool colour;
 	bool redraw;
 	bool utf8;
+	bool no_titles;
 };
 
 enum colour {

@@ -106,11 +106,39 @@ def help_and_version():
             true(all(len(line) < 80 for line in out.splitlines()), out)
             for word in words:
                 true(word in out, (command, word))
+            equal(len(re.findall(rf"^  eagersplitctl {command}\b", out, re.M)), 2, out)
             for other in {"--wait", "--name", "--memory", "--tlbi-rate"} - set(words):
                 true(other not in out, (command, other))
     status, out, err = run("--version")
     equal((status, err), (0, ""))
     true(re.fullmatch(r"eagersplitctl \d+\.\d+.*\n", out), out)
+
+
+@test
+def mistyped():
+    """Of a command that is mistyped it says which is meant, if that is plain"""
+    for name, meant in ("lst", "list"), ("prepair", "prepare"), ("sttaus", "status"), ("tpo", "top"), ("histry", "history"):
+        for arguments in [name], ["help", name]:
+            status, out, err = run("--socket=/nonexistent", *arguments)
+            equal((status, out), (2, ""))
+            true(f'No such command: {name}\nDid you mean "{meant}"?\n' in err, err)
+    for name in "nonsense", "x", "a" * 1000:
+        true("Did you mean" not in run(name)[2], name)
+
+
+@test
+def legend_and_colours():
+    """--no-legend leaves titles out, --color has the last word, -j is --json"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.wait_for_stage("guest", "split")
+        equal(daemon.ctl("list", "--no-legend")[1].split()[0], "guest")
+        equal(daemon.ctl("list", "-j")[1], daemon.ctl("list", "--json")[1])
+        true("\x1b[32msplit\x1b[0m" in daemon.ctl("list", "--color=always")[1], "always")
+        true("\x1b[" not in daemon.ctl("list", "--color=auto")[1], "auto, in a pipe")
+        true("\x1b[" not in on_terminal(daemon, "list", "--color=never")[1], "never")
+        equal(daemon.ctl("list", "--color=green")[0], 2)
 
 
 @test
@@ -799,6 +827,7 @@ def completion():
         equal(complete("plan", "--block-size", "=", "5"), ["512M"])
         equal(complete("metrics", "--format=p"), ["--format=prometheus"])
         equal(complete("--j"), ["--json"])
+        equal(complete("--color", "n"), ["never"])
         for command, words in COMMANDS.items():
             offered = complete(command, "--")
             for word in words:
