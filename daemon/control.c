@@ -391,7 +391,10 @@ static void log_for_server(int priority, const struct ucred *peer, const char *t
 		  "%s", text);
 }
 
-static const struct varlink_server_ops server_ops = { may_change, log_for_server };
+static const struct varlink_server_ops server_ops = {
+	.may_change = may_change,
+	.log = log_for_server,
+};
 
 static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)
 {

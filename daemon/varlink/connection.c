@@ -8,6 +8,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "varlink/frame.h"
 #include "varlink/json.h"
 #include "varlink/message.h"
@@ -32,6 +33,7 @@ struct varlink_connection {
 
 	struct varlink_reader reader;
 	struct varlink_writer writer;
+	int descriptor; /* that was received, and not taken; -1: none */
 	bool eof; /* the client sends no more */
 	bool closing; /* free it once the queue is sent */
 	bool lost; /* free it now */
@@ -61,6 +63,7 @@ int varlink_connection_new(struct varlink_connection **ret, struct varlink_serve
 	c->fd = fd;
 	c->peer = *peer;
 	c->reader.max = VARLINK_MESSAGE_MAX;
+	c->descriptor = -1;
 
 	r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
 	if (r >= 0)
@@ -87,11 +90,30 @@ struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
 		(void)varlink_writer_flush(&c->writer, c->fd);
 	sd_event_source_disable_unref(c->defer);
 	sd_event_source_disable_unref(c->io);
+	if (c->descriptor >= 0)
+		varlink_server_discard(c->server, c->descriptor);
 	varlink_reader_done(&c->reader);
 	varlink_writer_done(&c->writer);
 	close(c->fd);
 	free(c);
 	return NULL;
+}
+
+/* Nobody has asked for it. */
+static void discard_descriptor(struct varlink_connection *c)
+{
+	if (c->descriptor >= 0)
+		varlink_server_discard(c->server, take_fd(&c->descriptor));
+}
+
+bool varlink_connection_has_descriptor(const struct varlink_connection *c)
+{
+	return c->descriptor >= 0;
+}
+
+int varlink_connection_take_descriptor(struct varlink_connection *c)
+{
+	return take_fd(&c->descriptor);
 }
 
 const struct varlink_server *varlink_connection_server(const struct varlink_connection *c)
@@ -278,6 +300,13 @@ int varlink_connection_notify(struct varlink_connection *c, json_object *paramet
 	return send_message(c, varlink_reply_to_message(parameters, true));
 }
 
+int varlink_connection_deny(struct varlink_connection *c, const char *method)
+{
+	varlink_server_log(c->server, LOG_NOTICE, &c->peer, "%s refused", method);
+	return varlink_connection_error(c, VARLINK_ERROR_PERMISSION_DENIED,
+					json_object_new_object());
+}
+
 /* What cannot be a call ends the connection: where the next call starts is anybody's guess. */
 static void refuse(struct varlink_connection *c, const char *reason)
 {
@@ -350,6 +379,7 @@ static void receive(struct varlink_connection *c)
 	if (c->state != CALL_NONE || c->eof || c->closing || c->busy ||
 	    varlink_reader_has_message(&c->reader))
 		return;
+	c->reader.descriptor = varlink_server_takes_descriptors(c->server) ? &c->descriptor : NULL;
 	r = varlink_reader_fill(&c->reader, c->fd);
 	if (r == 0) {
 		if (varlink_reader_pending(&c->reader) > 0)
@@ -378,6 +408,9 @@ static bool is_finished(struct varlink_connection *c)
 static int run(struct varlink_connection *c)
 {
 	process(c);
+	/* All that has come with it has been dealt with. */
+	if (c->state == CALL_NONE && varlink_reader_pending(&c->reader) == 0)
+		discard_descriptor(c);
 	if (is_finished(c)) {
 		varlink_connection_free(c);
 		return 0;
@@ -396,8 +429,12 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	 * Gone altogether, not only done with sending. Calls that are still to be
 	 * read are executed, but a stream has nobody left to go to.
 	 */
-	if (revents & (EPOLLHUP | EPOLLERR) && c->state == CALL_STREAMING)
+	if (revents & (EPOLLHUP | EPOLLERR) && c->state == CALL_STREAMING) {
+		/* But for one that wants no answer, behind which there may be more. */
+		if (c->oneway)
+			return sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
 		c->lost = true;
+	}
 	if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		receive(c);
 	return run(c);
@@ -409,5 +446,8 @@ static int on_defer(sd_event_source *source, void *userdata)
 
 	if (!c->lost && !c->busy && c->state == CALL_STREAMING && c->stream)
 		c->stream->drained(c, c->stream_userdata);
+	/* It may have been off while a call that wants no answer was under way. */
+	if (c->state == CALL_NONE && sd_event_source_set_enabled(c->io, SD_EVENT_ON) < 0)
+		c->lost = true;
 	return run(c);
 }

@@ -66,6 +66,18 @@ int varlink_connection_error(struct varlink_connection *connection, const char *
 int varlink_connection_error_string(struct varlink_connection *connection, const char *error,
 				    const char *name, const char *value);
 
+/* The PermissionDenied error, for a call of that method, which is logged. */
+int varlink_connection_deny(struct varlink_connection *connection, const char *method);
+
+/*
+ * The descriptor that was sent with the call at hand, or with one that came together with
+ * that; the caller's from now on. It is another's: what it is is not known. -1: none.
+ */
+int varlink_connection_take_descriptor(struct varlink_connection *connection);
+
+/* Whether there is one to take. */
+bool varlink_connection_has_descriptor(const struct varlink_connection *connection);
+
 /* The InvalidParameter error for this field. */
 int varlink_connection_error_parameter(struct varlink_connection *connection, const char *field);
 

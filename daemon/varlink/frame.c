@@ -47,6 +47,42 @@ static void compact(char **data, size_t *size, size_t *start, size_t *end)
 	}
 }
 
+/* The descriptor that came with @message, -1: none. There is room for one: others are dropped. */
+static int get_descriptor(struct msghdr *message)
+{
+	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
+	int fd;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len != CMSG_LEN(sizeof(fd)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+static ssize_t receive(struct varlink_reader *reader, int fd, size_t room)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec io = { .iov_base = reader->data + reader->end, .iov_len = room };
+	struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (reader->descriptor && *reader->descriptor < 0) {
+		message.msg_control = &control;
+		/* Not CMSG_SPACE(), which is enough for two. */
+		message.msg_controllen = CMSG_LEN(sizeof(int));
+	}
+	do
+		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0 && message.msg_control)
+		*reader->descriptor = get_descriptor(&message);
+	return n;
+}
+
 int varlink_reader_fill(struct varlink_reader *reader, int fd)
 {
 	size_t room;
@@ -64,9 +100,7 @@ int varlink_reader_fill(struct varlink_reader *reader, int fd)
 	if (r < 0)
 		return r;
 
-	do
-		n = recv(fd, reader->data + reader->end, room, 0);
-	while (n < 0 && errno == EINTR);
+	n = receive(reader, fd, room);
 	if (n < 0)
 		return -errno;
 	reader->end += (size_t)n;

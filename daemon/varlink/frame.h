@@ -22,6 +22,11 @@ struct varlink_reader {
 	size_t start; /* first byte not consumed */
 	size_t end; /* one past the last byte received */
 	size_t scanned; /* up to here there is no NUL; start <= scanned <= end */
+	/*
+	 * Where a descriptor that was sent with the bytes goes; whoever reads takes it from
+	 * there. NULL, or not -1: none is received, and what was sent is dropped unseen.
+	 */
+	int *descriptor;
 };
 
 /* Bytes to be sent. All zeroes is an empty one. */

@@ -357,6 +357,27 @@ static void call_handler(struct varlink_server *s, struct varlink_connection *co
 		log_own(s, LOG_ERR, "%s failed: %s", call->method, strerror(-r));
 }
 
+bool varlink_server_takes_descriptors(const struct varlink_server *s)
+{
+	return s->ops->takes_descriptors && s->ops->takes_descriptors(s->userdata);
+}
+
+void varlink_server_discard(struct varlink_server *s, int fd)
+{
+	s->ops->discard(fd, s->userdata);
+}
+
+static bool may_call(const struct varlink_server *s, const struct varlink_connection *connection,
+		     const struct varlink_method *method)
+{
+	if (!(method->flags & VARLINK_METHOD_CHANGES))
+		return true;
+	if (method->flags & VARLINK_METHOD_DESCRIPTOR &&
+	    varlink_connection_has_descriptor(connection))
+		return true;
+	return s->ops->may_change(connection, s->userdata);
+}
+
 void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection *connection,
 			     const struct varlink_call *call)
 {
@@ -387,12 +408,8 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 	if (!method->handler) {
 		varlink_connection_error_string(connection, VARLINK_ERROR_METHOD_NOT_IMPLEMENTED,
 						"method", call->method);
-	} else if (method->flags & VARLINK_METHOD_CHANGES &&
-		   !s->ops->may_change(connection, s->userdata)) {
-		varlink_server_log(s, LOG_NOTICE, varlink_connection_peer(connection), "%s refused",
-				   call->method);
-		varlink_connection_error(connection, VARLINK_ERROR_PERMISSION_DENIED,
-					 json_object_new_object());
+	} else if (!may_call(s, connection, method)) {
+		(void)varlink_connection_deny(connection, call->method);
 	} else if (method->flags & VARLINK_METHOD_MORE && !call->more) {
 		varlink_connection_error(connection, VARLINK_ERROR_EXPECTED_MORE,
 					 json_object_new_object());

@@ -38,6 +38,8 @@ struct varlink_server;
 enum varlink_method_flags {
 	VARLINK_METHOD_MORE = 1 << 0, /* answers only to a call with "more" */
 	VARLINK_METHOD_CHANGES = 1 << 1, /* only for whom may_change() lets */
+	/* Or for whoever has sent a descriptor with the call, at which the method looks itself. */
+	VARLINK_METHOD_DESCRIPTOR = 1 << 2,
 };
 
 /*
@@ -92,6 +94,10 @@ struct varlink_server_ops {
 	bool (*may_change)(const struct varlink_connection *connection, void *userdata);
 	/* Something for the log. @priority: LOG_ERR...; @peer: the client it is about, or NULL */
 	void (*log)(int priority, const struct ucred *peer, const char *text, void *userdata);
+	/* Whether a descriptor may be received now; NULL: never. */
+	bool (*takes_descriptors)(void *userdata);
+	/* Takes one that a client has sent, and no method has taken. Closing it may block. */
+	void (*discard)(int fd, void *userdata);
 };
 
 /*
@@ -123,6 +129,9 @@ void varlink_server_remove(struct varlink_server *server, struct varlink_connect
 /* Counts an error reply, of the method with these stats or, if NULL, of none. */
 void varlink_server_count_error(struct varlink_server *server, struct varlink_method_stats *method,
 				const char *error);
+/* See varlink_connection_take_descriptor(). */
+bool varlink_server_takes_descriptors(const struct varlink_server *server);
+void varlink_server_discard(struct varlink_server *server, int fd);
 /* Counts a connection that is closed for what its client did. */
 void varlink_server_count_dropped(struct varlink_server *server);
 /*

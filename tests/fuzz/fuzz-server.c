@@ -125,7 +125,10 @@ static void log_nothing(int priority, const struct ucred *peer, const char *text
 {
 }
 
-static const struct varlink_server_ops server_ops = { may_change, log_nothing };
+static const struct varlink_server_ops server_ops = {
+	.may_change = may_change,
+	.log = log_nothing,
+};
 
 static void run(struct fixture *f)
 {

@@ -124,7 +124,10 @@ static void log_text(int priority, const struct ucred *peer, const char *text, v
 	fprintf(stderr, "%s\n", text);
 }
 
-static const struct varlink_server_ops server_ops = { may_change, log_text };
+static const struct varlink_server_ops server_ops = {
+	.may_change = may_change,
+	.log = log_text,
+};
 
 static int setup(void **state)
 {
