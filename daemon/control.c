@@ -8,9 +8,11 @@
 #include "base/control-names.h"
 #include "base/log.h"
 #include "conf.h"
+#include "control-error.h"
 #include "control-json.h"
 #include "control-metrics.h"
 #include "control-pending.h"
+#include "control-register.h"
 #include "control-watch.h"
 #include "history.h"
 #include "manager.h"
@@ -18,6 +20,7 @@
 #include "manager-migration.h"
 #include "manager-register.h"
 #include "manager-table.h"
+#include "strangers.h"
 #include "varlink/connection.h"
 #include "varlink/json.h"
 #include "varlink/server.h"
@@ -28,6 +31,8 @@ struct control {
 	struct varlink_server *server;
 	struct watches *watches;
 	struct pending_calls *pending;
+	struct registrations *registrations;
+	struct strangers *strangers;
 };
 
 static const char manager_description[] = ""
@@ -37,45 +42,9 @@ static const char metrics_description[] = ""
 #include "org.eagersplit.Metrics.varlink.h"
 	;
 
-/* { name: value }, taking value. NULL: no memory. */
-static json_object *one_parameter(const char *name, json_object *value)
-{
-	json_object *parameters = json_object_new_object();
-
-	return varlink_json_finish(parameters, varlink_json_set(parameters, name, value));
-}
-
 static int reply_nothing(struct varlink_connection *connection)
 {
 	return varlink_connection_reply(connection, json_object_new_object());
-}
-
-static int error_no_such_vm(struct varlink_connection *connection, const char *name)
-{
-	return varlink_connection_error_string(connection, CONTROL_ERROR_NO_SUCH_VM, "vm", name);
-}
-
-static int error_pid(struct varlink_connection *connection, const char *error, pid_t pid)
-{
-	return varlink_connection_error(connection, error,
-					one_parameter("pid", json_object_new_int64(pid)));
-}
-
-static int error_unsupported(struct varlink_connection *connection, const char *reason)
-{
-	return varlink_connection_error_string(connection, CONTROL_ERROR_UNSUPPORTED, "reason",
-					       reason);
-}
-
-/* Unsupported, because the host is; or else because of the errno r. */
-static int error_host(struct control *c, struct varlink_connection *connection, int r)
-{
-	struct host_info info;
-
-	manager_get_host(c->manager, &info);
-	if (r == -EOPNOTSUPP && info.unsupported_reason)
-		return error_unsupported(connection, info.unsupported_reason);
-	return error_unsupported(connection, strerror(-r));
 }
 
 static int get_host(struct varlink_connection *connection, const void *params, void *userdata)
@@ -85,7 +54,7 @@ static int get_host(struct varlink_connection *connection, const void *params, v
 
 	manager_get_host(c->manager, &info);
 	return varlink_connection_reply(connection,
-					one_parameter("host", control_host_to_json(&info)));
+					control_parameter("host", control_host_to_json(&info)));
 }
 
 static int list_vms(struct varlink_connection *connection, const void *params, void *userdata)
@@ -98,7 +67,7 @@ static int list_vms(struct varlink_connection *connection, const void *params, v
 	while ((vm = manager_next_vm(c->manager, vm)))
 		r |= varlink_json_append(vms, control_vm_to_json(vm, false));
 	return varlink_connection_reply(connection,
-					one_parameter("vms", varlink_json_finish(vms, r)));
+					control_parameter("vms", varlink_json_finish(vms, r)));
 }
 
 struct vm_params {
@@ -117,88 +86,19 @@ static int get_vm(struct varlink_connection *connection, const void *params, voi
 	struct vm *vm = manager_find_vm(c->manager, p->vm);
 
 	if (!vm)
-		return error_no_such_vm(connection, p->vm);
+		return control_error_no_such_vm(connection, p->vm);
 	if (!varlink_connection_is_oneway(connection) && manager_survey_vm(c->manager, vm) > 0)
 		return pending_calls_add(c->pending, connection, vm, true);
 	return varlink_connection_reply(connection, control_vm_reply(vm, true));
 }
 
-struct register_params {
-	struct varlink_int pid;
-	const char *name;
-};
-
-static const struct varlink_field register_fields[] = {
-	VARLINK_FIELD("pid", VARLINK_INT, struct register_params, pid, .min = 1, .max = INT_MAX),
-	VARLINK_FIELD("name", VARLINK_STRING, struct register_params, name, .optional = true),
-	{ 0 },
-};
-
-/* What is in the way of registering pid as name: the VM of that process, or of that name. */
-static int error_exists(struct control *c, struct varlink_connection *connection, pid_t pid,
-			const char *name)
-{
-	json_object *parameters = json_object_new_object();
-	struct vm *vm = name ? manager_find_vm(c->manager, name) : NULL;
-	struct vm_info info = { .name = name ? name : "", .pid = pid };
-	int r;
-
-	if (!vm)
-		while ((vm = manager_next_vm(c->manager, vm)))
-			if (vm->pid == pid)
-				break;
-	if (vm)
-		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
-	r = varlink_json_set_string(parameters, "vm", info.name);
-	r |= varlink_json_set_u64(parameters, "pid", (uint64_t)info.pid);
-	return varlink_connection_error(connection, CONTROL_ERROR_VM_EXISTS,
-					varlink_json_finish(parameters, r));
-}
-
-static int error_register(struct control *c, struct varlink_connection *connection,
-			  const struct register_params *p, int r)
-{
-	pid_t pid = (pid_t)p->pid.value;
-
-	switch (r) {
-	case -EINVAL:
-		return varlink_connection_error_parameter(connection, p->name ? "name" : "pid");
-	case -ESRCH:
-		return error_pid(connection, CONTROL_ERROR_NO_SUCH_PROCESS, pid);
-	case -ENOTTY:
-		return error_pid(connection, CONTROL_ERROR_NOT_A_VMM, pid);
-	case -EEXIST:
-		return error_exists(c, connection, pid, p->name);
-	case -EUSERS:
-		return error_unsupported(connection,
-					 "as many VMs as there is room for are registered");
-	case -EPERM:
-	case -EACCES:
-		return error_unsupported(connection, "eagersplitd may not look into that process");
-	case -ESHUTDOWN:
-		return error_unsupported(connection, "eagersplitd is being stopped");
-	default:
-		return error_host(c, connection, r);
-	}
-}
+static bool may_change(const struct varlink_connection *connection, void *userdata);
 
 static int register_vm(struct varlink_connection *connection, const void *params, void *userdata)
 {
-	const struct register_params *p = params;
 	struct control *c = userdata;
-	struct vm_info info;
-	struct vm *vm;
-	int r;
 
-	r = manager_register(c->manager, (pid_t)p->pid.value, p->name, &vm);
-	if (r < 0)
-		return error_register(c, connection, p, r);
-	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
-	/* One that was found earlier may have been given most of its memory since. */
-	if (!varlink_connection_is_oneway(connection) &&
-	    (!info.surveyed || manager_survey_vm(c->manager, vm) > 0))
-		return pending_calls_add(c->pending, connection, vm, false);
-	return varlink_connection_reply(connection, control_vm_reply(vm, false));
+	return registrations_begin(c->registrations, connection, params, may_change(connection, c));
 }
 
 static int unregister_vm(struct varlink_connection *connection, const void *params, void *userdata)
@@ -207,7 +107,7 @@ static int unregister_vm(struct varlink_connection *connection, const void *para
 	struct control *c = userdata;
 
 	if (manager_unregister(c->manager, p->vm) < 0)
-		return error_no_such_vm(connection, p->vm);
+		return control_error_no_such_vm(connection, p->vm);
 	return reply_nothing(connection);
 }
 
@@ -256,7 +156,7 @@ static int set_migration_state(struct varlink_connection *connection, const void
 		return varlink_connection_error_parameter(connection, "migration");
 	vm = manager_find_vm(c->manager, p->vm);
 	if (!vm)
-		return error_no_such_vm(connection, p->vm);
+		return control_error_no_such_vm(connection, p->vm);
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &before);
 	r = manager_set_migration(c->manager, vm, (enum vm_migration)to,
 				  p->deadline_usec.given ? &deadline : NULL,
@@ -280,7 +180,7 @@ static int watch(struct varlink_connection *connection, const void *params, void
 	if (p->vm) {
 		vm = manager_find_vm(c->manager, p->vm);
 		if (!vm)
-			return error_no_such_vm(connection, p->vm);
+			return control_error_no_such_vm(connection, p->vm);
 	}
 	return watches_add(c->watches, connection, c->manager, vm);
 }
@@ -307,7 +207,7 @@ static int get_history(struct varlink_connection *connection, const void *params
 	size_t limit = p->limit.given ? (size_t)p->limit.value : HISTORY_LIMIT_DEFAULT;
 	json_object *list = history_to_json(manager_get_history(c->manager), p->vm, limit);
 
-	return varlink_connection_reply(connection, one_parameter("migrations", list));
+	return varlink_connection_reply(connection, control_parameter("migrations", list));
 }
 
 static int reload(struct varlink_connection *connection, const void *params, void *userdata)
@@ -328,7 +228,8 @@ static const struct varlink_method manager_methods[] = {
 	{ "GetHost", 0, NULL, get_host },
 	{ "ListVms", 0, NULL, list_vms },
 	{ "GetVm", 0, vm_fields, get_vm },
-	{ "Register", VARLINK_METHOD_CHANGES, register_fields, register_vm },
+	{ "Register", VARLINK_METHOD_CHANGES | VARLINK_METHOD_DESCRIPTOR, registration_fields,
+	  register_vm },
 	{ "Unregister", VARLINK_METHOD_CHANGES, vm_fields, unregister_vm },
 	{ "SetMigrationState", VARLINK_METHOD_CHANGES, migration_fields, set_migration_state },
 	{ "Watch", VARLINK_METHOD_MORE, watch_fields, watch },
@@ -350,7 +251,8 @@ static int get_metrics(struct varlink_connection *connection, const void *params
 
 	manager_get_metrics(c->manager, &metrics);
 	return varlink_connection_reply(
-		connection, one_parameter("metrics", control_metrics_to_json(&metrics, c->server)));
+		connection,
+		control_parameter("metrics", control_metrics_to_json(&metrics, c->server)));
 }
 
 static const struct varlink_method metrics_methods[] = {
@@ -391,9 +293,25 @@ static void log_for_server(int priority, const struct ucred *peer, const char *t
 		  "%s", text);
 }
 
+static bool takes_descriptors(void *userdata)
+{
+	const struct control *c = userdata;
+
+	return strangers_have_room(c->strangers);
+}
+
+static void discard(int fd, void *userdata)
+{
+	struct control *c = userdata;
+
+	strangers_close(c->strangers, fd);
+}
+
 static const struct varlink_server_ops server_ops = {
 	.may_change = may_change,
 	.log = log_for_server,
+	.takes_descriptors = takes_descriptors,
+	.discard = discard,
 };
 
 static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)
@@ -417,7 +335,15 @@ static void on_vm_removed(void *userdata, struct vm *vm)
 	watches_vm_removed(c->watches, vm);
 }
 
+static void on_vm_registered(void *userdata, void *caller, int r, struct vm *vm)
+{
+	struct control *c = userdata;
+
+	registrations_end(c->registrations, caller, r, vm);
+}
+
 static const struct manager_observer control_observer = {
+	.vm_registered = on_vm_registered,
 	.vm_changed = on_vm_changed,
 	.vm_removed = on_vm_removed,
 };
@@ -437,6 +363,12 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
 	r = pending_calls_new(&c->pending);
 	if (r < 0)
 		return r;
+	r = strangers_new(&c->strangers, event);
+	if (r < 0)
+		return r;
+	r = registrations_new(&c->registrations, manager, c->pending, c->strangers);
+	if (r < 0)
+		return r;
 	r = varlink_server_new(&c->server, event, take_fd(&fd), control_interfaces, &server_ops, c);
 	if (r < 0)
 		return r;
@@ -451,8 +383,10 @@ struct control *control_free(struct control *c)
 		return NULL;
 	manager_set_observer(c->manager, NULL, NULL);
 	varlink_server_free(c->server);
+	registrations_free(c->registrations);
 	pending_calls_free(c->pending);
 	watches_free(c->watches);
+	strangers_free(c->strangers);
 	free(c);
 	return NULL;
 }

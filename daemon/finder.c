@@ -122,14 +122,12 @@ static void finder_end_scan(struct finder *f)
 		finder_scan_all(f);
 		return;
 	}
-	(void)f->ops->dirty_log(f->userdata, 0);
 }
 
 static void finder_take_list(struct finder *f, int r)
 {
 	if (r < 0)
 		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
-	f->ops->list_known(f->userdata, on_found, f);
 	f->listed = true;
 	f->next_pid = 0;
 }
@@ -156,25 +154,49 @@ void finder_scan_all(struct finder *f)
  * Looking at one
  */
 
+/* Opens the VMs that are listed: those that are still there. */
+static void look_open_vms(struct look *look, struct backend *backend, int pidfd)
+{
+	int r = -ENXIO;
+
+	for (int i = 0; i < look->n; i++) {
+		look->vms[i] = NULL;
+		r = backend->ops->open_vm(backend, pidfd, look->pid, look->numbers[i],
+					  &look->vms[i]);
+		if (r < 0 && r != -ENXIO && r != -ENODEV && i == 0) {
+			look->n = r;
+			return;
+		}
+	}
+}
+
+void look_at_process(struct look *look, struct backend *backend, bool adopt)
+{
+	_cleanup_close_ int pidfd = process_open(look->pid);
+
+	look->n = pidfd;
+	if (pidfd >= 0 && process_is_gone(pidfd))
+		look->n = -ESRCH;
+	if (look->n >= 0 && adopt && backend->ops->adopt)
+		look->n = backend->ops->adopt(backend, look->pid);
+	if (look->n >= 0)
+		look->n = backend->ops->list_vms(backend, pidfd, look->pid, look->numbers);
+	look_open_vms(look, backend, pidfd);
+}
+
 /* In a worker's thread, but at the start. */
 static int finder_look(struct job *job)
 {
 	struct finder *f = container_of(job, struct finder, look_job);
-	struct look *look = &f->look;
 
-	look->began_nsec = now_nsec(CLOCK_MONOTONIC);
-	look->pidfd = process_open(look->pid);
-	look->n = look->pidfd;
-	if (look->pidfd >= 0)
-		look->n = f->backend->ops->list_vms(f->backend, look->pidfd, look->pid,
-						    look->numbers);
+	look_at_process(&f->look, f->backend, false);
 	return 0;
 }
 
 static void finder_begin_look(struct finder *f, pid_t pid)
 {
 	f->looking = true;
-	f->look.pid = pid;
+	f->look = (struct look){ .pid = pid };
 	worker_pool_submit(f->pool, &f->look_job);
 }
 
@@ -183,8 +205,6 @@ static int finder_end_look(struct finder *f)
 {
 	int r = f->ops->seen(f->userdata, &f->look);
 
-	closep(&f->look.pidfd);
-	f->look.pidfd = -1;
 	f->looking = false;
 	return r;
 }
@@ -361,11 +381,7 @@ static void finder_destroyed(struct finder *f, pid_t pid, bool known)
 static void on_event(void *userdata, enum host_event event, pid_t pid)
 {
 	struct finder *f = userdata;
-	bool known = false;
 
-	/* A VMM that closes its VM and makes another gets the same descriptor. */
-	if (pid && (event == HOST_VM_CREATED || event == HOST_VM_DESTROYED))
-		known = f->ops->look_again(f->userdata, pid);
 	switch (event) {
 	case HOST_VM_CREATED:
 		if (pid)
@@ -374,13 +390,9 @@ static void on_event(void *userdata, enum host_event event, pid_t pid)
 			finder_scan_all(f);
 		break;
 	case HOST_VM_DESTROYED:
-		/* Of a process that cannot be told: whoever calls the VM next will see. */
+		/* One that is known tells so itself. */
 		if (pid)
-			finder_destroyed(f, pid, known);
-		break;
-	case HOST_DIRTY_LOG:
-		if (!f->ops->dirty_log(f->userdata, pid))
-			finder_look_at(f, pid);
+			finder_destroyed(f, pid, f->ops->is_known(f->userdata, pid));
 		break;
 	case HOST_EVENTS_LOST:
 		log_info("What the host told of its VMs was lost in part: looking at all of them");
@@ -427,7 +439,6 @@ int finder_new(struct finder **ret, sd_event *event, struct backend *backend,
 	f->scan.done = finder_scanned;
 	f->look_job.run = finder_look;
 	f->look_job.done = finder_looked;
-	f->look.pidfd = -1;
 	r = sd_event_add_time(event, &f->timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_timer, f);
 	if (r < 0)
 		return r;
@@ -442,8 +453,10 @@ struct finder *finder_free(struct finder *f)
 {
 	if (!f)
 		return NULL;
+	for (int i = 0; f->looking && i < f->look.n; i++)
+		if (f->look.vms[i])
+			f->backend->ops->close_vm(f->look.vms[i]);
 	sd_event_source_disable_unref(f->timer);
-	closep(&f->look.pidfd);
 	free(f->pids);
 	free(f);
 	return NULL;

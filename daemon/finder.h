@@ -20,38 +20,35 @@ struct worker_pool;
 
 /**
  * struct look - a look at a process, which took place in another thread
- * @pidfd: of the process, or a negative errno
- * @began_nsec: CLOCK_MONOTONIC; of what has become known since, it says nothing
- * @n: how many VMs it has, or a negative errno, see backend_ops.list_vms()
+ * @n: how many VMs it has, or a negative errno, see backend_ops.list_vms(), or as much
+ *     as opening the first of them gave
  * @numbers: theirs
+ * @vms: splitters of them; NULL: taken, or the VM was closed meanwhile
  */
 struct look {
 	pid_t pid;
-	int pidfd;
-	uint64_t began_nsec;
 	int n;
 	int numbers[BACKEND_VMS_MAX];
+	struct backend_vm *vms[BACKEND_VMS_MAX];
 };
+
+/*
+ * Looks at the process look->pid, and makes splitters of its VMs, which are the
+ * caller's; may block. @adopt: see backend_ops.adopt().
+ */
+void look_at_process(struct look *look, struct backend *backend, bool adopt);
 
 /**
  * struct finder_ops - whom it tells
- * @seen: of the VMs of a process, which may be others than were known. Returns
- *	  how many are new, or a negative errno, -ENOTTY where it has none.
+ * @seen: of the VMs of a process. Takes all splitters of @look. Returns
+ *	  how many VMs are new, or a negative errno, -ENOTTY where it has none.
  *	  Where more VMs were created than are new, the process is looked at once
  *	  more a little later
- * @list_known: calls @add for each process that is to be looked at whenever all
- *		are, though it may have no VM any more
- * @look_again: that VMs known of that process may have given way to others.
- *		Whether any is known
- * @dirty_log: that dirty logging was started or stopped on a VM of that
- *	       process; 0: of any. Whether any is known; if not, it is looked at
+ * @is_known: whether any VM of that process is known
  */
 struct finder_ops {
-	int (*seen)(void *userdata, const struct look *look);
-	void (*list_known)(void *userdata, int (*add)(void *add_userdata, pid_t pid),
-			   void *add_userdata);
-	bool (*look_again)(void *userdata, pid_t pid);
-	bool (*dirty_log)(void *userdata, pid_t pid);
+	int (*seen)(void *userdata, struct look *look);
+	bool (*is_known)(void *userdata, pid_t pid);
 };
 
 /*

@@ -123,18 +123,18 @@ static void on_stopped(void *userdata)
 	sd_event_exit(d->event, 0);
 }
 
-/* Lets go of all VMs first; whoever cannot wait asks twice. */
+/* Waits for calls in flight; whoever cannot wait asks twice. */
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
 	struct daemon *d = userdata;
 
 	if (d->stopping) {
-		log_warning("Stopping at once: VMs may be left held");
+		log_warning("Stopping at once");
 		return sd_event_exit(d->event, 1);
 	}
 	d->stopping = true;
 	log_full(LOG_INFO, MESSAGE_STARTED, "Stopping");
-	sd_notify(0, "STOPPING=1\nSTATUS=Letting go of VMs");
+	sd_notify(0, "STOPPING=1\nSTATUS=Waiting for what is under way");
 	d->control = control_free(d->control);
 	manager_set_observer(d->manager, NULL, NULL);
 	manager_stop(d->manager, on_stopped, d);
@@ -182,26 +182,26 @@ static int daemon_add_signals(struct daemon *d)
 /**
  * struct passed - what systemd gave us
  * @socket: to listen on, -1: none
- * @pidfds: of VMMs that a daemon before us knew
+ * @splitters: that a daemon before us had
  */
 struct passed {
 	int socket;
-	int *pidfds;
-	size_t n_pidfds;
+	int *splitters;
+	size_t n_splitters;
 };
 
 static void passed_done(struct passed *passed)
 {
-	for (size_t i = 0; i < passed->n_pidfds; i++)
-		closep(&passed->pidfds[i]);
+	for (size_t i = 0; i < passed->n_splitters; i++)
+		closep(&passed->splitters[i]);
 	closep(&passed->socket);
-	free(passed->pidfds);
+	free(passed->splitters);
 }
 
 static int passed_add(struct passed *passed, int fd, const char *name)
 {
-	if (fd_store_claim(name)) {
-		passed->pidfds[passed->n_pidfds++] = fd;
+	if (fd_store_is_ours(name)) {
+		passed->splitters[passed->n_splitters++] = fd;
 		return 0;
 	}
 	if (passed->socket >= 0) {
@@ -227,8 +227,8 @@ static int passed_get(struct passed *passed)
 		log_error("Cannot take the socket from systemd: %s", strerror(-n));
 		return n;
 	}
-	passed->pidfds = calloc((size_t)n + 1, sizeof(*passed->pidfds));
-	if (!passed->pidfds)
+	passed->splitters = calloc((size_t)n + 1, sizeof(*passed->splitters));
+	if (!passed->splitters)
 		r = -ENOMEM;
 	for (int i = 0; i < n; i++) {
 		if (r == 0)
@@ -411,7 +411,7 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	if (fd < 0)
 		return fd;
 	keep_history(d->manager, options);
-	manager_begin(d->manager, open_store(options), passed.pidfds, passed.n_pidfds);
+	manager_begin(d->manager, open_store(options), passed.splitters, passed.n_splitters);
 	r = control_new(&d->control, d->event, d->manager, fd);
 	if (r < 0) {
 		log_error("Cannot serve the control socket: %s", strerror(-r));

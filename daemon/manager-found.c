@@ -5,83 +5,107 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "closing.h"
 #include "finder.h"
-#include "host/process.h"
+#include "manager-history.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "manager-tell.h"
+#include "vm-record.h"
 #include "work.h"
 
-/* Returns how many of them were not known. */
-static int manager_take_found(struct manager *m, const struct look *look)
+static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_record *record)
 {
+	enum vm_goal goal = vm_state_get_goal(record->state);
+
+	vm->table.registered = record->registered;
+	vm->migration.state = record->state;
+	vm->migration.dirty_logging = record->dirty_logging;
+	vm->migration.told_usec = record->told_usec;
+	/* Whether it has been logged meanwhile, nobody has seen. */
+	if (record->state == VM_STATE_ACTIVE)
+		vm->migration.told_usec = clock_usec(CLOCK_BOOTTIME);
+	vm->migration.tlbi_rate = record->tlbi_rate;
+	vm->progress.blocks_split = record->blocks_split;
+	vm->progress.tlbis = record->tlbis;
+	vm->progress.tlbi_nsec = record->tlbi_nsec;
+	vm_set_deadline(vm, record->deadline_usec);
+	work_update_ceiling(vm->work);
+	vm->course = record->course;
+	manager_note_course(m, vm);
+	if (record->name[0])
+		(void)manager_name_vm(m, vm, record->name);
+	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
+		    (int)vm->pid,
+		    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));
+	/* What had come to its end need not be done again. */
+	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)
+		work_resume(vm->work, goal);
+}
+
+/* Takes the record of the VM with that id out of those that are left. */
+static bool manager_take_record(struct manager *m, uint64_t id, struct vm_record *ret)
+{
+	for (size_t i = 0; i < m->n_records; i++) {
+		if (m->records[i].vm_id != id)
+			continue;
+		*ret = m->records[i];
+		m->records[i] = m->records[--m->n_records];
+		return true;
+	}
+	return false;
+}
+
+int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept)
+{
+	struct vm_record record;
 	struct vm *vm;
+	int r;
+
+	if (!manager_take_record(m, host_vm->id, &record)) {
+		r = manager_add_vm(m, host_vm, pid, number, kept, &vm);
+		if (r < 0)
+			return r;
+		manager_look_for_name(m, vm);
+		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)pid);
+		manager_save_vm(m, vm);
+		return 0;
+	}
+	if (record.unwanted)
+		return manager_add_unwanted(m, host_vm, record.pid, record.number);
+	r = manager_add_vm(m, host_vm, record.pid, record.number, kept, &vm);
+	if (r == 0)
+		manager_resume_vm(m, vm, &record);
+	return r;
+}
+
+int manager_take_look(struct manager *m, struct look *look)
+{
 	int r, found = 0;
 
 	for (int i = 0; i < look->n; i++) {
-		if (manager_find_number(m, look->pid, look->numbers[i]) ||
-		    manager_find_unwanted(m, look->pid, look->numbers[i]))
+		struct backend_vm *host_vm = TAKE_PTR(look->vms[i]);
+
+		if (!host_vm)
 			continue;
-		found++;
-		r = manager_add_vm(m, look->pid, look->pidfd, look->numbers[i], &vm);
-		if (r < 0) {
-			log_warning("Cannot look after VM %d.%d: %s", (int)look->pid,
-				    look->numbers[i], strerror(-r));
+		/* It may have two descriptors of it, or we have one that was handed over. */
+		if (manager_knows(m, host_vm->id)) {
+			closing_add(m->closing, host_vm);
 			continue;
 		}
-		manager_look_for_name(m, vm);
-		log_vm_info(vm, MESSAGE_VM_REGISTERED, "Found, process %d", (int)look->pid);
-		manager_save_vm(m, vm);
+		found++;
+		r = manager_take_vm(m, host_vm, look->pid, look->numbers[i], false);
+		if (r == 0)
+			continue;
+		closing_add(m->closing, host_vm);
+		log_warning("Cannot look after VM %d.%d: %s", (int)look->pid, look->numbers[i],
+			    strerror(-r));
 	}
-	return found;
+	return look->n < 0 ? look->n : found;
 }
 
-/* Whether the process has closed it since. */
-static bool is_closed(const struct vm *vm, const struct look *look)
+void manager_drop_look(struct manager *m, struct look *look)
 {
-	/* Known since the look: it may not have been there yet. */
-	if (vm->pid != look->pid || vm->table.known_nsec >= look->began_nsec)
-		return false;
 	for (int i = 0; i < look->n; i++)
-		if (look->numbers[i] == vm->number)
-			return false;
-	return true;
-}
-
-/* What has the number of one that was not wanted next is another VM. */
-static void manager_drop_unwanted(struct manager *m, const struct look *look)
-{
-	struct vm *vm = TAILQ_FIRST(&m->unwanted), *next;
-
-	for (; vm; vm = next) {
-		next = TAILQ_NEXT(vm, link);
-		if (!is_closed(vm, look))
-			continue;
-		TAILQ_REMOVE(&m->unwanted, vm, link);
-		manager_forget_vm(m, vm);
-	}
-	TAILQ_FOREACH(vm, &m->leaving, link)
-		if (is_closed(vm, look))
-			vm->table.unwanted = false;
-}
-
-/* VMs of the process that it has closed, while it lives on. */
-static void manager_drop_closed(struct manager *m, const struct look *look)
-{
-	struct vm *vm = TAILQ_FIRST(&m->vms), *next;
-
-	for (; vm; vm = next) {
-		next = TAILQ_NEXT(vm, link);
-		if (!is_closed(vm, look))
-			continue;
-		log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
-		manager_remove_vm(m, vm, true);
-	}
-	manager_drop_unwanted(m, look);
-}
-
-int manager_take_look(struct manager *m, const struct look *look)
-{
-	manager_drop_closed(m, look);
-	return look->n < 0 ? look->n : manager_take_found(m, look);
+		closing_add(m->closing, TAKE_PTR(look->vms[i]));
 }

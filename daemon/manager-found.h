@@ -3,13 +3,28 @@
 #ifndef EAGERSPLITD_MANAGER_FOUND_H
 #define EAGERSPLITD_MANAGER_FOUND_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct backend_vm;
 struct look;
 struct manager;
 
 /*
- * Takes the VMs that are new in @look, and lets go of those that are not there any more.
- * Returns how many are new, or @look->n where that is a negative errno.
+ * Takes a VM that was found, or whose splitter was @kept by the service manager: it goes
+ * on where the daemon before left off, if that knew it. Takes @host_vm, but not on error.
+ * 0, -EUSERS: the table is full, or another negative errno.
  */
-int manager_take_look(struct manager *m, const struct look *look);
+int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
+		    bool kept);
+
+/*
+ * Takes the VMs of @look that are not known, and closes the other splitters. How many
+ * were not known, or @look->n where that is a negative errno.
+ */
+int manager_take_look(struct manager *m, struct look *look);
+
+/* Closes all splitters of @look. */
+void manager_drop_look(struct manager *m, struct look *look);
 
 #endif /* EAGERSPLITD_MANAGER_FOUND_H */

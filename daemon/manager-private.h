@@ -21,16 +21,27 @@
 #include "host/backend.h"
 #include "vm.h"
 
+struct closing;
 struct config;
 struct finder;
 struct history;
 struct machined;
 struct manager_observer;
 struct splitter;
+struct vm_record;
 struct vm_store;
 struct worker_pool;
 
 TAILQ_HEAD(vm_list, vm);
+
+/* The number of a VM whose splitter was handed over: no descriptor of the VMM has it. */
+#define MANAGER_NUMBER_HANDED_OVER (1 << 30)
+
+/* A registration that is under way, as the manager sees it: freed with it. */
+struct registration_head {
+	void (*free)(struct registration_head *head);
+	TAILQ_ENTRY(registration_head) link;
+};
 
 /**
  * struct manager - the daemon's centre
@@ -38,8 +49,11 @@ TAILQ_HEAD(vm_list, vm);
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
  * @unwanted: unregistered, so not to be found again as long as they are there
+ * @closing: closes splitters
+ * @registrations: under way
  * @store: for the next daemon, NULL: nowhere
  * @store_loaded: what was in there is known
+ * @records: what was in there, of VMs that have not been found yet
  * @store_failed: that could not be written the last time
  * @history: of the migrations that have ended
  * @settle: for those of which nobody has said how
@@ -61,8 +75,12 @@ struct manager {
 	struct splitter *splitter;
 	struct finder *finder;
 	struct machined *machined;
+	struct closing *closing;
+	TAILQ_HEAD(registration_list, registration_head) registrations;
 	struct vm_store *store;
 	bool store_loaded;
+	struct vm_record *records;
+	size_t n_records;
 	bool store_failed;
 	struct history *history;
 	sd_event_source *settle;

@@ -2,15 +2,47 @@
 #include "manager-register.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/util.h"
+#include "finder.h"
 #include "host/backend.h"
-#include "host/process.h"
 #include "manager.h"
+#include "manager-found.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "manager-tell.h"
+#include "worker.h"
+
+/**
+ * struct registration - one that is under way
+ * @head: for the manager
+ * @job: looks at the process, or at what was handed over
+ * @name: NULL: none was given
+ * @splitter: that was handed over, -1: none
+ * @caller: see manager_register()
+ */
+struct registration {
+	struct registration_head head;
+	struct manager *manager;
+	struct job job;
+	struct look look;
+	char *name;
+	int splitter;
+	void *caller;
+};
+
+static void registration_free(struct registration_head *head)
+{
+	struct registration *r = container_of(head, struct registration, head);
+
+	TAILQ_REMOVE(&r->manager->registrations, head, link);
+	manager_drop_look(r->manager, &r->look);
+	closep(&r->splitter);
+	free(r->name);
+	free(r);
+}
 
 /* What can be told without looking at the process. */
 static int manager_check_registration(struct manager *m, pid_t pid, const char *name)
@@ -30,63 +62,131 @@ static int manager_check_registration(struct manager *m, pid_t pid, const char *
 	return vm && (vm->pid != pid || vm->table.registered) ? -EEXIST : 0;
 }
 
-/* The first VM of the process that nobody has registered yet; it is added if need be. */
-static int manager_get_unregistered(struct manager *m, pid_t pid, struct vm **ret)
+/* In a worker's thread. */
+static int registration_run(struct job *job)
 {
-	int numbers[BACKEND_VMS_MAX], n;
-	_cleanup_close_ int pidfd = -1;
-	struct vm *vm;
+	struct registration *r = container_of(job, struct registration, job);
+	struct backend *backend = r->manager->backend;
 
-	pidfd = process_open(pid);
-	if (pidfd < 0)
-		return pidfd;
-	if (process_is_gone(pidfd))
-		return -ESRCH;
-	n = m->backend->ops->adopt ? m->backend->ops->adopt(m->backend, pid) : 0;
-	if (n < 0)
-		return n;
-	n = m->backend->ops->list_vms(m->backend, pidfd, pid, numbers);
-	if (n < 0)
-		return n;
-	for (int i = 0; i < n; i++) {
-		vm = manager_find_number(m, pid, numbers[i]);
+	if (r->splitter < 0) {
+		look_at_process(&r->look, backend, true);
+		return 0;
+	}
+	r->look.numbers[0] = MANAGER_NUMBER_HANDED_OVER;
+	r->look.n = backend->ops->take_vm(backend, take_fd(&r->splitter), &r->look.vms[0]);
+	if (r->look.n == 0)
+		r->look.n = 1;
+	return 0;
+}
+
+/* Adds the VM of the look at index @i, which may be one that is not wanted. */
+static int registration_add(struct registration *r, int i, struct vm **ret)
+{
+	struct backend_vm *host_vm = r->look.vms[i];
+	struct manager *m = r->manager;
+	int e;
+
+	manager_forgive(m, host_vm->id);
+	e = manager_add_vm(m, host_vm, r->look.pid, r->look.numbers[i], false, ret);
+	if (e == 0)
+		r->look.vms[i] = NULL;
+	return e;
+}
+
+/* The VM that is meant: of several the first that nobody has registered yet. */
+static int registration_choose(struct registration *r, struct vm **ret)
+{
+	for (int i = 0; i < r->look.n; i++) {
+		struct vm *vm;
+
+		if (!r->look.vms[i])
+			continue;
+		vm = manager_find_host_vm(r->manager, r->look.vms[i]->id);
 		if (!vm)
-			return manager_add_vm(m, pid, pidfd, numbers[i], ret);
-		if (!vm->table.registered) {
-			*ret = vm;
-			return 0;
-		}
+			return registration_add(r, i, ret);
+		if (vm->table.registered)
+			continue;
+		*ret = vm;
+		return 0;
 	}
 	return -EEXIST;
 }
 
-int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret)
+static int manager_finish_registration(struct manager *m, struct vm *vm, const char *name)
 {
-	struct vm *vm, *unwanted;
+	int r;
+
+	r = name ? manager_name_vm(m, vm, name) : 0;
+	if (r < 0)
+		return r;
+	vm->table.registered = true;
+	manager_save_vm(m, vm);
+	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)vm->pid);
+	/* One that was known before may be called otherwise now. */
+	if (vm->progress.surveyed)
+		manager_tell(m, vm, VM_CHANGE_STATE);
+	return 0;
+}
+
+static void registration_done(struct job *job, int result)
+{
+	struct registration *r = container_of(job, struct registration, job);
+	struct manager *m = r->manager;
+	struct vm *vm = NULL;
+	int e;
+
+	e = manager_check_registration(m, r->look.pid, r->name);
+	if (e == 0)
+		e = r->look.n < 0 ? r->look.n : registration_choose(r, &vm);
+	if (e == 0)
+		e = manager_finish_registration(m, vm, r->name);
+	if (m->observer)
+		m->observer->vm_registered(m->observer_userdata, r->caller, e, vm);
+	/* The others of the process are found by the way. */
+	if (!m->stopped)
+		(void)manager_take_look(m, &r->look);
+	registration_free(&r->head);
+}
+
+int manager_register(struct manager *m, pid_t pid, const char *name, int splitter, void *caller,
+		     struct vm **ret)
+{
+	struct registration *registration;
+	struct vm *vm;
 	int r;
 
 	r = manager_check_registration(m, pid, name);
 	if (r < 0)
 		return r;
 	/* One that is called that already is the one that is meant. */
-	vm = name ? manager_find_vm(m, name) : NULL;
-	r = vm && !process_is_gone(vm->pidfd) ? 0 : manager_get_unregistered(m, pid, &vm);
-	if (r < 0)
-		return r;
-	r = name ? manager_name_vm(m, vm, name) : 0;
-	if (r < 0)
-		return r;
-	unwanted = manager_find_unwanted(m, vm->pid, vm->number);
-	if (unwanted)
-		manager_forgive(m, unwanted);
-	vm->table.registered = true;
-	manager_save_vm(m, vm);
-	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)pid);
-	/* One that was known before may be called otherwise now. */
-	if (vm->progress.surveyed)
-		manager_tell(m, vm, VM_CHANGE_STATE);
-	*ret = vm;
+	vm = name && splitter < 0 ? manager_find_vm(m, name) : NULL;
+	if (vm) {
+		*ret = vm;
+		r = manager_finish_registration(m, vm, name);
+		return r < 0 ? r : 1;
+	}
+	registration = calloc(1, sizeof(*registration));
+	if (!registration)
+		return -ENOMEM;
+	if (name && !(registration->name = strdup(name))) {
+		free(registration);
+		return -ENOMEM;
+	}
+	registration->manager = m;
+	registration->job.run = registration_run;
+	registration->job.done = registration_done;
+	registration->look.pid = pid;
+	registration->splitter = splitter;
+	registration->caller = caller;
+	registration->head.free = registration_free;
+	TAILQ_INSERT_TAIL(&m->registrations, &registration->head, link);
+	worker_pool_submit(m->pool, &registration->job);
 	return 0;
+}
+
+bool manager_looks_like_splitter(const struct manager *m, int fd)
+{
+	return m->backend->ops->looks_like_vm(m->backend, fd);
 }
 
 int manager_unregister(struct manager *m, const char *name)

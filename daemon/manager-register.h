@@ -3,6 +3,7 @@
 #ifndef EAGERSPLITD_MANAGER_REGISTER_H
 #define EAGERSPLITD_MANAGER_REGISTER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct manager;
@@ -10,16 +11,25 @@ struct vm;
 
 /*
  * Takes a VM of process @pid that is not registered yet, whether it was found
- * before or not, and calls it @name, unless that is NULL. A survey starts at
- * once; the observer hears of its end as VM_CHANGE_PROGRESS. @ret is owned by
- * the manager.
+ * before or not, and calls it @name, unless that is NULL. @splitter is one of
+ * that VM, which is taken, but not on error; -1: the process is looked into. A survey
+ * starts at once; the observer hears of its end as VM_CHANGE_PROGRESS. @ret is
+ * owned by the manager.
  *
- * -EINVAL: bad pid or name; -ESRCH: no such process; -ENOTTY: not a VMM;
- * -EEXIST: name or VM taken; -EUSERS: the table is full; -EOPNOTSUPP: the
- * kernel lacks the ioctls (host_info tells why); -EPERM, -EACCES: may not
+ * 1: it is registered; 0: it is going to be, and the observer hears of that, with @caller.
+ * -EINVAL: bad pid or name; -ESRCH: no such process; -ENOTTY: not a VMM, or no splitter;
+ * -ENODEV: the VM is gone; -EEXIST: name or VM taken; -EUSERS: the table is full;
+ * -EOPNOTSUPP: the kernel lacks the ioctls (host_info tells why); -EPERM, -EACCES: may not
  * look into that process.
  */
-int manager_register(struct manager *m, pid_t pid, const char *name, struct vm **ret);
+int manager_register(struct manager *m, pid_t pid, const char *name, int splitter, void *caller,
+		     struct vm **ret);
+
+/*
+ * Whether @fd, which others gave us, may be a splitter, and is one to be had a look at
+ * without harm; that does nothing to it.
+ */
+bool manager_looks_like_splitter(const struct manager *m, int fd);
 
 /*
  * Forgets the VM: it is gone from the table on return (vm_removed has been

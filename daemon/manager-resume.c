@@ -6,103 +6,58 @@
 
 #include "base/log.h"
 #include "fd-store.h"
-#include "host/process.h"
-#include "manager-history.h"
+#include "manager-found.h"
 #include "manager-migration.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "vm-store.h"
-#include "work.h"
 
-/* See manager_begin(). */
-struct resume {
-	struct manager *manager;
-	int *pidfds;
-	size_t n_pidfds;
-};
-
-/* The process that @record is of, if it is still there. */
-static int manager_open_recorded(struct resume *resume, const struct vm_record *record)
-{
-	uint64_t start_time;
-	int pidfd, r;
-
-	pidfd = fd_store_take(resume->pidfds, resume->n_pidfds, record->pid);
-	if (pidfd < 0)
-		pidfd = process_open(record->pid);
-	if (pidfd < 0)
-		return pidfd;
-	r = process_get_start_time(record->pid, &start_time);
-	/* In this order: as long as it is not gone, the id is its own. */
-	if (r == 0 && (process_is_gone(pidfd) || start_time != record->start_time))
-		r = -ESRCH;
-	if (r == 0)
-		return pidfd;
-	close(pidfd);
-	return r;
-}
-
-static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_record *record)
-{
-	enum vm_goal goal = vm_state_get_goal(record->state);
-
-	vm->table.registered = record->registered;
-	vm->migration.state = record->state;
-	vm->migration.dirty_logging = record->dirty_logging;
-	vm->migration.told_usec = record->told_usec;
-	/* Whether it has been logged meanwhile, nobody has seen. */
-	if (record->state == VM_STATE_ACTIVE)
-		vm->migration.told_usec = clock_usec(CLOCK_BOOTTIME);
-	vm->migration.tlbi_rate = record->tlbi_rate;
-	vm->progress.blocks_split = record->blocks_split;
-	vm->progress.tlbis = record->tlbis;
-	vm->progress.tlbi_nsec = record->tlbi_nsec;
-	vm_set_deadline(vm, record->deadline_usec);
-	work_update_ceiling(vm->work);
-	vm->course = record->course;
-	manager_note_course(m, vm);
-	if (record->name[0])
-		(void)manager_name_vm(m, vm, record->name);
-	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
-		    (int)vm->pid,
-		    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));
-	/* What had come to its end need not be done again. */
-	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)
-		work_resume(vm->work, goal);
-}
-
-/* It may have been unregistered, and the daemon before us have ended, before it was let go of. */
-static int manager_resume_unwanted(struct manager *m, const struct vm_record *record, int pidfd)
-{
-	bool held = record->stage != VM_STAGE_WHOLE;
-
-	return manager_add_unwanted(m, record->pid, pidfd, record->number, held);
-}
-
-/* The record of one that cannot be taken over is removed; if there, it is found as any other. */
+/* See vm_store_load(). */
 static bool on_record(void *userdata, const struct vm_record *record)
 {
-	struct resume *resume = userdata;
-	struct manager *m = resume->manager;
-	_cleanup_close_ int pidfd = -1;
-	struct vm *vm;
-	int r;
+	struct manager *m = userdata;
+	struct vm_record *more;
 
-	pidfd = manager_open_recorded(resume, record);
-	if (pidfd < 0)
+	if (m->n_records == MANAGER_VMS_MAX)
 		return false;
-	if (record->unwanted)
-		return manager_resume_unwanted(m, record, pidfd) == 0;
-	r = manager_add_vm(m, record->pid, pidfd, record->number, &vm);
-	if (r < 0)
+	more = reallocarray(m->records, m->n_records + 1, sizeof(*more));
+	if (!more)
 		return false;
-	manager_resume_vm(m, vm, record);
+	m->records = more;
+	m->records[m->n_records++] = *record;
 	return true;
 }
 
-void manager_load(struct manager *m, int *pidfds, size_t n_pidfds)
+/* Whether the splitter that was kept is of use; it is taken in any case. */
+static bool manager_take_kept(struct manager *m, int fd)
 {
-	struct resume resume = { .manager = m, .pidfds = pidfds, .n_pidfds = n_pidfds };
+	struct backend_vm *host_vm;
+	bool recorded = false;
+
+	if (m->backend->ops->take_vm(m->backend, fd, &host_vm) < 0)
+		return false;
+	for (size_t i = 0; i < m->n_records; i++)
+		recorded |= m->records[i].vm_id == host_vm->id && !m->records[i].unwanted;
+	/* Nothing is known of what it was held for, or nothing wanted: it is found as any other. */
+	if (recorded && manager_take_vm(m, host_vm, 0, 0, true) == 0)
+		return true;
+	fd_store_remove(host_vm->id);
+	m->backend->ops->close_vm(host_vm);
+	return false;
+}
+
+void manager_drop_records(struct manager *m)
+{
+	if (!m->store_loaded)
+		return;
+	while (m->n_records)
+		vm_store_remove(m->store, m->records[--m->n_records].vm_id);
+	free(m->records);
+	m->records = NULL;
+}
+
+void manager_load(struct manager *m, int *splitters, size_t n)
+{
 	struct vm *vm;
 	int r;
 
@@ -110,11 +65,12 @@ void manager_load(struct manager *m, int *pidfds, size_t n_pidfds)
 	if (!m->store || m->store_loaded || !m->host.supported)
 		return;
 	m->store_loaded = true;
-	r = vm_store_load(m->store, on_record, &resume);
+	r = vm_store_load(m->store, on_record, m);
 	if (r < 0)
 		log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
+	for (size_t i = 0; i < n; i++)
+		(void)manager_take_kept(m, take_fd(&splitters[i]));
 	/* Not before: what others call one VM may be the name that another has had. */
 	TAILQ_FOREACH(vm, &m->vms, link)
 		manager_look_for_name(m, vm);
-	manager_arm_timeout(m);
 }

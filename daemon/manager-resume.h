@@ -9,8 +9,11 @@ struct manager;
 
 /*
  * Takes over what the daemon before left in the store, once, as soon as the host can
- * split. @pidfds: see manager_begin().
+ * split. @splitters: see manager_begin().
  */
-void manager_load(struct manager *m, int *pidfds, size_t n_pidfds);
+void manager_load(struct manager *m, int *splitters, size_t n);
+
+/* Of VMs that have not been found by now: they are gone. */
+void manager_drop_records(struct manager *m);
 
 #endif /* EAGERSPLITD_MANAGER_RESUME_H */

@@ -2,14 +2,13 @@
 #include "manager-table.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "closing.h"
 #include "fd-store.h"
 #include "host/machined.h"
-#include "host/process.h"
 #include "host/qemu-name.h"
 #include "manager-history.h"
 #include "manager-private.h"
@@ -49,27 +48,25 @@ struct vm *manager_find_vm(struct manager *m, const char *name)
 	return manager_find_pid(m, name);
 }
 
-struct vm *manager_find_number(struct manager *m, pid_t pid, int number)
+static struct vm *vm_list_find(const struct vm_list *list, uint64_t id)
 {
 	struct vm *vm;
 
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
+	TAILQ_FOREACH(vm, list, link)
+		if (vm->host_vm->id == id)
 			return vm;
 	return NULL;
 }
 
-struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number)
+struct vm *manager_find_host_vm(struct manager *m, uint64_t id)
 {
-	struct vm *vm;
+	return vm_list_find(&m->vms, id);
+}
 
-	TAILQ_FOREACH(vm, &m->unwanted, link)
-		if (vm->pid == pid && vm->number == number && !process_is_gone(vm->pidfd))
-			return vm;
-	TAILQ_FOREACH(vm, &m->leaving, link)
-		if (vm->pid == pid && vm->number == number && vm->table.unwanted)
-			return vm;
-	return NULL;
+bool manager_knows(const struct manager *m, uint64_t id)
+{
+	return vm_list_find(&m->vms, id) || vm_list_find(&m->leaving, id) ||
+	       vm_list_find(&m->unwanted, id);
 }
 
 struct vm *manager_next_vm(struct manager *m, struct vm *prev)
@@ -124,7 +121,7 @@ void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (vm->pid != pid || vm->table.found_name || process_is_gone(vm->pidfd))
+		if (vm->pid != pid || vm->table.found_name)
 			continue;
 		manager_found_name(m, vm, name);
 		manager_save_vm(m, vm);
@@ -161,53 +158,57 @@ void manager_look_for_name(struct manager *m, struct vm *vm)
  * Coming and going
  */
 
-static void on_vmm_gone(struct vm *vm)
+static void on_tells(struct vm *vm, unsigned int what)
 {
 	struct manager *m = vm->owner;
 
+	vm->table.gone = what & VM_TELLS_GONE;
 	/* Letting go of one that is leaving goes on by itself. */
 	if (vm->table.leaving)
 		return;
+	if (!vm->table.gone) {
+		if (vm->work)
+			work_look(vm->work);
+		return;
+	}
 	if (!vm->work) {
 		TAILQ_REMOVE(&m->unwanted, vm, link);
 		manager_forget_vm(m, vm);
 		return;
 	}
-	log_vm_info(vm, MESSAGE_VM_GONE, "The VMM, process %d, is gone", (int)vm->pid);
+	log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
 	manager_remove_vm(m, vm, true);
-}
-
-/* The service manager need keep the pidfd no longer, unless for another VM of the process. */
-static void manager_drop_pidfd(struct manager *m, const struct vm *vm)
-{
-	const struct vm *o;
-
-	TAILQ_FOREACH(o, &m->vms, link)
-		if (o->pid == vm->pid && o != vm)
-			return;
-	fd_store_remove(vm->pid);
 }
 
 void manager_forget_vm(struct manager *m, struct vm *vm)
 {
-	bool gone = process_is_gone(vm->pidfd);
+	uint64_t id = vm->host_vm->id;
 
-	if (gone && !vm->table.replaced && m->backend->ops->forget_vm)
-		m->backend->ops->forget_vm(m->backend, vm->pid, vm->number);
-	if (m->store && (gone || !m->stopped) && !vm->table.replaced)
-		vm_store_remove(m->store, vm->pid, vm->number);
-	if (!m->stopped)
-		manager_drop_pidfd(m, vm);
+	/* Once registered again it is another one's. */
+	if (!m->stopped && !manager_knows(m, id)) {
+		fd_store_remove(id);
+		if (m->store)
+			vm_store_remove(m->store, id);
+	}
+	closing_add(m->closing, vm_take_host_vm(vm));
 	vm_free(vm);
 }
 
-void manager_forgive(struct manager *m, struct vm *vm)
+void manager_forgive(struct manager *m, uint64_t id)
 {
-	vm->table.unwanted = false;
-	if (vm->table.leaving)
+	struct vm *leaving = vm_list_find(&m->leaving, id);
+	struct vm *unwanted = vm_list_find(&m->unwanted, id);
+
+	if (leaving || unwanted)
+		fd_store_remove(id);
+	/* Its own splitter lets go of it. */
+	if (leaving)
+		leaving->table.unwanted = false;
+	if (!unwanted)
 		return;
-	TAILQ_REMOVE(&m->unwanted, vm, link);
-	vm_free(vm);
+	TAILQ_REMOVE(&m->unwanted, unwanted, link);
+	closing_add(m->closing, vm_take_host_vm(unwanted));
+	vm_free(unwanted);
 }
 
 void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
@@ -228,92 +229,65 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 	if (!m->stopped)
 		manager_pass_name_on(m, vm->table.name);
 	manager_notify_status(m);
-	work_leave(vm->work, gone);
+	work_leave(vm->work, vm->table.unwanted);
 }
 
 /* A VM that is in no list yet, and for which there is nothing to do. See manager_add_vm(). */
-static int manager_make_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
+static int manager_make_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
+			   struct vm **ret)
 {
-	_cleanup_(vm_freep) struct vm *vm = NULL;
-	int fd, r;
+	struct vm *vm;
+	int r;
 
-	fd = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	r = vm_new(&vm, m->backend, pid, fd, number, m);
+	r = vm_new(&vm, host_vm, pid, number, m);
 	if (r < 0)
 		return r;
-	vm->table.known_nsec = now_nsec(CLOCK_MONOTONIC);
-	r = process_get_start_time(pid, &vm->start_time);
-	if (r < 0)
+	r = vm_watch(vm, m->event, on_tells);
+	if (r < 0) {
+		(void)vm_take_host_vm(vm);
+		vm_free(vm);
 		return r;
-	r = vm_watch(vm, m->event, on_vmm_gone);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(vm);
+	}
+	*ret = vm;
 	return 0;
 }
 
-static void vm_list_replace(struct vm_list *list, pid_t pid, int number)
+int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept,
+		   struct vm **ret)
 {
 	struct vm *vm;
-
-	TAILQ_FOREACH(vm, list, link)
-		if (vm->pid == pid && vm->number == number)
-			vm->table.replaced = true;
-}
-
-/* Those that have had that number, and are not quite gone yet. */
-static void manager_replace(struct manager *m, pid_t pid, int number)
-{
-	vm_list_replace(&m->vms, pid, number);
-	vm_list_replace(&m->leaving, pid, number);
-	vm_list_replace(&m->unwanted, pid, number);
-}
-
-int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret)
-{
-	_cleanup_(vm_freep) struct vm *vm = NULL;
 	int r;
 
 	if (m->n_vms >= MANAGER_VMS_MAX)
 		return -EUSERS;
-	r = manager_make_vm(m, pid, pidfd, number, &vm);
+	r = manager_make_vm(m, host_vm, pid, number, &vm);
 	if (r < 0)
 		return r;
 	r = work_new(&vm->work, &m->splitter->group, vm);
-	if (r < 0)
+	if (r < 0) {
+		(void)vm_take_host_vm(vm);
+		vm_free(vm);
 		return r;
-	manager_replace(m, pid, number);
+	}
 	TAILQ_INSERT_TAIL(&m->vms, vm, link);
 	m->n_vms++;
 	m->vms_registered++;
-	fd_store_add(pid, vm->pidfd);
+	if (!kept)
+		fd_store_add(host_vm->id, host_vm->fd);
 	manager_notify_status(m);
-	*ret = TAKE_PTR(vm);
+	*ret = vm;
 	return 0;
 }
 
-int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bool held)
+int manager_add_unwanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number)
 {
-	_cleanup_(vm_freep) struct vm *made = NULL;
 	struct vm *vm;
 	int r;
 
-	r = manager_make_vm(m, pid, pidfd, number, &made);
-	if (r == 0 && held)
-		r = work_new(&made->work, &m->splitter->group, made);
+	r = manager_make_vm(m, host_vm, pid, number, &vm);
 	if (r < 0)
 		return r;
-	vm = TAKE_PTR(made);
 	vm->table.unwanted = true;
-	if (!held) {
-		TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
-		return 0;
-	}
-	vm->table.leaving = true;
-	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
-	/* That it is not surveyed has the hold released. */
-	work_leave(vm->work, false);
+	TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
 	return 0;
 }

@@ -4,7 +4,7 @@
 #define EAGERSPLITD_MANAGER_TABLE_H
 
 #include <stdbool.h>
-#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "vm.h"
@@ -12,6 +12,7 @@
 /* The most VMs that can be registered at once. */
 #define MANAGER_VMS_MAX 4096
 
+struct backend_vm;
 struct manager;
 
 /* The VM of that name or id, or the only one of the process with that pid; NULL: none. */
@@ -20,32 +21,30 @@ struct vm *manager_find_vm(struct manager *m, const char *name);
 /* The VM registered next after @prev (NULL: the first), or NULL. */
 struct vm *manager_next_vm(struct manager *m, struct vm *prev);
 
-/* The VM @number of the process with the id @pid: of that which has it now. Or NULL. */
-struct vm *manager_find_number(struct manager *m, pid_t pid, int number);
+/* The VM with the id that the host gave it, or NULL. */
+struct vm *manager_find_host_vm(struct manager *m, uint64_t id);
 
-/* The same of those that are not wanted. */
-struct vm *manager_find_unwanted(struct manager *m, pid_t pid, int number);
-
-/*
- * Adds the VM @number of the process behind @pidfd, which stays the caller's.
- * 0, -EUSERS: the table is full, or another negative errno.
- */
-int manager_add_vm(struct manager *m, pid_t pid, int pidfd, int number, struct vm **ret);
+/* Whether it is known, be it that it is not wanted. */
+bool manager_knows(const struct manager *m, uint64_t id);
 
 /*
- * Remembers that the VM @number of the process behind @pidfd, which stays the caller's,
- * is not wanted; @held: lets go of it first. 0 or a negative errno.
+ * Adds a VM, to begin with a survey. Takes @host_vm, but not on error. @kept: the service
+ * manager has it already. 0, -EUSERS: the table is full, or another negative errno.
  */
-int manager_add_unwanted(struct manager *m, pid_t pid, int pidfd, int number, bool held);
+int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept,
+		   struct vm **ret);
+
+/* Remembers that the VM is not wanted. Takes @host_vm, but not on error. */
+int manager_add_unwanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number);
 
 /* Takes @vm out of the table, and lets go of it; @gone: there is nothing to let go of. */
 void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);
 
-/* Frees one that is in no list any more. */
+/* Frees one that is in no list any more, and closes its splitter. */
 void manager_forget_vm(struct manager *m, struct vm *vm);
 
-/* @vm, which was not wanted, is again, as another one. */
-void manager_forgive(struct manager *m, struct vm *vm);
+/* One that was not wanted is again, and will be added as another one. */
+void manager_forgive(struct manager *m, uint64_t id);
 
 /* See machined_new(). */
 void manager_on_machine_name(void *userdata, pid_t pid, const char *name);

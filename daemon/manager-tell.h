@@ -19,6 +19,8 @@ struct manager_observer {
 	void (*vm_changed)(void *userdata, struct vm *vm, enum vm_change what);
 	/* The last call for @vm; it is freed afterwards. */
 	void (*vm_removed)(void *userdata, struct vm *vm);
+	/* The end of what manager_register() began: @r is as that gives it, @vm NULL on error. */
+	void (*vm_registered)(void *userdata, void *caller, int r, struct vm *vm);
 };
 
 /*

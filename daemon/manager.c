@@ -10,12 +10,12 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
+#include "closing.h"
 #include "conf.h"
 #include "finder.h"
 #include "history.h"
 #include "host/backend.h"
 #include "host/machined.h"
-#include "host/process.h"
 #include "manager-found.h"
 #include "manager-history.h"
 #include "manager-migration.h"
@@ -109,18 +109,8 @@ static void on_changed(void *userdata, struct vm *vm, enum vm_change what)
 
 static void on_gone(void *userdata, struct vm *vm)
 {
-	struct manager *m = userdata;
-	bool surveyed = vm->progress.surveyed;
-	pid_t pid = vm->pid;
-
 	log_vm_info(vm, MESSAGE_VM_GONE, "The VM is gone");
-	manager_remove_vm(m, vm, true);
-	/*
-	 * Its VMM may have made another in its place. Not where no survey was ever possible:
-	 * what cannot be worked on would be found, and gone, without end.
-	 */
-	if (surveyed && !m->stopped)
-		finder_look_at(m->finder, pid);
+	manager_remove_vm(userdata, vm, true);
 }
 
 static int on_stopped(sd_event_source *source, void *userdata)
@@ -145,17 +135,16 @@ static void on_left(void *userdata, struct vm *vm)
 {
 	struct manager *m = userdata;
 
-	/* Held no more: if it is not wanted, the next daemon is to leave it alone. */
 	if (vm->table.unwanted)
 		vm->progress.stage = VM_STAGE_WHOLE;
 	/* For the next daemon: by now one knows what the call that was in flight has done. */
-	if ((m->stopped || vm->table.unwanted) && !vm->table.replaced)
+	if (m->stopped || vm->table.unwanted)
 		manager_save_vm(m, vm);
 	TAILQ_REMOVE(&m->leaving, vm, link);
 	vm->table.leaving = false;
-	work_free(vm->work);
+	vm->work = work_free(vm->work);
 	/* Only as long as it is there need one know that it is not wanted. */
-	if (vm->table.unwanted && !process_is_gone(vm->pidfd))
+	if (vm->table.unwanted && !vm->table.gone)
 		TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
 	else
 		manager_forget_vm(m, vm);
@@ -181,81 +170,35 @@ static const struct splitter_ops splitter_ops = {
  */
 
 /* finder_ops.seen() */
-static int on_seen(void *userdata, const struct look *look)
+static int on_seen(void *userdata, struct look *look)
 {
 	struct manager *m = userdata;
+	int r = m->stopped ? -ESHUTDOWN : manager_check_host(m);
 
-	if (m->stopped)
-		return -ESHUTDOWN;
-	/* Once it can, all processes are looked at anyhow. */
-	if (manager_check_host(m) < 0)
-		return -EOPNOTSUPP;
-	if (look->n < 0 && look->n != -ENOTTY)
-		return look->n;
-	/* Of one that is known the pidfd of its VM tells. */
-	if (process_is_gone(look->pidfd))
-		return -ESRCH;
-	return manager_take_look(m, look);
+	if (r == 0)
+		return manager_take_look(m, look);
+	/* Once the host can split, all processes are looked at anyhow. */
+	manager_drop_look(m, look);
+	return r;
 }
 
-/*
- * finder_ops.list_known(): those whose VMs are not wanted. The others' are surveyed after
- * that, which tells as well whether they are there.
- */
-static void on_list_known(void *userdata, int (*add)(void *add_userdata, pid_t pid),
-			  void *add_userdata)
+/* finder_ops.is_known() */
+static bool on_is_known(void *userdata, pid_t pid)
 {
-	struct manager *m = userdata;
+	const struct manager *m = userdata;
+	const struct vm_list *lists[] = { &m->vms, &m->leaving, &m->unwanted };
 	const struct vm *vm;
 
-	/* Without the memory for it, it is left for the next time. */
-	TAILQ_FOREACH(vm, &m->unwanted, link)
-		(void)add(add_userdata, vm->pid);
-	TAILQ_FOREACH(vm, &m->leaving, link)
-		if (vm->table.unwanted)
-			(void)add(add_userdata, vm->pid);
-}
-
-/* Surveys the VMs of that process, 0: all. Whether any is known. */
-static bool manager_look(struct manager *m, pid_t pid)
-{
-	bool known = !pid;
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (pid && vm->pid != pid)
-			continue;
-		known = true;
-		work_look(vm->work);
-	}
-	return known;
-}
-
-/* finder_ops.look_again() */
-static bool on_look_again(void *userdata, pid_t pid)
-{
-	struct manager *m = userdata;
-	bool known = manager_look(m, pid);
-	const struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->leaving, link)
-		known = known || vm->pid == pid;
-	TAILQ_FOREACH(vm, &m->unwanted, link)
-		known = known || vm->pid == pid;
-	return known;
-}
-
-/* finder_ops.dirty_log() */
-static bool on_dirty_log(void *userdata, pid_t pid)
-{
-	return manager_look(userdata, pid);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		TAILQ_FOREACH(vm, lists[i], link)
+			if (vm->pid == pid)
+				return true;
+	return false;
 }
 
 static const struct finder_ops finder_ops = {
 	.seen = on_seen,
-	.list_known = on_list_known,
-	.look_again = on_look_again,
-	.dirty_log = on_dirty_log,
+	.is_known = on_is_known,
 };
 
 /*
@@ -313,6 +256,9 @@ static int manager_start(struct manager *m)
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
 	if (r < 0)
 		return r;
+	r = closing_new(&m->closing, m->pool);
+	if (r < 0)
+		return r;
 	r = history_new(&m->history, m->pool);
 	if (r < 0)
 		return r;
@@ -356,6 +302,7 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	TAILQ_INIT(&m->vms);
 	TAILQ_INIT(&m->leaving);
 	TAILQ_INIT(&m->unwanted);
+	TAILQ_INIT(&m->registrations);
 
 	r = manager_start(m);
 	if (r < 0)
@@ -421,11 +368,13 @@ void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *user
 	manager_check_stopped(m);
 }
 
-void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds)
+void manager_begin(struct manager *m, struct vm_store *store, int *splitters, size_t n)
 {
 	m->store = store;
-	manager_load(m, pidfds, n_pidfds);
+	manager_load(m, splitters, n);
 	finder_start(m->finder);
+	manager_drop_records(m);
+	manager_arm_timeout(m);
 	manager_notify_status(m);
 }
 

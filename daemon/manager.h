@@ -67,10 +67,9 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 /*
  * Takes over what a daemon before us left in @store, which is taken and kept
  * up to date from now on (NULL: there is none), and begins to find VMs.
- * @pidfds: of processes, from the service manager; one that is used is
- * replaced by -1, the others stay the caller's.
+ * @splitters: @n that the service manager has kept; taken, and replaced by -1.
  */
-void manager_begin(struct manager *m, struct vm_store *store, int *pidfds, size_t n_pidfds);
+void manager_begin(struct manager *m, struct vm_store *store, int *splitters, size_t n);
 
 /*
  * Frees everything at once: calls in flight are interrupted and waited for,
@@ -115,8 +114,9 @@ const struct config *manager_get_config(const struct manager *m);
 void manager_get_metrics(const struct manager *m, struct manager_metrics *metrics);
 
 /*
- * Stops all work: calls in flight are interrupted, holds released, pages left
- * as they are; the store keeps what is known, for the next daemon to go on.
+ * Stops all work: calls in flight are interrupted, holds and pages left as they are;
+ * the store keeps what is known, and the service manager the splitters, for the next daemon
+ * to go on. Without it the holds end with the process.
  * @stopped is called once, from the loop, when that is done; no VM is in the
  * table from now on, and none can be registered.
  */

@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "base/util.h"
+#include "host/backend.h"
 #include "varlink/json.h"
 #include "varlink/message.h"
 
@@ -34,7 +35,7 @@ static const struct field {
 	}
 	FIELD("pid", INT, pid, .min = 1, .max = INT_MAX, .required = true),
 	FIELD("number", INT, number, .max = INT_MAX, .required = true),
-	FIELD("startTime", NUMBER, start_time, .max = INT64_MAX, .required = true),
+	FIELD("vmId", NUMBER, vm_id, .min = 1, .max = INT64_MAX, .required = true),
 	FIELD("registered", BOOL, registered),
 	FIELD("unwanted", BOOL, unwanted),
 	FIELD("dirtyLogging", BOOL, dirty_logging),
@@ -63,7 +64,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 	*record = (struct vm_record){
 		.pid = vm->pid,
 		.number = vm->number,
-		.start_time = vm->start_time,
+		.vm_id = vm->host_vm->id,
 		.registered = vm->table.registered,
 		.unwanted = vm->table.unwanted,
 		.state = vm->migration.state,

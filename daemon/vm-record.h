@@ -16,7 +16,7 @@
 
 /**
  * struct vm_record - a VM
- * @start_time: of its process, see process_get_start_time()
+ * @vm_id: the host's
  * @name: what it is called, whoever named it; empty: by its id
  * @stage: what was reached
  *
@@ -25,7 +25,7 @@
 struct vm_record {
 	pid_t pid;
 	int number;
-	uint64_t start_time;
+	uint64_t vm_id;
 	char name[VM_NAME_MAX + 1];
 	bool registered;
 	bool unwanted;

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,9 +17,9 @@ struct vm_store {
 	int dir;
 };
 
-static void format_name(char name[RECORD_NAME_MAX], pid_t pid, int number)
+static void format_name(char name[RECORD_NAME_MAX], uint64_t vm_id)
 {
-	snprintf(name, RECORD_NAME_MAX, "%d.%d", (int)pid, number);
+	snprintf(name, RECORD_NAME_MAX, "%" PRIu64, vm_id);
 }
 
 int vm_store_new(struct vm_store **ret, const char *folder)
@@ -77,7 +78,7 @@ int vm_store_save(struct vm_store *s, const struct vm_record *record)
 	n = vm_record_format(record, text);
 	if (n < 0)
 		return n;
-	format_name(name, record->pid, record->number);
+	format_name(name, record->vm_id);
 	snprintf(temporary, sizeof(temporary), ".%s.new", name);
 	/*
 	 * Not synced: the folder lives in memory, and is to outlive the daemon,
@@ -91,11 +92,11 @@ int vm_store_save(struct vm_store *s, const struct vm_record *record)
 	return r;
 }
 
-void vm_store_remove(struct vm_store *s, pid_t pid, int number)
+void vm_store_remove(struct vm_store *s, uint64_t vm_id)
 {
 	char name[RECORD_NAME_MAX];
 
-	format_name(name, pid, number);
+	format_name(name, vm_id);
 	(void)unlinkat(s->dir, name, 0);
 }
 
@@ -114,7 +115,7 @@ static int read_record(int dir, const char *name, struct vm_record *ret)
 	r = vm_record_parse(text, (size_t)n, ret);
 	if (r < 0)
 		return r;
-	format_name(expected, ret->pid, ret->number);
+	format_name(expected, ret->vm_id);
 	return strcmp(name, expected) == 0 ? 0 : -EBADMSG;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The records of VMs, for the next daemon: files PID.NUMBER in a folder, each
+ * The records of VMs, for the next daemon: files in a folder, named by the VMs' ids, each
  * written whole or not at all.
  */
 #ifndef EAGERSPLITD_VM_STORE_H
@@ -22,7 +22,7 @@ DEFINE_CLEANUP(struct vm_store *, vm_store_free);
 int vm_store_save(struct vm_store *s, const struct vm_record *record);
 
 /* Removes a VM's record, if there is one. */
-void vm_store_remove(struct vm_store *s, pid_t pid, int number);
+void vm_store_remove(struct vm_store *s, uint64_t vm_id);
 
 /*
  * Has @found called for each record. One for which it returns false, and all

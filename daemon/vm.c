@@ -23,18 +23,14 @@ const char *vm_stage_to_string(enum vm_stage stage)
 	return stages[stage];
 }
 
-int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int number, void *owner)
+int vm_new(struct vm **ret, struct backend_vm *host_vm, pid_t pid, int number, void *owner)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
 
 	vm = calloc(1, sizeof(*vm));
-	if (!vm) {
-		closep(&pidfd);
+	if (!vm)
 		return -ENOMEM;
-	}
 	vm->pid = pid;
-	vm->pidfd = pidfd;
-	vm->backend = backend;
 	vm->number = number;
 	vm->owner = owner;
 	vm->migration.deadline_usec = UINT64_MAX;
@@ -45,17 +41,26 @@ int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int n
 	vm->table.name = strdup(vm->id);
 	if (!vm->table.name)
 		return -ENOMEM;
+	vm->host_vm = host_vm;
 	*ret = TAKE_PTR(vm);
 	return 0;
 }
 
+struct backend_vm *vm_take_host_vm(struct vm *vm)
+{
+	vm->watch = sd_event_source_disable_unref(vm->watch);
+	return TAKE_PTR(vm->host_vm);
+}
+
 struct vm *vm_free(struct vm *vm)
 {
+	struct backend_vm *host_vm;
+
 	if (!vm)
 		return NULL;
-	vm_close(vm);
-	sd_event_source_disable_unref(vm->watch);
-	closep(&vm->pidfd);
+	host_vm = vm_take_host_vm(vm);
+	if (host_vm)
+		host_vm->backend->ops->close_vm(host_vm);
 	survey_done(&vm->progress.survey);
 	free(vm->progress.error);
 	free(vm->table.name);
@@ -65,50 +70,30 @@ struct vm *vm_free(struct vm *vm)
 	return NULL;
 }
 
-static int on_vmm_gone(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int on_events(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct vm *vm = userdata;
+	unsigned int what = vm->host_vm->backend->ops->read_events(vm->host_vm, revents);
 
-	/* It stays readable: once is enough. */
-	sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	vm->gone(vm);
+	/* It goes on to tell that: once is enough. */
+	if (what & VM_TELLS_GONE)
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	if (what)
+		vm->tells(vm, what);
 	return 0;
 }
 
-int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm))
+int vm_watch(struct vm *vm, sd_event *event, void (*tells)(struct vm *vm, unsigned int what))
 {
 	int r;
 
-	vm->gone = gone;
-	r = sd_event_add_io(event, &vm->watch, vm->pidfd, EPOLLIN, on_vmm_gone, vm);
+	vm->tells = tells;
+	/* Each time that there is news: until the survey that takes it, it would go on. */
+	r = sd_event_add_io(event, &vm->watch, vm->host_vm->fd, EPOLLIN | EPOLLET, on_events, vm);
 	if (r < 0)
 		return r;
-	/* Before all else: whatever is done meanwhile keeps its memory. */
+	/* Before all else: whatever is done meanwhile is in vain. */
 	return sd_event_source_set_priority(vm->watch, SD_EVENT_PRIORITY_IMPORTANT);
-}
-
-int vm_open(struct vm *vm)
-{
-	if (vm->progress.host_vm)
-		return 0;
-	return vm->backend->ops->open_vm(vm->backend, vm->pidfd, vm->pid, vm->number,
-					 &vm->progress.host_vm);
-}
-
-int vm_check(struct vm *vm)
-{
-	const struct backend_ops *ops = vm->backend->ops;
-
-	if (!vm->progress.host_vm || !ops->check_vm)
-		return 0;
-	return ops->check_vm(vm->progress.host_vm, vm->pidfd, vm->pid, vm->number);
-}
-
-void vm_close(struct vm *vm)
-{
-	if (vm->progress.host_vm)
-		vm->backend->ops->close_vm(vm->progress.host_vm);
-	vm->progress.host_vm = NULL;
 }
 
 uint64_t vm_count_blocks(const struct vm *vm)

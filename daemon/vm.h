@@ -40,7 +40,6 @@ enum vm_change {
 /* The longest name that a VM may be given, in bytes, without the NUL. */
 #define VM_NAME_MAX 128
 
-struct backend;
 struct backend_vm;
 struct work;
 
@@ -83,23 +82,21 @@ struct vm_info {
 /**
  * struct vm - a VM: what it is, and a part for each of those who write in it
  * @id: PID.NUMBER, which stays whatever it is named
- * @pidfd: the VMM's process, owned
- * @backend: the host's
+ * @pid: the VMM's process
  * @number: tells it from other VMs of the process
- * @start_time: of its process, see process_get_start_time()
+ * @host_vm: the splitter, owned; it does not keep the VM alive, and tells when that is gone
  * @owner: whoever created it
- * @watch: of @pidfd; fires when the VMM is gone
- * @gone: see vm_watch()
+ * @watch: of the splitter
+ * @tells: see vm_watch()
  * @work: what the splitter does about it, owned by the splitter
  *
  * @table: the manager's table of VMs
  * @table.name: what it is called: a name, or a copy of @id
  * @table.found_name: what others call it, NULL: not known
- * @table.known_nsec: since when it is known, CLOCK_MONOTONIC
  * @table.registered: somebody has, and that may have given it its name
  * @table.unwanted: somebody has unregistered it
  * @table.leaving: it is no longer in the table
- * @table.replaced: another has its number by now: what is kept under that is of the other
+ * @table.gone: it has said so itself
  *
  * @migration: what happens to it
  * @migration.state: where it is
@@ -110,8 +107,6 @@ struct vm_info {
  * @migration.tlbi_rate: a ceiling asked for with it, 0: none
  *
  * @progress: the work's
- * @progress.host_vm: the backend's handle, owned; open only while there is work, since
- *		      it keeps the VM's memory alive; NULL: not open
  * @progress.stage: what has been done
  * @progress.error: why that is VM_STAGE_FAILED, otherwise NULL
  * @progress.survey: the last one, less what was split since, and with what was recovered
@@ -130,23 +125,20 @@ struct vm_info {
 struct vm {
 	char *id;
 	pid_t pid;
-	int pidfd;
-	struct backend *backend;
 	int number;
-	uint64_t start_time;
+	struct backend_vm *host_vm;
 	void *owner;
 	sd_event_source *watch;
-	void (*gone)(struct vm *vm);
+	void (*tells)(struct vm *vm, unsigned int what);
 	struct work *work;
 
 	struct {
 		char *name;
 		char *found_name;
-		uint64_t known_nsec;
 		bool registered;
 		bool unwanted;
 		bool leaving;
-		bool replaced;
+		bool gone;
 	} table;
 
 	struct {
@@ -159,7 +151,6 @@ struct vm {
 	} migration;
 
 	struct {
-		struct backend_vm *host_vm;
 		enum vm_stage stage;
 		char *error;
 		struct survey survey;
@@ -180,35 +171,20 @@ struct vm {
 };
 
 /*
- * Creates the VM @number of process @pid on the host of @backend, called by
- * its id. Takes @pidfd, also on error. 0 or -ENOMEM.
+ * Creates the VM @number of process @pid, called by its id. Takes @host_vm, but not on
+ * error. 0 or -ENOMEM.
  */
-int vm_new(struct vm **ret, struct backend *backend, pid_t pid, int pidfd, int number, void *owner);
+int vm_new(struct vm **ret, struct backend_vm *host_vm, pid_t pid, int number, void *owner);
 
-/* Frees @vm, whose work has been freed. Returns NULL. */
+/* Frees @vm, whose work has been freed; closes its splitter if it still has one. Returns NULL. */
 struct vm *vm_free(struct vm *vm);
 DEFINE_CLEANUP(struct vm *, vm_free);
 
-/*
- * Has @gone called from the loop when the VMM's process is gone, even if it
- * has gone already. 0 or a negative errno.
- */
-int vm_watch(struct vm *vm, sd_event *event, void (*gone)(struct vm *vm));
+/* Has @tells called from the loop when the splitter does, with VM_TELLS_*. 0 or a negative errno. */
+int vm_watch(struct vm *vm, sd_event *event, void (*tells)(struct vm *vm, unsigned int what));
 
-/*
- * Opens the host's handle unless it is open; in whichever thread is at work on
- * the VM. 0, or see backend_ops.open_vm().
- */
-int vm_open(struct vm *vm);
-
-/*
- * Whether the host's handle, if open, is still that of this VM: it keeps one alive that its
- * VMM has closed. As vm_open(), 0, or see backend_ops.check_vm().
- */
-int vm_check(struct vm *vm);
-
-/* Closes the host's handle, if open: nothing of the VM is kept alive by us. */
-void vm_close(struct vm *vm);
+/* Gives up the splitter, which is watched no more. */
+struct backend_vm *vm_take_host_vm(struct vm *vm);
 
 /* Blocks left to split, as far as known. */
 uint64_t vm_count_blocks(const struct vm *vm);

@@ -52,8 +52,19 @@ bool walk_next(struct walk *walk, const struct survey *survey, bool all, struct 
 	return false;
 }
 
+/* To the memslot that has @gpa, which may be one before. */
+static void walk_go_back(struct walk *walk, uint64_t gpa)
+{
+	walk->gpa = gpa;
+	walk->slot = 0;
+}
+
 void walk_advance(struct walk *walk, uint64_t gpa, uint64_t blocks)
 {
-	walk->gpa = max_u64(walk->gpa, gpa);
+	/* Not without having got anywhere. */
+	if (blocks && gpa < walk->gpa)
+		walk_go_back(walk, gpa);
+	else
+		walk->gpa = max_u64(walk->gpa, gpa);
 	walk->blocks += blocks;
 }

@@ -58,7 +58,10 @@ void walk_rebase(struct walk *walk);
  */
 bool walk_next(struct walk *walk, const struct survey *survey, bool all, struct walk_range *ret);
 
-/* All below @gpa has been dealt with, and @blocks more. */
+/*
+ * All below @gpa has been dealt with, and @blocks more. It may lie before where the walk
+ * was, where there is more to be done with what those have become.
+ */
 void walk_advance(struct walk *walk, uint64_t gpa, uint64_t blocks);
 
 #endif /* EAGERSPLITD_WALK_H */

@@ -31,7 +31,7 @@ void work_group_count_tlbis(struct work_group *group, enum step step, const stru
 		stats->tlbis[TLBI_RECOVER] += call->tlbis;
 		stats->blocks_recovered += call->blocks;
 	} else {
-		stats->tlbis[call->flags & BACKEND_BREAK ? TLBI_SPLIT : TLBI_FLUSH] += call->tlbis;
+		stats->tlbis[call->flags & RUN_BREAK ? TLBI_SPLIT : TLBI_FLUSH] += call->tlbis;
 		stats->blocks_split += call->blocks;
 	}
 }

@@ -28,17 +28,6 @@
 #define LOOKS_MAX     10
 #define LOOK_MIN_NSEC (500 * NSEC_PER_MSEC)
 
-/*
- * KVM tells when the first memslot of a VM is logged, and when the last no longer
- * is. Between the two it may begin and end to be migrated without being told of: it
- * is surveyed again in ever longer intervals, up to this one, or one as long as it
- * takes for all these VMs of the host together not to be surveyed more often than
- * that.
- */
-#define LOG_LOOK_MIN_NSEC (100 * NSEC_PER_MSEC)
-#define LOG_LOOK_MAX_NSEC (5 * NSEC_PER_SEC)
-#define LOG_LOOKS_PER_SEC 20
-
 /* A survey that somebody asks for is answered by one that is no older. */
 #define SURVEY_AGE_NSEC NSEC_PER_SEC
 
@@ -58,29 +47,19 @@ static void work_submit(struct work *w, enum step step)
 
 	w->step = step;
 	w->stale = false;
+	w->may_hold = w->may_hold || step == STEP_HOLD;
 	w->began = work_group_now(g);
 	w->took = UINT64_MAX;
 	g->ops->submit(g->userdata, &w->job);
 }
 
-/* A call about hold and release alone: it walks nothing, so it costs nothing. */
-static void work_submit_flag(struct work *w, enum step step, unsigned int flag)
-{
-	w->hold = HOLD_UNKNOWN;
-	w->call = (struct split_call){ .flags = flag };
-	work_submit(w, step);
-}
-
 /* A call that walks what comes next. */
 static void work_submit_walk(struct work *w, enum step step, uint64_t max_tlbis)
 {
-	unsigned int flags = BACKEND_RECOVER;
+	unsigned int flags = RUN_RECOVER;
 
-	if (step == STEP_SPLIT) {
-		flags = BACKEND_SPLIT | BACKEND_HOLD;
-		if (w->group->limits.throttled)
-			flags |= BACKEND_BREAK;
-	}
+	if (step == STEP_SPLIT)
+		flags = w->group->limits.throttled ? RUN_SPLIT | RUN_BREAK : RUN_SPLIT;
 	w->call = (struct split_call){
 		.gpa = w->range.gpa,
 		.size = w->range.size,
@@ -93,19 +72,6 @@ static void work_submit_walk(struct work *w, enum step step, uint64_t max_tlbis)
 /*
  * What to do next
  */
-
-/* A work of the same process is still letting go: its release would end our hold. */
-static bool work_is_blocked(const struct work *w)
-{
-	const struct work *o;
-
-	if (w->leaving)
-		return false;
-	TAILQ_FOREACH(o, &w->group->works, link)
-		if (o->leaving && o->vm->pid == w->vm->pid)
-			return true;
-	return false;
-}
 
 /*
  * The next range of the pass that is under way. At its end there is another
@@ -125,7 +91,7 @@ static bool work_find_range(struct work *w)
 
 static enum step work_next_towards_split(struct work *w)
 {
-	if (w->hold != HOLD_SET)
+	if (!w->held)
 		return STEP_HOLD;
 	if (work_find_range(w))
 		return STEP_SPLIT;
@@ -134,7 +100,7 @@ static enum step work_next_towards_split(struct work *w)
 
 static enum step work_next_towards_recovery(struct work *w)
 {
-	if (w->hold != HOLD_NONE)
+	if (w->may_hold)
 		return STEP_RELEASE;
 	if (work_find_range(w))
 		return STEP_RECOVER;
@@ -161,7 +127,7 @@ static enum step work_next(struct work *w)
 	case VM_GOAL_RECOVER:
 		return work_next_towards_recovery(w);
 	case VM_GOAL_RELEASE:
-		if (w->hold != HOLD_NONE)
+		if (w->may_hold)
 			return STEP_RELEASE;
 		break;
 	default:
@@ -178,12 +144,6 @@ void work_step(struct work *w)
 
 	if (w->step != STEP_NONE)
 		return;
-	/* Whoever leaves has it go on: it must neither be granted anything before, nor be due. */
-	w->blocked = work_is_blocked(w);
-	if (w->blocked) {
-		budget_client_set_want(w->client, 0);
-		return;
-	}
 
 	step = work_next(w);
 	if (step == STEP_SPLIT && throttled)
@@ -195,10 +155,8 @@ void work_step(struct work *w)
 
 	switch (step) {
 	case STEP_HOLD:
-		work_submit_flag(w, step, BACKEND_HOLD);
-		break;
 	case STEP_RELEASE:
-		work_submit_flag(w, step, BACKEND_RELEASE);
+		work_submit(w, step);
 		break;
 	case STEP_SURVEY:
 		w->want_survey = false;
@@ -207,9 +165,6 @@ void work_step(struct work *w)
 	case STEP_SPLIT:
 		if (!throttled)
 			work_submit_walk(w, step, 0);
-		break;
-	case STEP_NONE:
-		vm_close(w->vm);
 		break;
 	default:
 		break;
@@ -256,8 +211,7 @@ static void work_handle_error(struct work *w, enum step step, int r)
 		work_retry(w, error);
 		break;
 	case -EBUSY:
-		/* Someone else holds the VM that we mean to recover. */
-		w->hold = HOLD_UNKNOWN;
+		/* That we mean to recover. */
 		work_retry(w, "The VM is held by another process");
 		break;
 	default:
@@ -269,36 +223,14 @@ static void work_handle_error(struct work *w, enum step step, int r)
 		w->want_survey = true;
 }
 
-/* Until a VM of which memory is logged is to be surveyed again. */
-static uint64_t work_get_log_pause(const struct work *w)
-{
-	uint64_t pause = LOG_LOOK_MAX_NSEC, n = 0;
-	const struct work *o;
-
-	if (w->looks < LOOKS_MAX)
-		pause = min_u64(LOG_LOOK_MIN_NSEC << w->looks, LOG_LOOK_MAX_NSEC);
-	TAILQ_FOREACH(o, &w->group->works, link)
-		n += o->log != DIRTY_LOG_NONE;
-	return max_u64(pause, n * NSEC_PER_SEC / LOG_LOOKS_PER_SEC);
-}
-
+/* One that has no memory yet will be given some. */
 static void work_plan_look(struct work *w)
 {
-	enum dirty_log log = dirty_log_get(&w->vm->progress.survey);
-	uint64_t pause = 0;
-
-	if (log != w->log)
-		w->looks = 0;
-	w->log = log;
-	if (log != DIRTY_LOG_NONE)
-		pause = work_get_log_pause(w);
-	else if (w->vm->progress.survey.n_slots)
+	w->look_at = 0;
+	if (w->vm->progress.survey.n_slots)
 		w->looks = 0;
 	else if (w->looks < LOOKS_MAX)
-		pause = LOOK_MIN_NSEC << w->looks;
-	w->look_at = pause ? work_group_now(w->group) + pause : 0;
-	if (pause && w->looks < LOOKS_MAX)
-		w->looks++;
+		w->look_at = work_group_now(w->group) + (LOOK_MIN_NSEC << w->looks++);
 }
 
 /*
@@ -323,10 +255,8 @@ static void work_handle_survey(struct work *w)
 	if (!w->walk.active)
 		w->retries = 0;
 	w->group->undivided = true;
-	/* By a daemon before us, which has forgotten it. Once, or that would go on for ever. */
-	if (w->goal == VM_GOAL_NONE && vm->progress.survey.held && !w->release_failed) {
-		log_vm_warning(vm, NULL, "Held for no migration that is known of: released");
-		w->hold = HOLD_SET;
+	/* The daemon before us has ended between what it was told and what followed from it. */
+	if (w->goal == VM_GOAL_NONE && w->held) {
 		w->goal = VM_GOAL_RELEASE;
 		return;
 	}
@@ -433,31 +363,22 @@ static void work_finish_release(struct work *w)
 /* Hands the VM back to whoever left() goes to: @w may be freed then. */
 static void work_finish_leave(struct work *w)
 {
-	struct work_group *g = w->group;
-	struct vm *vm = w->vm;
-	pid_t pid = vm->pid;
-	struct work *o;
-
-	vm_close(vm);
-	g->ops->left(g->userdata, vm);
-	TAILQ_FOREACH(o, &g->works, link)
-		if (o->vm->pid == pid)
-			work_step(o);
+	w->group->ops->left(w->group->userdata, w->vm);
 }
 
 static bool error_means_gone(int r)
 {
-	return r == -EIO || r == -ENXIO || r == -ESRCH;
+	return r == -ENODEV;
 }
 
 static void work_after_release(struct work *w, int r)
 {
 	if (r == -EINTR)
 		return;
-	w->hold = HOLD_NONE;
-	w->release_failed = r < 0 && !error_means_gone(r);
-	if (w->release_failed)
+	/* By then at the latest when its splitter is closed. */
+	if (r < 0 && !error_means_gone(r))
 		log_vm_warning(w->vm, MESSAGE_VM_HELD, "Cannot release the hold: %s", strerror(-r));
+	w->held = w->may_hold = false;
 }
 
 /* What @step has changed, before anything follows from it. Whether that is news. */
@@ -470,14 +391,22 @@ static bool work_take_result(struct work *w, enum step step, int r)
 		work_account(w, step);
 	if (step == STEP_SURVEY && r != -EINTR)
 		w->surveyed_at = work_group_now(w->group);
-	if (step == STEP_SURVEY && r >= 0)
+	if (step == STEP_SURVEY && r >= 0) {
+		w->held = w->may_hold = w->survey.held;
 		is_news = vm_take_survey(w->vm, &w->survey);
+	}
 	survey_done(&w->survey);
 	if (step == STEP_HOLD && r >= 0)
-		w->hold = HOLD_SET;
+		w->held = true;
 	if (step == STEP_RELEASE && r >= 0)
-		w->hold = HOLD_NONE;
+		w->held = w->may_hold = false;
 	return is_news;
+}
+
+/* Whether there is nothing left to be done for one that leaves. */
+static bool work_has_left(const struct work *w)
+{
+	return w->leaving && w->step == STEP_NONE && !(w->release && w->may_hold);
 }
 
 static void work_done(struct job *job, int r)
@@ -491,24 +420,26 @@ static void work_done(struct job *job, int r)
 
 	w->step = STEP_NONE;
 	is_news = work_take_result(w, step, r);
-	if (error_means_gone(r) && !w->leaving) {
-		g->ops->gone(g->userdata, vm);
-		work_group_pump(g);
-		return;
+	if (error_means_gone(r)) {
+		w->held = w->may_hold = false;
+		if (!w->leaving) {
+			g->ops->gone(g->userdata, vm);
+			work_group_pump(g);
+			return;
+		}
 	}
 	if (w->goal == VM_GOAL_RELEASE && step == STEP_RELEASE)
 		work_after_release(w, r);
 	else if (!w->stale)
 		work_handle_result(w, step, r);
 
-	if (w->goal == VM_GOAL_RELEASE && w->hold == HOLD_NONE) {
-		if (w->leaving) {
-			work_finish_leave(w);
-			work_group_pump(g);
-			return;
-		}
-		work_finish_release(w);
+	if (work_has_left(w)) {
+		work_finish_leave(w);
+		work_group_pump(g);
+		return;
 	}
+	if (w->goal == VM_GOAL_RELEASE && !w->may_hold && !w->leaving)
+		work_finish_release(w);
 	work_step(w);
 	work_group_pump(g);
 	if (!w->leaving)
@@ -522,22 +453,24 @@ static void work_done(struct job *job, int r)
 static int work_run(struct job *job)
 {
 	struct work *w = container_of(job, struct work, job);
-	const struct backend_ops *ops = w->vm->backend->ops;
-	uint64_t began;
-	int r = 0;
+	struct backend_vm *vm = w->vm->host_vm;
+	const struct backend_ops *ops = vm->backend->ops;
+	uint64_t began = work_group_now(w->group);
+	int r;
 
-	/* What is opened now is what is there now, and a survey is to be of that, too. */
-	if (w->step == STEP_SURVEY)
-		r = vm_check(w->vm);
-	if (r == 0)
-		r = vm_open(w->vm);
-	if (r < 0)
-		return r;
-	began = work_group_now(w->group);
-	if (w->step == STEP_SURVEY)
-		r = ops->survey(w->vm->progress.host_vm, &w->survey);
-	else
-		r = ops->split(w->vm->progress.host_vm, &w->call);
+	switch (w->step) {
+	case STEP_HOLD:
+		r = ops->hold(vm);
+		break;
+	case STEP_RELEASE:
+		r = ops->release(vm);
+		break;
+	case STEP_SURVEY:
+		r = ops->survey(vm, &w->survey);
+		break;
+	default:
+		r = ops->run(vm, &w->call);
+	}
 	w->took = work_group_now(w->group) - began;
 	return r;
 }
@@ -584,7 +517,7 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 	else if (goal == VM_GOAL_RECOVER)
 		vm_set_stage(vm, VM_STAGE_RECOVERING, NULL);
 
-	if (goal == VM_GOAL_RELEASE && w->step == STEP_NONE && w->hold == HOLD_NONE)
+	if (goal == VM_GOAL_RELEASE && w->step == STEP_NONE && !w->may_hold)
 		work_finish_release(w);
 	work_step(w);
 	work_group_pump(w->group);
@@ -592,7 +525,7 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 
 void work_resume(struct work *w, enum vm_goal goal)
 {
-	w->hold = HOLD_UNKNOWN;
+	w->may_hold = true;
 	work_set_goal(w, goal);
 }
 
@@ -645,31 +578,19 @@ void work_look(struct work *w)
 {
 	if (w->leaving)
 		return;
-	/* It may be another VM by now, which nobody holds yet. */
-	if (w->hold == HOLD_SET)
-		w->hold = HOLD_UNKNOWN;
 	w->looks = 0;
 	w->want_survey = true;
 	work_step(w);
 	work_group_pump(w->group);
 }
 
-void work_leave(struct work *w, bool gone)
+void work_leave(struct work *w, bool release)
 {
 	struct work_group *g = w->group;
 
-	w->group->undivided = true;
-	/*
-	 * Held by a daemon before us: it has forgotten, so it is ours to end. Before a survey
-	 * one does not know.
-	 */
-	if (gone)
-		w->hold = HOLD_NONE;
-	else if (!w->vm->progress.surveyed)
-		w->hold = HOLD_UNKNOWN;
-	else if (w->vm->progress.survey.held)
-		w->hold = HOLD_SET;
+	g->undivided = true;
 	w->leaving = true;
+	w->release = release;
 	w->goal = VM_GOAL_RELEASE;
 	w->want_survey = false;
 	w->not_before = 0;
@@ -678,10 +599,10 @@ void work_leave(struct work *w, bool gone)
 
 	if (w->step != STEP_NONE)
 		work_interrupt(w);
-	else if (w->hold != HOLD_NONE)
-		work_step(w);
-	else
+	else if (work_has_left(w))
 		work_finish_leave(w);
+	else
+		work_step(w);
 	work_group_pump(g);
 }
 
@@ -787,7 +708,7 @@ void work_granted(struct work *w, uint64_t tlbis)
 
 uint64_t work_get_retry(const struct work *w)
 {
-	if (w->step != STEP_NONE || w->blocked)
+	if (w->step != STEP_NONE)
 		return 0;
 	return w->not_before ?: w->look_at;
 }

@@ -12,7 +12,6 @@
 
 #include "base/util.h"
 #include "batching.h"
-#include "dirty-log.h"
 #include "host/backend.h"
 #include "vm.h"
 #include "vm-state.h"
@@ -21,13 +20,6 @@
 #include "worker.h"
 
 struct budget_client;
-
-/* What is known of the VM's hold, by what we did. */
-enum hold {
-	HOLD_NONE,
-	HOLD_UNKNOWN, /* a call was to change it, and failed or is in flight */
-	HOLD_SET,
-};
 
 /**
  * struct work - what is done about a VM
@@ -41,21 +33,20 @@ enum hold {
  * @call: its argument, unless it is a survey
  * @range: what it is to deal with, or the next one is
  * @survey: its result, if it is a survey
- * @hold: whether the VM is held
- * @release_failed: the last time that its hold was to end
+ * @held: our splitter holds the VM
+ * @may_hold: it does, or that is not known
  * @want_survey: survey next
  * @surveyed_at: when the last survey ended, 0: there was none
- * @log: what it saw of dirty logging
  * @look_at: survey at that time, 0: not until there is a reason
- * @looks: surveys in a row that saw no memory, or the same of dirty logging
+ * @looks: surveys in a row that saw no memory
  * @walk: since the goal was set
  * @retries: failures in a row
  * @not_before: no call before that time, 0: at any
  * @speed: blocks split a second while calls run, 0: not known
  * @batching: of its blocks
  * @ahead: TLBIs of works with earlier deadlines, as of the last division
- * @blocked: waits until another work has left, and for nothing else
  * @leaving: work_leave() was called
+ * @release: and the hold is to end with it
  */
 struct work {
 	struct work_group *group;
@@ -73,11 +64,10 @@ struct work {
 	struct walk_range range;
 	struct survey survey;
 
-	enum hold hold;
-	bool release_failed;
+	bool held;
+	bool may_hold;
 	bool want_survey;
 	uint64_t surveyed_at;
-	enum dirty_log log;
 	uint64_t look_at;
 	unsigned int looks;
 	struct walk walk;
@@ -86,8 +76,8 @@ struct work {
 	double speed;
 	struct batching batching;
 	uint64_t ahead;
-	bool blocked;
 	bool leaving;
+	bool release;
 	TAILQ_ENTRY(work) link;
 };
 
@@ -108,10 +98,7 @@ DEFINE_CLEANUP(struct work *, work_free);
  */
 void work_set_goal(struct work *work, enum vm_goal goal);
 
-/*
- * Takes up @goal where a daemon before us left off: what it has done to the VM
- * is not known.
- */
+/* Takes up @goal with a splitter of which it is not known whether it holds the VM. */
 void work_resume(struct work *work, enum vm_goal goal);
 
 /*
@@ -123,10 +110,7 @@ void work_repeat(struct work *work);
 /* vm->migration.tlbi_rate has changed. */
 void work_update_ceiling(struct work *work);
 
-/*
- * Has the VM surveyed as it is from now on, even if a survey is under way; first of all it
- * is held once more if it is to be held.
- */
+/* Has the VM surveyed as it is from now on, even if a survey is under way. */
 void work_look(struct work *work);
 
 /* See manager_survey_vm() and manager_is_surveying_vm(). */
@@ -134,11 +118,10 @@ int work_survey(struct work *work);
 bool work_is_surveying(const struct work *work);
 
 /*
- * Ends all work: interrupts what is in flight, then releases the hold (not if
- * the VM is @gone), closes the VM, and calls left(), maybe at once. Works of
- * the same process that are created meanwhile wait for that.
+ * Ends all work: interrupts what is in flight, releases the hold if that is to be, and
+ * calls left(), maybe at once.
  */
-void work_leave(struct work *work, bool gone);
+void work_leave(struct work *work, bool release);
 
 /* The TLBIs that it will take to split what is left, by what is known of its batches. */
 uint64_t work_count_tlbis(const struct work *work);

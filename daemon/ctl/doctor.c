@@ -107,7 +107,7 @@ static void check_capability(const struct doctor *d, struct check_result *result
 		      strerror(-mask));
 		if (mask == -EACCES || mask == -EPERM)
 			advise(result, "Run it again as root, or as a member of the group kvm.");
-	} else if (mask & KVM_ARM_EAGER_SPLIT_IOCTLS) {
+	} else if (mask & KVM_ARM_EAGER_SPLIT_FD) {
 		found(result, CHECK_OK, "Linux %s has KVM_CAP_ARM_EAGER_SPLIT", d->release);
 	} else if (!is_arm64(d)) {
 		found(result, CHECK_SKIPPED, "Linux %s, not of arm64", d->release);
@@ -125,7 +125,7 @@ static void check_bbm(const struct doctor *d, struct check_result *result)
 	int mask =
 		d->ops->check_extension(d->userdata, below_root(d, path, sizeof(path), KVM_DEVICE));
 
-	if (mask < 0 || !(mask & KVM_ARM_EAGER_SPLIT_IOCTLS))
+	if (mask < 0 || !(mask & KVM_ARM_EAGER_SPLIT_FD))
 		found(result, CHECK_SKIPPED, "not known without KVM_CAP_ARM_EAGER_SPLIT");
 	else if (mask & KVM_ARM_EAGER_SPLIT_NO_BREAK)
 		found(result, CHECK_OK, "level 2: a split costs no TLBI, nothing is throttled");

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The real host: KVM's eager-split ioctls on descriptors fetched from VMMs. */
+/* The real host: KVM's splitters, made of descriptors fetched from VMMs. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 
 #include <linux/kvm_eager_split.h>
@@ -16,6 +17,9 @@
 #include "host/uevent-socket.h"
 
 #define KVM_DEVICE "/dev/kvm"
+
+/* Blocks that the kernel splits by one TLBI, where nobody waits. */
+#define BATCH 512
 
 /* Room for memslots in the first try; most VMs have far fewer. */
 #define SURVEY_SLOTS 64
@@ -41,7 +45,6 @@ struct kvm {
 /* @no_break: as of when it was opened, for the worker threads; it lasts until reboot */
 struct kvm_vm {
 	struct backend_vm vm;
-	int fd;
 	bool no_break;
 };
 
@@ -65,7 +68,7 @@ static void kvm_probe(struct backend *backend, struct backend_host *ret)
 		mask = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_ARM_EAGER_SPLIT);
 	if (fd < 0 || mask < 0)
 		snprintf(kvm->reason, sizeof(kvm->reason), KVM_DEVICE ": %s", strerror(errno));
-	else if (!(mask & KVM_ARM_EAGER_SPLIT_IOCTLS))
+	else if (!(mask & KVM_ARM_EAGER_SPLIT_FD))
 		snprintf(kvm->reason, sizeof(kvm->reason),
 			 "this kernel's KVM has no eager splitting (KVM_CAP_ARM_EAGER_SPLIT)");
 
@@ -75,7 +78,7 @@ static void kvm_probe(struct backend *backend, struct backend_host *ret)
 		.supported = !kvm->reason[0],
 		.reason = kvm->reason[0] ? kvm->reason : NULL,
 		.bbm_level = kvm->no_break ? 2 : 0,
-		.batch = 1,
+		.batch = BATCH,
 	};
 }
 
@@ -85,8 +88,6 @@ static void on_uevent(void *userdata, const struct uevent *uevent)
 	static const enum host_event events[] = {
 		[UEVENT_VM_CREATED] = HOST_VM_CREATED,
 		[UEVENT_VM_DESTROYED] = HOST_VM_DESTROYED,
-		[UEVENT_DIRTY_LOG_STARTED] = HOST_DIRTY_LOG,
-		[UEVENT_DIRTY_LOG_STOPPED] = HOST_DIRTY_LOG,
 	};
 	pid_t pid = process_of_thread(uevent->tid);
 	struct kvm *kvm = userdata;
@@ -134,40 +135,81 @@ static int kvm_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbe
 	return (int)vms.n;
 }
 
-static int kvm_open_vm(struct backend *backend, int pidfd, pid_t pid, int number,
-		       struct backend_vm **ret)
+static void kvm_close_vm(struct backend_vm *vm)
 {
-	struct kvm_vm *vm;
-	int fd;
+	close(vm->fd);
+	free(vm);
+}
 
-	fd = kvm_fd_get(pidfd, number);
-	if (fd < 0)
-		return fd;
-	vm = malloc(sizeof(*vm));
+/*
+ * Asks with room for @n memslots at @slots. Also where that is too little, which is -E2BIG,
+ * @survey has the rest.
+ */
+static int kvm_ask(const struct kvm_vm *vm, struct kvm_arm_split_slot *slots, uint32_t n,
+		   struct kvm_arm_split_survey *survey)
+{
+	*survey = (struct kvm_arm_split_survey){ .slots = (uintptr_t)slots, .nr_slots = n };
+	return ioctl(vm->vm.fd, KVM_ARM_SPLIT_SURVEY, survey) < 0 ? -errno : 0;
+}
+
+/* Takes @fd, also on error. */
+static int kvm_make_vm(struct kvm *kvm, int fd, struct backend_vm **ret)
+{
+	struct kvm_arm_split_survey survey;
+	struct kvm_vm *vm = malloc(sizeof(*vm));
+	int r;
+
 	if (!vm) {
 		close(fd);
 		return -ENOMEM;
 	}
 	*vm = (struct kvm_vm){
-		.vm.backend = backend,
-		.fd = fd,
-		.no_break = ((struct kvm *)backend)->no_break,
+		.vm = { .backend = &kvm->backend, .fd = fd },
+		.no_break = kvm->no_break,
 	};
+	r = kvm_ask(vm, NULL, 0, &survey);
+	if (r < 0 && r != -E2BIG) {
+		kvm_close_vm(&vm->vm);
+		return r;
+	}
+	vm->vm.id = survey.vm_id;
 	*ret = &vm->vm;
 	return 0;
 }
 
-static int kvm_check_vm(struct backend_vm *backend_vm, int pidfd, pid_t pid, int number)
+static int kvm_open_vm(struct backend *backend, int pidfd, pid_t pid, int number,
+		       struct backend_vm **ret)
 {
-	return kvm_fd_check(pidfd, number, ((struct kvm_vm *)backend_vm)->fd);
+	_cleanup_close_ int vm_fd = kvm_fd_get(pidfd, number);
+	int fd;
+
+	if (vm_fd < 0)
+		return vm_fd;
+	fd = ioctl(vm_fd, KVM_ARM_SPLIT_FD, 0);
+	if (fd < 0)
+		return -errno;
+	return kvm_make_vm((struct kvm *)backend, fd, ret);
 }
 
-static void kvm_close_vm(struct backend_vm *backend_vm)
+static bool kvm_looks_like_vm(struct backend *backend, int fd)
 {
-	struct kvm_vm *vm = (struct kvm_vm *)backend_vm;
+	return kvm_fd_is_splitter(fd);
+}
 
-	close(vm->fd);
-	free(vm);
+static int kvm_take_vm(struct backend *backend, int fd, struct backend_vm **ret)
+{
+	if (!kvm_fd_is_splitter(fd)) {
+		close(fd);
+		return -ENOTTY;
+	}
+	return kvm_make_vm((struct kvm *)backend, fd, ret);
+}
+
+static unsigned int kvm_read_events(struct backend_vm *vm, uint32_t revents)
+{
+	if (revents & (EPOLLHUP | EPOLLERR))
+		return VM_TELLS_GONE;
+	return revents & EPOLLIN ? VM_TELLS_LOG : 0;
 }
 
 /* Bytes that a leaf at @level maps: stage 2 has the page size of the host. */
@@ -181,7 +223,7 @@ static uint64_t leaf_bytes(unsigned int level)
 	return bytes;
 }
 
-static void memslot_from_kvm(struct memslot *slot, const struct kvm_arm_survey_slot *from)
+static void memslot_from_kvm(struct memslot *slot, const struct kvm_arm_split_slot *from)
 {
 	*slot = (struct memslot){
 		.slot = from->slot,
@@ -191,8 +233,8 @@ static void memslot_from_kvm(struct memslot *slot, const struct kvm_arm_survey_s
 		.dirty_logging = from->flags & KVM_MEM_LOG_DIRTY_PAGES,
 	};
 	for (unsigned int level = 0; level < BLOCK_LEVELS; level++) {
-		slot->blocks += from->leaves[level];
-		slot->block_bytes += from->leaves[level] * leaf_bytes(level);
+		slot->blocks += from->blocks[level];
+		slot->block_bytes += from->blocks[level] * leaf_bytes(level);
 	}
 }
 
@@ -203,27 +245,36 @@ static int compare_memslots(const void *a, const void *b)
 	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
 }
 
-/* Asks with room for *@n memslots; if that is too little, *@n says how many there are. */
+/*
+ * Asks with room for *@n memslots; if that is too little, -E2BIG, and *@n says how many there
+ * are.
+ */
 static int kvm_try_survey(const struct kvm_vm *vm, uint32_t *n, struct survey *ret)
 {
-	_cleanup_free_ struct kvm_arm_survey_slot *slots = NULL;
-	struct kvm_arm_survey survey = { .nr_slots = *n };
+	_cleanup_free_ struct kvm_arm_split_slot *slots = calloc(*n, sizeof(*slots));
+	struct kvm_arm_split_survey survey;
 	uint32_t room = *n;
+	int r;
 
-	slots = calloc(room, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
-	survey.slots = (uintptr_t)slots;
-	if (ioctl(vm->fd, KVM_ARM_SURVEY, &survey) < 0) {
-		*n = survey.nr_slots;
-		return -errno;
-	}
-	survey.nr_slots = (uint32_t)min_u64(survey.nr_slots, room);
+	r = kvm_ask(vm, slots, room, &survey);
+	*n = survey.nr_slots;
+	if (r < 0)
+		return r;
+	if (survey.nr_slots > room)
+		return -E2BIG;
 
 	ret->slots = calloc(max_u64(survey.nr_slots, 1), sizeof(*ret->slots));
 	if (!ret->slots)
 		return -ENOMEM;
-	ret->held = survey.state & KVM_ARM_SURVEY_HELD;
+	ret->held = survey.flags & KVM_ARM_SPLIT_SURVEY_HELD;
+	ret->holders = survey.holders;
+	ret->counters = (struct vm_counters){
+		.stalls = survey.stats.stalls,
+		.stall_nsec = survey.stats.stall_ns,
+		.stall_max_nsec = survey.stats.stall_max_ns,
+	};
 	ret->n_slots = survey.nr_slots;
 	for (uint32_t i = 0; i < survey.nr_slots; i++)
 		memslot_from_kvm(&ret->slots[i], &slots[i]);
@@ -242,34 +293,44 @@ static int kvm_survey(struct backend_vm *backend_vm, struct survey *ret)
 	return r;
 }
 
-static int kvm_split(struct backend_vm *backend_vm, struct split_call *call)
+static int kvm_hold(struct backend_vm *vm)
+{
+	return ioctl(vm->fd, KVM_ARM_SPLIT_HOLD, 0) < 0 ? -errno : 0;
+}
+
+static int kvm_release(struct backend_vm *vm)
+{
+	return ioctl(vm->fd, KVM_ARM_SPLIT_RELEASE, 0) < 0 ? -errno : 0;
+}
+
+static int kvm_run(struct backend_vm *backend_vm, struct split_call *call)
 {
 	const struct kvm_vm *vm = (const struct kvm_vm *)backend_vm;
-	struct kvm_arm_split split = {
+	struct kvm_arm_split_run run = {
 		.gpa = call->gpa,
 		.size = call->size,
 		.max_tlbis = call->max_tlbis,
+		.max_blocks = call->max_blocks,
 	};
 	int r = 0;
 
-	if (call->flags & BACKEND_SPLIT)
-		split.flags |= KVM_ARM_SPLIT_SPLIT;
-	if (call->flags & BACKEND_HOLD)
-		split.flags |= KVM_ARM_SPLIT_HOLD;
-	if (call->flags & BACKEND_RELEASE)
-		split.flags |= KVM_ARM_SPLIT_RELEASE;
-	if (call->flags & BACKEND_RECOVER)
-		split.flags |= KVM_ARM_SPLIT_RECOVER;
+	if (call->flags & RUN_SPLIT)
+		run.flags |= KVM_ARM_SPLIT_RUN_SPLIT;
+	if (call->flags & RUN_RECOVER)
+		run.flags |= KVM_ARM_SPLIT_RUN_RECOVER;
 	/* A kernel that always breaks may not know the flag. */
-	if (call->flags & BACKEND_BREAK && vm->no_break)
-		split.flags |= KVM_ARM_SPLIT_BREAK;
+	if (call->flags & RUN_BREAK && vm->no_break)
+		run.flags |= KVM_ARM_SPLIT_RUN_BREAK;
 
-	if (ioctl(vm->fd, KVM_ARM_SPLIT, &split) < 0)
+	if (ioctl(vm->vm.fd, KVM_ARM_SPLIT_RUN, &run) < 0)
 		r = -errno;
-	call->gpa = split.gpa;
-	call->size = split.size;
-	call->blocks = split.blocks;
-	call->tlbis = split.tlbis;
+	call->gpa = run.gpa;
+	call->size = run.size;
+	call->blocks = run.blocks;
+	call->tlbis = run.tlbis;
+	call->tlbi_nsec = run.tlbi_ns;
+	call->hold_max_nsec = run.hold_max_ns;
+	call->yields = run.yields;
 	return r;
 }
 
@@ -281,10 +342,14 @@ static const struct backend_ops kvm_ops = {
 	.scan = kvm_scan,
 	.list_vms = kvm_list_vms,
 	.open_vm = kvm_open_vm,
-	.check_vm = kvm_check_vm,
+	.looks_like_vm = kvm_looks_like_vm,
+	.take_vm = kvm_take_vm,
 	.close_vm = kvm_close_vm,
+	.read_events = kvm_read_events,
 	.survey = kvm_survey,
-	.split = kvm_split,
+	.hold = kvm_hold,
+	.release = kvm_release,
+	.run = kvm_run,
 };
 
 int backend_kvm_new(struct backend **ret)

@@ -7,8 +7,9 @@
  * asleep. Blocks have one in common, up to the size of a batch, which some vCPU
  * that waits ends early now and then.
  *
- * The VMs are files of a folder (sim-image.h). One that is moved there is
- * found as a VM that was created, one that is deleted as one destroyed.
+ * The VMs are files of a folder (sim-image.h), and so are their splitters
+ * (sim-splitter.h). A VM that is moved there is found as one that was created. One
+ * whose file is deleted, or whose process ends, is destroyed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,8 +23,11 @@
 #include <time.h>
 
 #include "host/backend.h"
+#include "host/process.h"
 #include "host/sim-image.h"
+#include "host/sim-reaper.h"
 #include "host/sim-settings.h"
+#include "host/sim-splitter.h"
 
 /* Where arm64 VMMs put the memory of their VMs, and below it their devices. */
 #define SIM_GPA		    (UINT64_C(1) << 30)
@@ -51,6 +55,7 @@ struct sim_costs {
  * @memory: bytes of each VM that is made from now on
  * @block_size: and of its blocks
  * @dir: the folder of the VMs, or a negative errno
+ * @reaper: destroys VMs whose process has ended
  * @notify: inotify on it, -1: not watched
  */
 struct sim {
@@ -64,17 +69,18 @@ struct sim {
 
 	int dir;
 	char *path;
+	struct sim_reaper *reaper;
 	int notify;
 	sd_event_source *notify_source;
 	host_event_fn event;
 	void *event_userdata;
 };
 
-/* A VM; its image is what it is. */
+/* A splitter; the image is what the VM is. */
 struct sim_vm {
 	struct backend_vm vm;
+	struct sim_splitter_name name;
 	struct sim_image *image;
-	ino_t inode;
 };
 
 static void sim_configure(struct backend *backend, const struct sim_settings *settings)
@@ -97,6 +103,7 @@ static void sim_free(struct backend *backend)
 {
 	struct sim *sim = (struct sim *)backend;
 
+	sim_reaper_free(sim->reaper);
 	sd_event_source_disable_unref(sim->notify_source);
 	closep(&sim->notify);
 	closep(&sim->dir);
@@ -122,7 +129,6 @@ static void sim_probe(struct backend *backend, struct backend_host *ret)
 
 static void sim_tell(struct sim *sim, const struct inotify_event *event)
 {
-	enum host_event what = HOST_DIRTY_LOG;
 	int number;
 	pid_t pid;
 
@@ -132,11 +138,8 @@ static void sim_tell(struct sim *sim, const struct inotify_event *event)
 	}
 	if (!event->len || sim_image_parse_name(event->name, &pid, &number) < 0)
 		return;
-	if (event->mask & IN_MOVED_TO)
-		what = HOST_VM_CREATED;
-	else if (event->mask & IN_DELETE)
-		what = HOST_VM_DESTROYED;
-	sim->event(sim->event_userdata, what, pid);
+	sim->event(sim->event_userdata,
+		   event->mask & IN_MOVED_TO ? HOST_VM_CREATED : HOST_VM_DESTROYED, pid);
 }
 
 static int on_notify(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -166,10 +169,22 @@ static int sim_watch(struct backend *backend, sd_event *loop, host_event_fn even
 	sim->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (sim->notify < 0)
 		return -errno;
-	/* Whoever turns dirty logging on or off touches the file afterwards. */
-	if (inotify_add_watch(sim->notify, sim->path, IN_MOVED_TO | IN_DELETE | IN_ATTRIB) < 0)
+	if (inotify_add_watch(sim->notify, sim->path, IN_MOVED_TO | IN_DELETE) < 0)
 		return -errno;
 	return sd_event_add_io(loop, &sim->notify_source, sim->notify, EPOLLIN, on_notify, sim);
+}
+
+static void sim_destroy(struct sim *sim, pid_t pid, int number)
+{
+	sim_image_remove(sim->dir, pid, number);
+	sim_splitter_tell_all(sim->dir, pid, number);
+}
+
+/* In the reaper's thread. */
+static void on_process_ended(void *userdata, pid_t pid)
+{
+	for (int i = 0; i < BACKEND_VMS_MAX; i++)
+		sim_destroy(userdata, pid, i);
 }
 
 /* Images of processes that are gone are what the daemon before left behind. */
@@ -180,10 +195,11 @@ static int sim_found(struct sim *sim, const char *name, int (*found)(void *userd
 	int number;
 	pid_t pid;
 
+	sim_splitter_clean(sim->dir, name);
 	if (sim_image_parse_name(name, &pid, &number) < 0)
 		return 0;
-	if (sim_image_open(&image, NULL, sim->dir, pid, number) < 0) {
-		sim_image_remove(sim->dir, pid, number);
+	if (sim_image_open(&image, sim->dir, pid, number) < 0) {
+		sim_destroy(sim, pid, number);
 		return 0;
 	}
 	sim_image_close(image);
@@ -222,7 +238,7 @@ static int sim_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbe
 	int n = 0;
 
 	for (int i = 0; i < BACKEND_VMS_MAX; i++) {
-		if (sim_image_open(&image, NULL, sim->dir, pid, i) < 0)
+		if (sim_image_open(&image, sim->dir, pid, i) < 0)
 			continue;
 		sim_image_close(image);
 		numbers[n++] = i;
@@ -242,46 +258,98 @@ static int sim_adopt(struct backend *backend, pid_t pid)
 	return sim_image_create(sim->dir, pid, 0, sim->memory, sim->block_size);
 }
 
-static int sim_open_vm(struct backend *backend, int pidfd, pid_t pid, int number,
-		       struct backend_vm **ret)
+/* Takes @fd, also on error. */
+static int sim_make_vm(struct sim *sim, int fd, const struct sim_splitter_name *name,
+		       struct sim_image *image, struct backend_vm **ret)
 {
-	struct sim *sim = (struct sim *)backend;
-	struct sim_vm *vm;
-	int r;
+	struct sim_vm *vm = malloc(sizeof(*vm));
 
-	vm = malloc(sizeof(*vm));
-	if (!vm)
+	if (!vm) {
+		sim_splitter_close(sim->dir, fd);
+		sim_image_close(image);
 		return -ENOMEM;
-	*vm = (struct sim_vm){ .vm.backend = backend };
-	r = sim_image_open(&vm->image, &vm->inode, sim->dir, pid, number);
-	if (r < 0) {
-		free(vm);
-		return r;
 	}
+	*vm = (struct sim_vm){
+		.vm = { .backend = &sim->backend, .fd = fd, .id = name->id },
+		.name = *name,
+		.image = image,
+	};
 	*ret = &vm->vm;
 	return 0;
 }
 
-static int sim_check_vm(struct backend_vm *backend_vm, int pidfd, pid_t pid, int number)
+static int sim_open_vm(struct backend *backend, int pidfd, pid_t pid, int number,
+		       struct backend_vm **ret)
 {
-	const struct sim *sim = (const struct sim *)backend_vm->backend;
+	struct sim_splitter_name name = { .pid = pid, .number = number };
+	struct sim *sim = (struct sim *)backend;
+	struct sim_image *image;
+	int fd, r;
 
-	return sim_image_check(((struct sim_vm *)backend_vm)->inode, sim->dir, pid, number);
+	/* Before the look: what ends after that is told of. */
+	sim_reaper_watch(sim->reaper, pid);
+	r = sim_image_open(&image, sim->dir, pid, number);
+	if (r < 0)
+		return r;
+	name.id = image->id;
+	fd = sim_splitter_make(sim->dir, &name);
+	if (fd < 0) {
+		sim_image_close(image);
+		return fd;
+	}
+	return sim_make_vm(sim, fd, &name, image, ret);
+}
+
+static bool sim_looks_like_vm(struct backend *backend, int fd)
+{
+	return sim_splitter_looks_like_one(fd);
+}
+
+static int sim_take_vm(struct backend *backend, int fd, struct backend_vm **ret)
+{
+	struct sim *sim = (struct sim *)backend;
+	struct sim_splitter_name name;
+	struct sim_image *image = NULL;
+	int r;
+
+	r = sim_splitter_parse(sim->dir, fd, &name);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	sim_reaper_watch(sim->reaper, name.pid);
+	if (sim_image_open(&image, sim->dir, name.pid, name.number) < 0 || image->id != name.id) {
+		if (image)
+			sim_image_close(image);
+		sim_splitter_close(sim->dir, fd);
+		return -ENODEV;
+	}
+	return sim_make_vm(sim, fd, &name, image, ret);
 }
 
 static void sim_close_vm(struct backend_vm *backend_vm)
 {
+	struct sim *sim = (struct sim *)backend_vm->backend;
 	struct sim_vm *vm = (struct sim_vm *)backend_vm;
 
+	sim_splitter_close(sim->dir, vm->vm.fd);
 	sim_image_close(vm->image);
 	free(vm);
 }
 
-static void sim_forget_vm(struct backend *backend, pid_t pid, int number)
+static bool sim_vm_exists(const struct sim_vm *vm)
 {
-	struct sim *sim = (struct sim *)backend;
+	const struct sim *sim = (const struct sim *)vm->vm.backend;
 
-	sim_image_remove(sim->dir, pid, number);
+	return sim_image_exists(sim->dir, vm->name.pid, vm->name.number, vm->name.id);
+}
+
+static unsigned int sim_read_events(struct backend_vm *backend_vm, uint32_t revents)
+{
+	const struct sim_vm *vm = (const struct sim_vm *)backend_vm;
+
+	sim_splitter_drain(vm->vm.fd);
+	return sim_vm_exists(vm) ? VM_TELLS_LOG : VM_TELLS_GONE;
 }
 
 /*
@@ -299,11 +367,15 @@ static uint64_t sim_count_blocks(const struct sim_image *image)
 
 static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 {
-	const struct sim_image *image = ((struct sim_vm *)backend_vm)->image;
-	uint64_t blocks = sim_count_blocks(image);
+	const struct sim_vm *vm = (const struct sim_vm *)backend_vm;
+	const struct sim *sim = (const struct sim *)backend_vm->backend;
+	const struct sim_image *image = vm->image;
 	struct memslot *slots;
+	uint64_t blocks;
 	size_t n = 0;
 
+	if (!sim_vm_exists(vm))
+		return -ENODEV;
 	slots = calloc(2, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
@@ -314,6 +386,7 @@ static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 			.bytes = image->framebuffer,
 			.dirty_logging = image->dirty_logging & SIM_LOG_FRAMEBUFFER,
 		};
+	blocks = sim_count_blocks(image);
 	slots[n++] = (struct memslot){
 		.gpa = SIM_GPA,
 		.bytes = image->memory,
@@ -321,8 +394,27 @@ static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 		.block_bytes = blocks * image->block_size,
 		.dirty_logging = image->dirty_logging & SIM_LOG_MEMORY,
 	};
-	*ret = (struct survey){ .held = image->held, .n_slots = n, .slots = slots };
+	ret->holders = sim_splitter_count_holders(sim->dir, vm->vm.fd, &vm->name, &ret->held);
+	ret->n_slots = n;
+	ret->slots = slots;
 	return 0;
+}
+
+static int sim_set_hold(struct backend_vm *backend_vm, bool hold)
+{
+	const struct sim_vm *vm = (const struct sim_vm *)backend_vm;
+
+	return sim_vm_exists(vm) ? sim_splitter_set_hold(vm->vm.fd, hold) : -ENODEV;
+}
+
+static int sim_hold(struct backend_vm *vm)
+{
+	return sim_set_hold(vm, true);
+}
+
+static int sim_release(struct backend_vm *vm)
+{
+	return sim_set_hold(vm, false);
 }
 
 /**
@@ -330,6 +422,8 @@ static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
  * @first: the block to go on at
  * @last: the block to end before
  * @from: what a block must be to be changed
+ * @max_tlbis: that may be spent
+ * @max_blocks: that may be changed
  */
 struct sim_walk {
 	struct sim *sim;
@@ -338,6 +432,8 @@ struct sim_walk {
 	uint64_t first;
 	uint64_t last;
 	bool from;
+	uint64_t max_tlbis;
+	uint64_t max_blocks;
 };
 
 /* A TLBI: asleep for as long as it takes. False: a signal came first. */
@@ -417,9 +513,12 @@ static int sim_walk(struct sim_walk *walk, bool no_break, struct split_call *cal
 	int r = 0;
 
 	walk->sim->under_way++;
-	while (r == 0 && walk->first < walk->last &&
-	       (!call->max_tlbis || call->tlbis < call->max_tlbis))
-		r = sim_change(walk, no_break ? UINT64_MAX : sim_batch_size(walk, call), call);
+	while (r == 0 && walk->first < walk->last && call->tlbis < walk->max_tlbis &&
+	       call->blocks < walk->max_blocks)
+		r = sim_change(walk,
+			       min_u64(no_break ? UINT64_MAX : sim_batch_size(walk, call),
+				       walk->max_blocks - call->blocks),
+			       call);
 	walk->sim->under_way--;
 
 	/* In the middle of a block, and not a step further, is not behind where it began. */
@@ -442,14 +541,26 @@ static uint64_t sim_block_at(const struct sim_image *image, uint64_t gpa, bool u
 	return min_u64(block, image->memory / image->block_size);
 }
 
-static int sim_split(struct backend_vm *backend_vm, struct split_call *call)
+/* Whether any splitter holds the VM. */
+static bool sim_is_held(const struct sim_vm *vm)
 {
-	struct sim_image *image = ((struct sim_vm *)backend_vm)->image;
+	const struct sim *sim = (const struct sim *)vm->vm.backend;
+	bool own;
+
+	return sim_splitter_count_holders(sim->dir, vm->vm.fd, &vm->name, &own) > 0;
+}
+
+static int sim_run(struct backend_vm *backend_vm, struct split_call *call)
+{
+	const struct sim_vm *vm = (const struct sim_vm *)backend_vm;
 	struct sim *sim = (struct sim *)backend_vm->backend;
+	struct sim_image *image = vm->image;
 	struct sim_walk walk = {
 		.sim = sim,
 		.image = image,
-		.from = call->flags & BACKEND_SPLIT,
+		.from = call->flags & RUN_SPLIT,
+		.max_tlbis = call->max_tlbis ?: UINT64_MAX,
+		.max_blocks = call->max_blocks ?: UINT64_MAX,
 	};
 	bool no_break;
 
@@ -458,13 +569,10 @@ static int sim_split(struct backend_vm *backend_vm, struct split_call *call)
 	pthread_mutex_unlock(&sim->lock);
 
 	call->blocks = call->tlbis = call->tlbi_nsec = call->yields = 0;
-	if (call->flags & (BACKEND_HOLD | BACKEND_RELEASE))
-		image->held = !!(call->flags & BACKEND_HOLD);
-	if (!(call->flags & (BACKEND_SPLIT | BACKEND_RECOVER)))
-		return 0;
-	if ((call->flags & BACKEND_RECOVER) && image->held)
+	if (!sim_vm_exists(vm))
+		return -ENODEV;
+	if (!walk.from && sim_is_held(vm))
 		return -EBUSY;
-
 	if (!call->size)
 		call->size = SIM_GPA + image->memory - min_u64(call->gpa, SIM_GPA + image->memory);
 	/* Memory that is logged stays pages: it is passed over. */
@@ -475,7 +583,7 @@ static int sim_split(struct backend_vm *backend_vm, struct split_call *call)
 	}
 	walk.first = sim_block_at(image, call->gpa, false);
 	walk.last = sim_block_at(image, call->gpa + call->size, true);
-	no_break = walk.from && walk.costs.bbm_level == 2 && !(call->flags & BACKEND_BREAK);
+	no_break = walk.from && walk.costs.bbm_level == 2 && !(call->flags & RUN_BREAK);
 	return sim_walk(&walk, no_break, call);
 }
 
@@ -489,11 +597,14 @@ static const struct backend_ops sim_ops = {
 	.list_vms = sim_list_vms,
 	.adopt = sim_adopt,
 	.open_vm = sim_open_vm,
-	.check_vm = sim_check_vm,
-	.forget_vm = sim_forget_vm,
+	.looks_like_vm = sim_looks_like_vm,
+	.take_vm = sim_take_vm,
 	.close_vm = sim_close_vm,
+	.read_events = sim_read_events,
 	.survey = sim_survey,
-	.split = sim_split,
+	.hold = sim_hold,
+	.release = sim_release,
+	.run = sim_run,
 };
 
 static int sim_open_dir(const char *path)
@@ -509,6 +620,7 @@ static int sim_open_dir(const char *path)
 int backend_sim_new(struct backend **ret, const struct sim_settings *settings, const char *dir)
 {
 	struct sim *sim;
+	int r;
 
 	sim = calloc(1, sizeof(*sim));
 	if (!sim)
@@ -517,12 +629,12 @@ int backend_sim_new(struct backend **ret, const struct sim_settings *settings, c
 	pthread_mutex_init(&sim->lock, NULL);
 	sim->random = 1;
 	sim_configure(&sim->backend, settings);
-	sim->notify = -1;
+	sim->notify = sim->dir = -1;
 	sim->path = strdup(dir);
-	if (!sim->path) {
-		sim->dir = -ENOMEM;
+	r = sim->path ? sim_reaper_new(&sim->reaper, on_process_ended, sim) : -ENOMEM;
+	if (r < 0) {
 		sim_free(&sim->backend);
-		return -ENOMEM;
+		return r;
 	}
 	/* Where that is not possible, whoever registers a VM is told. */
 	sim->dir = sim_open_dir(dir);

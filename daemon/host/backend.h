@@ -2,9 +2,9 @@
 /*
  * What splitting needs of a host: the kernel's ioctls (backend-kvm.c), or a
  * simulated host (backend-sim.c). A backend_vm is used by one thread at a
- * time; open_vm(), check_vm(), survey() and split() may block and are called from
- * worker threads, scan() and list_vms() are called from any, the others from the event
- * loop, and close_vm() while no call on that VM is in flight.
+ * time, but for read_events(), which the event loop may call at any. What may
+ * block is called from worker threads: scan(), list_vms(), adopt(), open_vm(), take_vm(),
+ * close_vm() and the calls on a VM. The others are called from the event loop.
  */
 #ifndef EAGERSPLITD_BACKEND_H
 #define EAGERSPLITD_BACKEND_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include <systemd/sd-event.h>
@@ -41,7 +42,6 @@ struct backend_host {
 enum host_event {
 	HOST_VM_CREATED,
 	HOST_VM_DESTROYED,
-	HOST_DIRTY_LOG, /* it was started or stopped: a survey tells which */
 	HOST_EVENTS_LOST, /* what is there has to be looked for */
 };
 
@@ -51,12 +51,16 @@ typedef void (*host_event_fn)(void *userdata, enum host_event event, pid_t pid);
 /* The most VMs of one process. */
 #define BACKEND_VMS_MAX 64
 
+/* What a VM tells by its splitter, see backend_ops.read_events(). */
 enum {
-	BACKEND_SPLIT = 1 << 0,
-	BACKEND_HOLD = 1 << 1,
-	BACKEND_RELEASE = 1 << 2,
-	BACKEND_RECOVER = 1 << 3,
-	BACKEND_BREAK = 1 << 4, /* by break-before-make, whatever the CPU can */
+	VM_TELLS_GONE = 1 << 0,
+	VM_TELLS_LOG = 1 << 1, /* dirty logging was switched since the last survey */
+};
+
+enum {
+	RUN_SPLIT = 1 << 0,
+	RUN_RECOVER = 1 << 1,
+	RUN_BREAK = 1 << 2, /* by break-before-make, whatever the CPU can */
 };
 
 /**
@@ -64,11 +68,13 @@ enum {
  * @gpa: in: where to start; out: the first address not dealt with
  * @size: in: bytes, 0: all; out: bytes left, 0: the range is done
  * @max_tlbis: in: broadcast TLBIs that may be spent, 0: no limit
- * @flags: in: BACKEND_*
+ * @max_blocks: in: blocks that may be split or recovered, 0: no limit
+ * @flags: in: RUN_*
  * @blocks: out: split, or recovered
  * @tlbis: out: spent
  * @tlbi_nsec: out: time that those took
- * @yields: out: how often a batch ended early since somebody waited for the VM's lock
+ * @hold_max_nsec: out: the longest that the VM's lock was held
+ * @yields: out: how often a batch ended early since somebody waited for that
  *
  * All that is out is valid on error too.
  */
@@ -76,10 +82,12 @@ struct split_call {
 	uint64_t gpa;
 	uint64_t size;
 	uint64_t max_tlbis;
+	uint64_t max_blocks;
 	unsigned int flags;
 	uint64_t blocks;
 	uint64_t tlbis;
 	uint64_t tlbi_nsec;
+	uint64_t hold_max_nsec;
 	uint64_t yields;
 };
 
@@ -108,24 +116,31 @@ struct backend_ops {
 			int numbers[BACKEND_VMS_MAX]);
 	/* Makes a VM for a process that is registered and has none; may be NULL. */
 	int (*adopt)(struct backend *backend, pid_t pid);
-	/* Opens a VM of the list. -ENXIO, -ESRCH: it is gone. */
+	/* Makes a splitter of a VM of the list. -ENXIO, -ESRCH: that is gone. */
 	int (*open_vm)(struct backend *backend, int pidfd, pid_t pid, int number,
 		       struct backend_vm **ret);
 	/*
-	 * Whether @vm, which is open, is still what @number of the process stands for. 0: it
-	 * is, or that cannot be told; -ENXIO, -ESRCH: it is another one by now, or none. May
-	 * be NULL.
+	 * Whether @fd, which others gave us, may be a splitter: by its name, so this
+	 * neither blocks nor has anything done to it.
 	 */
-	int (*check_vm)(struct backend_vm *vm, int pidfd, pid_t pid, int number);
-	/* The VM is no more, and closed; may be NULL. */
-	void (*forget_vm)(struct backend *backend, pid_t pid, int number);
-	void (*close_vm)(struct backend_vm *vm);
+	bool (*looks_like_vm)(struct backend *backend, int fd);
 	/*
-	 * survey() and split(): -EINTR: a signal; -ENOMEM: no memory for page
-	 * tables (or for the survey); -EIO, -ENXIO, -ESRCH: the VM is gone.
+	 * Takes a splitter that others have made, also on error. -ENOTTY: it is none;
+	 * -ENODEV: the VM is gone.
+	 */
+	int (*take_vm)(struct backend *backend, int fd, struct backend_vm **ret);
+	/* Closes the splitter: its hold, if any, is over unless there are duplicates. */
+	void (*close_vm)(struct backend_vm *vm);
+	/* From the loop, when vm->fd polls @revents: VM_TELLS_*. Does not block. */
+	unsigned int (*read_events)(struct backend_vm *vm, uint32_t revents);
+	/*
+	 * -EINTR: a signal; -ENOMEM: no memory for page tables (or for the survey);
+	 * -ENODEV: the VM is gone. Recovering: -EBUSY: it is held.
 	 */
 	int (*survey)(struct backend_vm *vm, struct survey *ret); /* @ret is empty */
-	int (*split)(struct backend_vm *vm, struct split_call *call);
+	int (*hold)(struct backend_vm *vm);
+	int (*release)(struct backend_vm *vm);
+	int (*run)(struct backend_vm *vm, struct split_call *call);
 };
 
 /* The head of every backend. */
@@ -133,9 +148,16 @@ struct backend {
 	const struct backend_ops *ops;
 };
 
-/* The head of every backend's VM. */
+/**
+ * struct backend_vm - the head of every backend's VM: a splitter
+ * @fd: to poll, and to be kept by the service manager; the VM's
+ * @id: tells VMs apart, never used twice until reboot, never 0
+ */
 struct backend_vm {
 	struct backend *backend;
+	int fd;
+	uint64_t id;
+	TAILQ_ENTRY(backend_vm) link;
 };
 
 /* Never fails for lack of kernel support: probe() tells. */

@@ -15,7 +15,6 @@
 #include <limits.h>
 #include <linux/kcmp.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -27,7 +26,8 @@
 #include "base/util.h"
 #include "host/proc-parse.h"
 
-#define KVM_VM_LINK "anon_inode:kvm-vm"
+#define KVM_VM_LINK	  "anon_inode:kvm-vm"
+#define KVM_SPLITTER_LINK "anon_inode:kvm-splitter"
 
 /* Reads the file @name of /proc in @dir as a string, as far as @size goes. */
 static bool read_file(int dir, const char *name, char *text, size_t size)
@@ -63,14 +63,20 @@ static int anon_mount_id(void)
 	return read_file(AT_FDCWD, path, text, sizeof(text)) ? proc_parse_mount(text) : -1;
 }
 
-static bool fd_is_kvm_vm(int fd)
+/* Whether @fd is an anonymous inode that the kernel calls so. */
+static bool fd_is_called(int fd, const char *name)
 {
-	char path[64], target[sizeof(KVM_VM_LINK) + 1];
+	char path[64], target[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, target, sizeof(target));
-	return n == (ssize_t)strlen(KVM_VM_LINK) && memcmp(target, KVM_VM_LINK, (size_t)n) == 0;
+	return n == (ssize_t)strlen(name) && memcmp(target, name, (size_t)n) == 0;
+}
+
+bool kvm_fd_is_splitter(int fd)
+{
+	return fd_is_called(fd, KVM_SPLITTER_LINK);
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -187,16 +193,7 @@ int kvm_fd_get(int pidfd, int number)
 
 	if (fd < 0)
 		return errno == EBADF ? -ENXIO : -errno;
-	return fd_is_kvm_vm(fd) ? take_fd(&fd) : -ENXIO;
-}
-
-int kvm_fd_check(int pidfd, int number, int fd)
-{
-	_cleanup_close_ int now = kvm_fd_get(pidfd, number);
-
-	if (now < 0)
-		return now == -ENXIO || now == -ESRCH ? now : 0;
-	return compare_files(fd, now) > 0 ? -ENXIO : 0;
+	return fd_is_called(fd, KVM_VM_LINK) ? take_fd(&fd) : -ENXIO;
 }
 
 int kvm_fd_scan(int (*found)(void *userdata, pid_t pid), void *userdata)

@@ -3,6 +3,7 @@
 #ifndef EAGERSPLITD_KVM_FD_H
 #define EAGERSPLITD_KVM_FD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -43,11 +44,8 @@ int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret);
  */
 int kvm_fd_get(int pidfd, int number);
 
-/*
- * Whether @fd, which kvm_fd_get() gave, is still what descriptor @number of that process is.
- * 0: it is, or that cannot be told; -ENXIO: it is not; -ESRCH: the process is gone.
- */
-int kvm_fd_check(int pidfd, int number, int fd);
+/* Whether @fd is a splitter, by its name, without asking anything of the file behind it. */
+bool kvm_fd_is_splitter(int fd);
 
 /*
  * Has @found called for each process that has a VM and that we may look into,

@@ -30,13 +30,13 @@ static bool image_is_valid(const struct sim_image *image, size_t size, pid_t pid
 {
 	uint64_t start_time;
 
-	return image->magic == SIM_IMAGE_MAGIC && image->block_size &&
+	return image->magic == SIM_IMAGE_MAGIC && image->id && image->block_size &&
 	       image->memory % image->block_size == 0 &&
 	       image_size(image->memory, image->block_size) == size &&
 	       process_get_start_time(pid, &start_time) == 0 && image->start_time == start_time;
 }
 
-int sim_image_open(struct sim_image **ret, ino_t *ret_inode, int dir, pid_t pid, int number)
+int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number)
 {
 	_cleanup_close_ int fd = -1;
 	struct sim_image *image;
@@ -59,20 +59,19 @@ int sim_image_open(struct sim_image **ret, ino_t *ret_inode, int dir, pid_t pid,
 		return -ENXIO;
 	}
 	*ret = image;
-	if (ret_inode)
-		*ret_inode = st.st_ino;
 	return 0;
 }
 
-int sim_image_check(ino_t inode, int dir, pid_t pid, int number)
+bool sim_image_exists(int dir, pid_t pid, int number, uint64_t id)
 {
-	char name[IMAGE_NAME_MAX];
-	struct stat st;
+	struct sim_image *image;
+	bool same;
 
-	format_name(name, pid, number);
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode)
-		return 0;
-	return -ENXIO;
+	if (sim_image_open(&image, dir, pid, number) < 0)
+		return false;
+	same = image->id == id;
+	sim_image_close(image);
+	return same;
 }
 
 void sim_image_close(struct sim_image *image)
@@ -100,6 +99,8 @@ int sim_image_create(int dir, pid_t pid, int number, uint64_t memory, uint64_t b
 {
 	struct sim_image head = {
 		.magic = SIM_IMAGE_MAGIC,
+		/* Time goes on between any two that are made. */
+		.id = now_nsec(CLOCK_BOOTTIME),
 		.memory = memory - memory % block_size,
 		.block_size = block_size,
 	};

@@ -6,10 +6,11 @@
 #ifndef EAGERSPLITD_SIM_IMAGE_H
 #define EAGERSPLITD_SIM_IMAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SIM_IMAGE_MAGIC UINT64_C(0x324d495350534745) /* "EGSPSIM2" */
+#define SIM_IMAGE_MAGIC UINT64_C(0x334d495350534745) /* "EGSPSIM3" */
 
 /* What is logged of a VM. */
 enum {
@@ -20,36 +21,37 @@ enum {
 /**
  * struct sim_image - the file
  * @magic: SIM_IMAGE_MAGIC
+ * @id: of the VM, never used twice
  * @start_time: of the process, see process_get_start_time()
  * @memory: bytes, a multiple of @block_size
  * @block_size: bytes, not 0
  * @framebuffer: bytes of a second memslot, which pages map; 0: there is none
- * @held: 1 while faults map pages
  * @dirty_logging: SIM_LOG_*
  * @whole: by block: 1 if it is one
  */
 struct sim_image {
 	uint64_t magic;
+	uint64_t id;
 	uint64_t start_time;
 	uint64_t memory;
 	uint64_t block_size;
 	uint64_t framebuffer;
-	uint32_t held;
 	uint32_t dirty_logging;
+	uint32_t reserved;
 	uint8_t whole[];
 };
 
 /*
- * Maps the image of VM @number of process @pid from the folder @dir, and gives its
- * inode, unless @ret_inode is NULL. -ENXIO: there is none, or it is another process's.
+ * Maps the image of VM @number of process @pid from the folder @dir. -ENXIO: there is
+ * none, or it is another process's.
  */
-int sim_image_open(struct sim_image **ret, ino_t *ret_inode, int dir, pid_t pid, int number);
-
-/* Whether the image of that VM is the one with that inode, which is open. 0 or -ENXIO. */
-int sim_image_check(ino_t inode, int dir, pid_t pid, int number);
+int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number);
 
 /* Unmaps it. */
 void sim_image_close(struct sim_image *image);
+
+/* Whether the VM with that id is still there. */
+bool sim_image_exists(int dir, pid_t pid, int number, uint64_t id);
 
 /* Makes an image with nothing but blocks; what was there of that name is replaced. */
 int sim_image_create(int dir, pid_t pid, int number, uint64_t memory, uint64_t block_size);

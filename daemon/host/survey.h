@@ -28,11 +28,26 @@ struct memslot {
 };
 
 /**
+ * struct vm_counters - what the host has counted since the VM was created
+ * @stalls: faults of vCPUs that had to wait for the VM's page tables
+ * @stall_nsec: for how long, all
+ * @stall_max_nsec: the longest
+ */
+struct vm_counters {
+	uint64_t stalls;
+	uint64_t stall_nsec;
+	uint64_t stall_max_nsec;
+};
+
+/**
  * struct survey - a VM's memslots, in order of guest physical address
- * @held: faults map pages, not blocks
+ * @held: by the splitter that was asked: faults map pages, not blocks
+ * @holders: splitters that hold the VM, that one among them
  */
 struct survey {
 	bool held;
+	uint32_t holders;
+	struct vm_counters counters;
 	size_t n_slots;
 	struct memslot *slots;
 };
@@ -40,7 +55,7 @@ struct survey {
 /* Frees what @survey holds and empties it. */
 void survey_done(struct survey *survey);
 
-/* Whether both say the same. */
+/* Whether both say the same of memslots and hold. */
 bool survey_is_same(const struct survey *a, const struct survey *b);
 
 /* Blocks in all memslots. */

@@ -28,8 +28,6 @@ static const char *const keys[KEY_MAX_] = {
 static const char *const types[] = {
 	[UEVENT_VM_CREATED] = "create",
 	[UEVENT_VM_DESTROYED] = "destroy",
-	[UEVENT_DIRTY_LOG_STARTED] = "dirty-log-start",
-	[UEVENT_DIRTY_LOG_STOPPED] = "dirty-log-stop",
 };
 
 /* Takes note of a KEY=VALUE string. One that counts may be there once. */

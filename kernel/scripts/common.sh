@@ -76,7 +76,8 @@ lock_cache()
 # --- The series ---
 
 # The series that lie below a series, itself last: those of a base whose folders
-# have numbers are each on top of those before it. "all" are all of them.
+# have numbers are each on top of those before it. "all" are all of them. In the
+# debug configuration, bbm has on top what only tests have a use for.
 series_stack()
 {
 	local name numbered=()
@@ -90,7 +91,10 @@ series_stack()
 		[ ! -d "$kernel_dir/$BASE/bbm" ] || echo eager-split bbm
 		printf '%s\n' "${numbered[@]}"
 		;;
-	bbm) echo eager-split bbm ;;
+	bbm)
+		echo eager-split bbm
+		[ "$CONFIG" != debug ] || echo debug
+		;;
 	[0-9][0-9]-*)
 		for name in "${numbered[@]}"; do
 			[[ $name > $1 ]] || echo "$name"

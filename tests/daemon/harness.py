@@ -2,6 +2,8 @@
 """The daemon under test, on the simulated host, and the VMMs that it is told of."""
 
 import contextlib
+import fcntl
+import itertools
 import os
 import queue
 import shutil
@@ -25,6 +27,20 @@ INTERFACES = [varlink.INTERFACE, "org.eagersplit.Metrics", "org.varlink.service"
 FAST = {"TlbiRate": 0, "Memory": "1G", "TlbiUSec": 0}
 # Never comes to an end while a test lasts: an hour's work for each burst.
 STUCK = {"TlbiRate": 1, "TlbiBurst": 1, "Memory": "8G", "TlbiUSec": 0}
+
+COUNTER = itertools.count()
+
+# Starts a program with the descriptors that a service manager has kept, from 3 on.
+LAUNCHER = """
+import fcntl, os, sys
+fds = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 500) for fd in sys.argv[1].split(",")]
+for fd in sys.argv[1].split(","):
+    os.close(int(fd))
+for i, fd in enumerate(fds):
+    os.dup2(fd, 3 + i)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 SECTIONS = {
     "TlbiLoad": "Budget",
@@ -103,11 +119,12 @@ class Qemu(Vmm):
 class SimVm:
     """
     A VM of the simulated host as a VMM makes one, daemon or not: a file in the folder that the
-    host is in, as daemon/sim-image.h describes it.
+    host is in, as daemon/host/sim-image.h describes it, and FIFOs that are its splitters.
     """
 
-    MAGIC = 0x324d495350534745
-    HEAD = struct.Struct("=QQQQQII")
+    MAGIC = 0x334d495350534745
+    HEAD = struct.Struct("=QQQQQQII")
+    LOG_OFFSET = HEAD.size - 8
     LOG_MEMORY, LOG_FRAMEBUFFER = 1, 2
 
     def __init__(self, folder, vmm, blocks=512, number=0, block_size=2 << 20, framebuffer=0, early=False):
@@ -115,49 +132,81 @@ class SimVm:
         A VM with a framebuffer, of so many bytes, shows it from its beginning to its end. Of one that is
         early the host tells before the VMM has its descriptor, which is when it appears.
         """
+        self.folder = folder
         self.path = os.path.join(folder, f"{vmm.pid}.{number}")
         self.id = os.path.basename(self.path)
+        self.vm_id = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._always = self.LOG_FRAMEBUFFER if framebuffer else 0
-        head = self.HEAD.pack(0 if early else self.MAGIC, start_time(vmm.pid), blocks * block_size, block_size,
-                              framebuffer, 0, self._always)
+        head = self.HEAD.pack(0 if early else self.MAGIC, self.vm_id, start_time(vmm.pid), blocks * block_size,
+                              block_size, framebuffer, self._always, 0)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with open(self.path + ".new", "wb") as f:
             f.write(head + b"\1" * blocks)
         os.rename(self.path + ".new", self.path)
+        # Of one in whose place it is: that is gone.
+        self._tell(f"splitter-{self.id}-")
 
     def appear(self):
         with open(self.path, "r+b") as f:
             f.write(struct.pack("=Q", self.MAGIC))
 
-    def _read(self):
+    @property
+    def blocks(self):
         with open(self.path, "rb") as f:
-            data = f.read()
-        return self.HEAD.unpack_from(data), data[self.HEAD.size:]
+            return f.read()[self.HEAD.size:].count(1)
+
+    def _splitters(self, start=None):
+        start = start or f"splitter-{self.id}-{self.vm_id}-"
+        return [os.path.join(self.folder, name) for name in os.listdir(self.folder) if name.startswith(start)]
+
+    @staticmethod
+    def _is_holding(path):
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
 
     @property
     def held(self):
-        return bool(self._read()[0][5])
+        """Whether any splitter holds it: a lock that ends with the last descriptor of that."""
+        return any(self._is_holding(path) for path in self._splitters())
 
-    @property
-    def blocks(self):
-        return self._read()[1].count(1)
+    def splitter(self):
+        """A descriptor that is a splitter, as a VMM makes one."""
+        path = os.path.join(self.folder, f"splitter-{self.id}-{self.vm_id}-test{next(COUNTER)}")
+        os.mkfifo(path, 0o600)
+        return os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
+    @contextlib.contextmanager
     def hold(self):
-        """As any other process may that has its descriptor."""
-        with open(self.path, "r+b") as f:
-            f.seek(self.HEAD.size - 8)
-            f.write(struct.pack("=I", 1))
+        """By another process that has a splitter, too."""
+        fd = self.splitter()
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _tell(self, start=None):
+        for path in self._splitters(start):
+            with contextlib.suppress(OSError):  # nobody has it any more
+                fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+                os.write(fd, b"!")
+                os.close(fd)
 
     def log_dirty_pages(self, on):
-        """
-        Turns dirty logging of the memory on or off, and says so as the kernel does: where it
-        is the first memslot that is logged, or the last.
-        """
+        """Turns dirty logging of the memory on or off, of which its splitters tell."""
         with open(self.path, "r+b") as f:
-            f.seek(self.HEAD.size - 4)
+            f.seek(self.LOG_OFFSET)
             f.write(struct.pack("=I", self._always | (self.LOG_MEMORY if on else 0)))
-        if not self._always:
-            os.utime(self.path)
+        self._tell()
 
     def wait_until_released(self):
         """Returns once it is held no more, of which nothing tells when the daemon does not look after it."""
@@ -166,6 +215,7 @@ class SimVm:
 
     def destroy(self):
         os.unlink(self.path)
+        self._tell()
 
 
 def start_time(pid):
@@ -182,15 +232,46 @@ class NotifySocket:
     def __init__(self, path):
         self.path = path
         self._messages = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self.kept = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self):
-        while text := self._socket.recv(65536).decode():
-            lines = [line.split("=", 1) for line in text.splitlines() if "=" in line]
-            self._messages.put(dict(lines))
+        while True:
+            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 8)
+            if not data:
+                return
+            message = dict(line.split("=", 1) for line in data.decode().splitlines() if "=" in line)
+            self._keep(message, fds)
+            self._messages.put(message)
+
+    def _keep(self, message, fds):
+        """As a service manager with FileDescriptorStoreMax= does it."""
+        name = message.get("FDNAME")
+        with self._lock:
+            if message.get("FDSTORE") == "1":
+                self.kept.setdefault(name, []).extend(fds)
+                return
+            if message.get("FDSTOREREMOVE") == "1":
+                fds = fds + self.kept.pop(name, [])
+        for fd in fds:
+            os.close(fd)
+
+    def drop_kept(self):
+        """All that is kept is lost."""
+        with self._lock:
+            fds = [fd for fds in self.kept.values() for fd in fds]
+            self.kept.clear()
+        for fd in fds:
+            os.close(fd)
+
+    def list_kept(self):
+        """(name, descriptor) of each; one that the VM of which is gone a service manager has dropped."""
+        with self._lock:
+            return [(name, fd) for name, fds in self.kept.items() for fd in fds]
 
     def _send(self, message):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
@@ -201,6 +282,7 @@ class NotifySocket:
         self._send(b"")
         self._thread.join()
         self._socket.close()
+        self.drop_kept()
         os.unlink(self.path)
 
     def tell_of_exit(self, process):
@@ -248,14 +330,21 @@ class Daemon:
         self._wrapper = wrapper
         self.start(pass_fds=pass_fds)
 
-    def start(self, prefix=(), environment=(), pass_fds=()):
+    def start(self, environment=(), pass_fds=()):
+        """With what has been kept for it."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("LISTEN_", "WATCHDOG_"))}
         env["NOTIFY_SOCKET"] = self.notify.path
+        kept = self.notify.list_kept()
+        fds = [fd for _, fd in kept]
+        prefix = []
+        if kept:
+            env |= {"LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": ":".join(name for name, _ in kept)}
+            prefix = [sys.executable, "-c", LAUNCHER, ",".join(map(str, fds))]
         command = [*prefix, *self._wrapper, DAEMON, f"--config={self.config}", f"--socket={self.socket_path}",
                    *self._arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=self.log_file,
                                         env=env | self._environment | dict(environment),
-                                        pass_fds=pass_fds)
+                                        pass_fds=[*pass_fds, *fds])
         self.notify.tell_of_exit(self.process)
 
     def __enter__(self):

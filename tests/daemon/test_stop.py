@@ -49,7 +49,7 @@ def after_progress():
 
 @test
 def status():
-    """That VMs are let go of is the last that is said of what goes on"""
+    """That calls are waited for is the last that is said of what goes on"""
     with Daemon(**STUCK) as daemon, Vmm() as one, Vmm() as two:
         for name, vmm in ("one", one), ("two", two):
             daemon.register(vmm, name)
@@ -58,7 +58,7 @@ def status():
         said = daemon.notify.wait_for("STOPPING", "1")["STATUS"]
         while "EXITED" not in (message := daemon.notify.receive()):
             said = message.get("STATUS", said)
-        equal(said, "Letting go of VMs")
+        equal(said, "Waiting for what is under way")
 
 
 @test

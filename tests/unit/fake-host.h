@@ -32,6 +32,12 @@
 #define CALLS_MAX  100000
 #define VMS_MAX	   4
 
+/* What calls are beside RUN_*. */
+enum {
+	FAKE_HOLD = 1 << 8,
+	FAKE_RELEASE = 1 << 9,
+};
+
 struct fake_slot {
 	uint64_t gpa;
 	size_t n_blocks;
@@ -46,8 +52,10 @@ struct fake_vm {
 	size_t n_slots;
 	struct fake_slot slots[SLOTS_MAX];
 	bool held;
+	/* by another splitter */
+	bool held_by_other;
 	bool closed;
-	/* the next calls return this, so often; SURVEY counts as flags 0 */
+	/* the next calls return this, so often; by what they are, see fake_call */
 	int error;
 	unsigned int error_count;
 	unsigned int error_flags;
@@ -58,7 +66,7 @@ struct fake_vm {
 
 struct fake_call {
 	struct fake_vm *vm;
-	unsigned int flags; /* 0: a survey */
+	unsigned int flags; /* RUN_* or FAKE_*; 0: a survey */
 	uint64_t at, gpa, size, max_tlbis, tlbis, tlbi_nsec;
 	int result;
 };
@@ -85,7 +93,6 @@ struct fake_host {
 	unsigned int states, progress, gone, left;
 	size_t n_calls;
 	struct fake_call calls[CALLS_MAX];
-	struct fake_vm *fakes[VMS_MAX * 4]; /* by number */
 	size_t n_fakes;
 };
 
@@ -163,7 +170,7 @@ static inline bool fake_spend(struct fake_host *h, struct split_call *call)
 /* Changes blocks of one memslot. False: the TLBIs are spent. */
 static inline bool fake_walk(struct fake_host *h, struct fake_slot *slot, struct split_call *call)
 {
-	bool from = call->flags & BACKEND_SPLIT;
+	bool from = call->flags & RUN_SPLIT;
 	uint64_t end = slot->gpa + slot->n_blocks * BLOCK;
 
 	while (call->size) {
@@ -174,7 +181,7 @@ static inline bool fake_walk(struct fake_host *h, struct fake_slot *slot, struct
 			return true;
 		b = (call->gpa - slot->gpa) / BLOCK;
 		if (slot->block[b] == from && !slot->stubborn) {
-			if ((!from || (call->flags & BACKEND_BREAK)) && !fake_spend(h, call))
+			if ((!from || (call->flags & RUN_BREAK)) && !fake_spend(h, call))
 				return false;
 			slot->block[b] = !from;
 			call->blocks++;
@@ -186,7 +193,28 @@ static inline bool fake_walk(struct fake_host *h, struct fake_slot *slot, struct
 	return true;
 }
 
-static inline int fake_split(struct backend_vm *backend_vm, struct split_call *call)
+static inline int fake_set_hold(struct backend_vm *backend_vm, unsigned int flags)
+{
+	struct fake_vm *vm = (struct fake_vm *)backend_vm;
+	struct fake_call *log = fake_log(vm, flags);
+
+	log->result = fake_result(vm, flags);
+	if (log->result == 0)
+		vm->held = flags == FAKE_HOLD;
+	return log->result;
+}
+
+static inline int fake_hold(struct backend_vm *vm)
+{
+	return fake_set_hold(vm, FAKE_HOLD);
+}
+
+static inline int fake_release(struct backend_vm *vm)
+{
+	return fake_set_hold(vm, FAKE_RELEASE);
+}
+
+static inline int fake_run(struct backend_vm *backend_vm, struct split_call *call)
 {
 	struct fake_vm *vm = (struct fake_vm *)backend_vm;
 	struct fake_call *log = fake_log(vm, call->flags);
@@ -195,17 +223,11 @@ static inline int fake_split(struct backend_vm *backend_vm, struct split_call *c
 	log->gpa = call->gpa;
 	log->size = call->size;
 	log->max_tlbis = call->max_tlbis;
-	log->result = fake_result(vm, call->flags & ~(unsigned int)BACKEND_BREAK);
+	log->result = fake_result(vm, call->flags & ~(unsigned int)RUN_BREAK);
 	if (log->result < 0)
 		return log->result;
-	if (call->flags & BACKEND_HOLD)
-		vm->held = true;
-	if (call->flags & BACKEND_RELEASE)
-		vm->held = false;
-	if (!(call->flags & (BACKEND_SPLIT | BACKEND_RECOVER)))
-		return 0;
 	assert_true(call->size > 0);
-	if ((call->flags & BACKEND_RECOVER) && vm->held)
+	if ((call->flags & RUN_RECOVER) && (vm->held || vm->held_by_other))
 		return log->result = -EBUSY;
 	vm->host->batch_left = 0;
 	for (size_t i = 0; i < vm->n_slots && whole; i++)
@@ -224,22 +246,13 @@ static inline void fake_close(struct backend_vm *backend_vm)
 	((struct fake_vm *)backend_vm)->closed = true;
 }
 
-static inline int fake_open(struct backend *backend, int pidfd, pid_t pid, int number,
-			    struct backend_vm **ret)
-{
-	struct fake_host *h = (struct fake_host *)backend;
-
-	h->fakes[number]->closed = false;
-	*ret = &h->fakes[number]->vm;
-	return 0;
-}
-
 static const struct backend_ops fake_ops = {
 	.name = "fake",
-	.open_vm = fake_open,
 	.close_vm = fake_close,
 	.survey = fake_survey,
-	.split = fake_split,
+	.hold = fake_hold,
+	.release = fake_release,
+	.run = fake_run,
 };
 
 static inline uint64_t fake_now(void *userdata)
@@ -303,7 +316,7 @@ static inline void fake_changed(void *userdata, struct vm *vm, enum vm_change wh
 static inline void fake_gone(void *userdata, struct vm *vm)
 {
 	((struct fake_host *)userdata)->gone++;
-	work_leave(vm->work, true);
+	work_leave(vm->work, false);
 }
 
 static inline void fake_left(void *userdata, struct vm *vm)
@@ -369,6 +382,8 @@ static inline void fake_vm_init(struct fake_vm *vm, struct fake_host *h, size_t 
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->vm.backend = &h->backend;
+	vm->vm.fd = -1;
+	vm->vm.id = h->n_fakes + 1;
 	vm->host = h;
 	vm->n_slots = 1;
 	vm->slots[0].gpa = GIB;
@@ -380,10 +395,8 @@ static inline struct vm *host_add_vm(struct fake_host *h, struct fake_vm *fake, 
 {
 	struct vm *vm;
 
-	assert_true(h->n_fakes < ARRAY_SIZE(h->fakes));
-	assert_int_equal(vm_new(&vm, &h->backend, pid, -1, (int)h->n_fakes, h), 0);
-	h->fakes[h->n_fakes++] = fake;
-	fake->closed = true;
+	assert_int_equal(vm_new(&vm, &fake->vm, pid, (int)h->n_fakes++, h), 0);
+	fake->closed = false;
 	assert_int_equal(work_new(&vm->work, &h->splitter->group, vm), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(h->vms); i++) {
 		if (!h->vms[i]) {
@@ -489,8 +502,8 @@ static inline struct vm_info info_of(const struct vm *vm)
 	return info;
 }
 
-#define SPLIT	     (BACKEND_SPLIT | BACKEND_HOLD | BACKEND_BREAK)
-#define SPLIT_FREELY (BACKEND_SPLIT | BACKEND_HOLD)
+#define SPLIT	     (RUN_SPLIT | RUN_BREAK)
+#define SPLIT_FREELY RUN_SPLIT
 
 static struct fake_vm fakes[VMS_MAX];
 

@@ -46,6 +46,10 @@ struct fixture {
 	struct manager *manager;
 	unsigned int states, progress, removed;
 	char removed_name[VM_NAME_MAX + 1];
+	/* what the last registration has come to, once it has ended */
+	bool registered;
+	int result;
+	struct vm *vm;
 	bool stopped;
 	pid_t children[4];
 	size_t n_children;
@@ -71,7 +75,18 @@ static inline void on_removed(void *userdata, struct vm *vm)
 	f->removed++;
 }
 
+static inline void on_registered(void *userdata, void *caller, int r, struct vm *vm)
+{
+	struct fixture *f = userdata;
+
+	assert_ptr_equal(caller, f);
+	f->registered = true;
+	f->result = r;
+	f->vm = vm;
+}
+
 static const struct manager_observer observer = {
+	.vm_registered = on_registered,
 	.vm_changed = on_changed,
 	.vm_removed = on_removed,
 };
@@ -150,11 +165,26 @@ static inline void run_once(struct fixture *f)
 	assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 }
 
+/* Once it has come to an end, be it at once. */
+static inline int register_vm(struct fixture *f, pid_t pid, const char *name, struct vm **ret)
+{
+	int r;
+
+	f->registered = false;
+	r = manager_register(f->manager, pid, name, -1, f, ret);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	while (!f->registered)
+		run_once(f);
+	*ret = f->vm;
+	return f->result;
+}
+
 static inline struct vm *add_vm(struct fixture *f, const char *name)
 {
 	struct vm *vm;
 
-	assert_int_equal(manager_register(f->manager, make_vmm(f), name, &vm), 0);
+	assert_int_equal(register_vm(f, make_vmm(f), name, &vm), 0);
 	while (!info_of(vm).surveyed)
 		run_once(f);
 	return vm;

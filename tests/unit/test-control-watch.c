@@ -87,7 +87,7 @@ static void add_vm(struct fixture *f)
 {
 	struct vm *vm;
 
-	assert_int_equal(vm_new(&vm, NULL, 1, -1, 0, NULL), 0);
+	assert_int_equal(vm_new(&vm, NULL, 1, 0, NULL), 0);
 	free(vm->table.name);
 	assert_true(asprintf(&vm->table.name, "%04zu.%0*d", f->n_vms, VM_NAME_MAX - 5, 0) ==
 		    VM_NAME_MAX);

@@ -45,7 +45,7 @@ int __wrap_sd_event_now(sd_event *event, clockid_t clock, uint64_t *ret)
  * @processes: what a scan finds
  * @seen: what was looked at, in order
  * @answer: what is said of that
- * @known: whether a VM of the process is, of which something is told
+ * @known: whether any VM of the process is
  * @wait: looks at this process itself, and scans, wait for @go_on
  */
 struct fixture {
@@ -62,7 +62,6 @@ struct fixture {
 	size_t n_seen;
 	int answer;
 	bool known;
-	unsigned int all_logged;
 	bool wait;
 	sem_t go_on;
 };
@@ -110,7 +109,7 @@ static const struct backend_ops fake_ops = {
 	.list_vms = fake_list_vms,
 };
 
-static int on_seen(void *userdata, const struct look *look)
+static int on_seen(void *userdata, struct look *look)
 {
 	struct fixture *f = userdata;
 
@@ -119,31 +118,16 @@ static int on_seen(void *userdata, const struct look *look)
 	return f->answer;
 }
 
-static void on_list_known(void *userdata, int (*add)(void *add_userdata, pid_t pid),
-			  void *add_userdata)
-{
-}
-
-static bool on_look_again(void *userdata, pid_t pid)
+static bool on_is_known(void *userdata, pid_t pid)
 {
 	struct fixture *f = userdata;
 
-	return f->known;
-}
-
-static bool on_dirty_log(void *userdata, pid_t pid)
-{
-	struct fixture *f = userdata;
-
-	f->all_logged += pid == 0;
 	return f->known;
 }
 
 static const struct finder_ops finder_ops = {
 	.seen = on_seen,
-	.list_known = on_list_known,
-	.look_again = on_look_again,
-	.dirty_log = on_dirty_log,
+	.is_known = on_is_known,
 };
 
 static int setup(void **state)
@@ -207,7 +191,7 @@ static void tell(struct fixture *f, enum host_event event, pid_t pid)
 	f->told(f->told_userdata, event, pid);
 }
 
-/* What is there is looked at before it returns; then whether any of it is logged. */
+/* What is there is looked at before it returns. */
 static void test_start(void **state)
 {
 	struct fixture *f = *state;
@@ -220,7 +204,6 @@ static void test_start(void **state)
 	assert_int_equal(f->n_seen, 2);
 	assert_int_equal(f->seen[0], PID(1));
 	assert_int_equal(f->seen[1], PID(2));
-	assert_int_equal(f->all_logged, 1);
 	settle(f);
 	assert_int_equal(f->n_seen, 2);
 }
@@ -370,7 +353,6 @@ static void test_scans(void **state)
 	tell(f, HOST_EVENTS_LOST, 0);
 	settle(f);
 	assert_int_equal(f->scans, 2);
-	assert_int_equal(f->all_logged, 2);
 	tell(f, HOST_VM_CREATED, 0);
 	settle(f);
 	assert_int_equal(f->scans, 3);
@@ -382,23 +364,6 @@ static void test_scans(void **state)
 	assert_int_equal(sem_post(&f->go_on), 0);
 	settle(f);
 	assert_int_equal(f->scans, 5);
-}
-
-/* Of a VM that is not known: it may have been told of while nobody listened. */
-static void test_dirty_logging(void **state)
-{
-	struct fixture *f = *state;
-
-	finder_start(f->finder);
-	f->known = true;
-	tell(f, HOST_DIRTY_LOG, PID(1));
-	settle(f);
-	assert_int_equal(f->n_seen, 0);
-	f->known = false;
-	tell(f, HOST_DIRTY_LOG, PID(1));
-	settle(f);
-	assert_int_equal(f->n_seen, 1);
-	assert_false(pass_time(f));
 }
 
 int main(void)
@@ -414,7 +379,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_many_that_are_there_later, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_scans, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dirty_logging, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("finder", tests, NULL, NULL);

@@ -14,7 +14,6 @@ static void test_many_events_of_a_process(void **state)
 	other = make_vm(&f);
 	for (int i = 0; i < 64; i++) {
 		told.event(told.userdata, HOST_VM_DESTROYED, pid);
-		told.event(told.userdata, HOST_DIRTY_LOG, pid);
 	}
 	told.event(told.userdata, HOST_VM_CREATED, other);
 	run_until_found(&f, pid);
@@ -38,7 +37,7 @@ static void test_registered_while_looked_at(void **state)
 	told.last = true;
 	told.event(told.userdata, HOST_VM_DESTROYED, pid);
 	sem_wait(&told.looked);
-	assert_int_equal(manager_register(f.manager, pid, "a", &vm), 0);
+	assert_int_equal(register_vm(&f, pid, "a", &vm), 0);
 	sem_post(&told.go_on);
 
 	/* Those come one after the other. */
@@ -47,28 +46,6 @@ static void test_registered_while_looked_at(void **state)
 	run_until_found(&f, pid);
 	assert_ptr_equal(manager_find_vm(f.manager, "a"), vm);
 	assert_int_equal(f.removed, 0);
-	stop(&f);
-}
-
-/* It is of no concern to the VMs of other processes. */
-static void test_dirty_logging_of_a_process(void **state)
-{
-	struct fixture f;
-	struct vm *a, *b;
-
-	start_on(&f, SIM_QUICK, wrap_told);
-	manager_begin(f.manager, NULL, NULL, 0);
-	a = add_vm(&f, "a");
-	b = add_vm(&f, "b");
-	told.event(told.userdata, HOST_DIRTY_LOG, info_of(a).pid);
-	assert_true(manager_is_surveying_vm(a));
-	assert_false(manager_is_surveying_vm(b));
-	while (manager_is_surveying_vm(a))
-		run_once(&f);
-	/* Of one that cannot be told. */
-	told.event(told.userdata, HOST_DIRTY_LOG, 0);
-	assert_true(manager_is_surveying_vm(a));
-	assert_true(manager_is_surveying_vm(b));
 	stop(&f);
 }
 
@@ -128,7 +105,6 @@ int main(void)
 		cmocka_unit_test(test_many_events_of_a_process),
 		cmocka_unit_test(test_registered_while_looked_at),
 		cmocka_unit_test(test_tried_first),
-		cmocka_unit_test(test_dirty_logging_of_a_process),
 		cmocka_unit_test(test_found_and_gone),
 	};
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* VMs that were unregistered, and the records that are kept of them. */
+#include "host/sim-splitter.h"
 #include "unit/told-host.h"
 
 static void replace_image(pid_t pid, bool create)
@@ -8,6 +9,7 @@ static void replace_image(pid_t pid, bool create)
 
 	assert_true(fd >= 0);
 	sim_image_remove(fd, pid, 0);
+	sim_splitter_tell_all(fd, pid, 0);
 	if (create)
 		assert_int_equal(sim_image_create(fd, pid, 0, GIB, GIB / 512), 0);
 	close(fd);
@@ -128,7 +130,7 @@ static struct vm *register_twice(struct fixture *f)
 	assert_int_equal(manager_unregister(f->manager, "a"), 0);
 	/* Also if it is killed now. */
 	assert_true(load_record().unwanted);
-	assert_int_equal(manager_register(f->manager, pid, "b", &vm), 0);
+	assert_int_equal(register_vm(f, pid, "b", &vm), 0);
 	return vm;
 }
 

@@ -57,17 +57,17 @@ static void test_registering(void **state)
 	start(&f, SIM_QUICK);
 	vm = add_vm(&f, "a");
 	pid = info_of(vm).pid;
-	assert_int_equal(manager_register(f.manager, pid, "b", &other), -EEXIST);
-	assert_int_equal(manager_register(f.manager, pid, NULL, &other), -EEXIST);
+	assert_int_equal(register_vm(&f, pid, "b", &other), -EEXIST);
+	assert_int_equal(register_vm(&f, pid, NULL, &other), -EEXIST);
 	pid = make_vmm(&f);
-	assert_int_equal(manager_register(f.manager, pid, "a", &other), -EEXIST);
-	assert_int_equal(manager_register(f.manager, pid, "not/good", &other), -EINVAL);
-	assert_int_equal(manager_register(f.manager, pid, "", &other), -EINVAL);
-	assert_int_equal(manager_register(f.manager, 0, "x", &other), -EINVAL);
-	assert_int_equal(manager_register(f.manager, -1, "x", &other), -EINVAL);
-	assert_int_equal(manager_register(f.manager, INT32_MAX, "x", &other), -ESRCH);
+	assert_int_equal(register_vm(&f, pid, "a", &other), -EEXIST);
+	assert_int_equal(register_vm(&f, pid, "not/good", &other), -EINVAL);
+	assert_int_equal(register_vm(&f, pid, "", &other), -EINVAL);
+	assert_int_equal(register_vm(&f, 0, "x", &other), -EINVAL);
+	assert_int_equal(register_vm(&f, -1, "x", &other), -EINVAL);
+	assert_int_equal(register_vm(&f, INT32_MAX, "x", &other), -ESRCH);
 
-	assert_int_equal(manager_register(f.manager, pid, NULL, &other), 0);
+	assert_int_equal(register_vm(&f, pid, NULL, &other), 0);
 	snprintf(name, sizeof(name), "%d.0", (int)pid);
 	assert_string_equal(info_of(other).name, name);
 
@@ -99,7 +99,7 @@ static void test_registering_a_zombie(void **state)
 	pid = make_vmm(&f);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
-	assert_int_equal(manager_register(f.manager, pid, "x", &vm), -ESRCH);
+	assert_int_equal(register_vm(&f, pid, "x", &vm), -ESRCH);
 	stop(&f);
 }
 
@@ -152,7 +152,7 @@ static void test_registered_again_at_once(void **state)
 	pid = info_of(vm).pid;
 	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
 	assert_int_equal(manager_unregister(f.manager, "a"), 0);
-	assert_int_equal(manager_register(f.manager, pid, "a", &vm), 0);
+	assert_int_equal(register_vm(&f, pid, "a", &vm), 0);
 	while (!info_of(vm).surveyed)
 		run_once(&f);
 	assert_int_equal(info_of(vm).stage, VM_STAGE_WHOLE);

@@ -292,7 +292,7 @@ static void random_deed(struct fake_host *h, struct fake_vm *fake, struct vm **v
 		break;
 	case 5:
 		set_error(fake, errors[host_random(h, ARRAY_SIZE(errors))],
-			  (unsigned int)host_random(h, 3), BACKEND_SPLIT | BACKEND_RECOVER);
+			  (unsigned int)host_random(h, 3), RUN_SPLIT | RUN_RECOVER);
 		break;
 	case 7:
 		set_error(fake, -EINTR, (unsigned int)host_random(h, 5), 0);
@@ -347,7 +347,7 @@ static void test_random_lives(void **state)
 					 i % 2 ? VM_STAGE_SPLIT : VM_STAGE_WHOLE);
 			if (i % 2)
 				assert_int_equal(fake_count_blocks(&fakes[i]), 0);
-			work_leave(vms[i]->work, false);
+			work_leave(vms[i]->work, true);
 		}
 		host_run(h);
 		assert_true(h->timer == UINT64_MAX);

@@ -18,7 +18,7 @@ static int set_up(void **state)
 	entries[0] = '\0';
 	answer = 0;
 	connect_stderr(true);
-	assert_int_equal(vm_new(&vm, NULL, 42, -1, 3, NULL), 0);
+	assert_int_equal(vm_new(&vm, NULL, 42, 3, NULL), 0);
 	*state = vm;
 	return 0;
 }

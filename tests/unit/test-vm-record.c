@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "host/backend.h"
 #include "unit/scratch.h"
 #include "vm-record.h"
 #include "vm-store.h"
@@ -23,7 +24,7 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 	return (struct vm_record){
 		.pid = 4711,
 		.number = 12,
-		.start_time = 123456789,
+		.vm_id = 123456789,
 		.name = "web-1",
 		.registered = true,
 		.state = state,
@@ -42,7 +43,7 @@ static void assert_same(const struct vm_record *a, const struct vm_record *b)
 {
 	assert_int_equal(a->pid, b->pid);
 	assert_int_equal(a->number, b->number);
-	assert_true(a->start_time == b->start_time);
+	assert_true(a->vm_id == b->vm_id);
 	assert_string_equal(a->name, b->name);
 	assert_int_equal(a->registered, b->registered);
 	assert_int_equal(a->unwanted, b->unwanted);
@@ -92,12 +93,13 @@ static void test_there_and_back(void **state)
 /* What tells its process from others of the same id is the VM's own, as the rest. */
 static void test_from_a_vm(void **state)
 {
+	struct backend_vm host_vm = { .id = 123456789 };
 	struct vm vm = {
 		.table.name = (char[]){ "web-1" },
 		.id = (char[]){ "4711.12" },
 		.pid = 4711,
 		.number = 12,
-		.start_time = 123456789,
+		.host_vm = &host_vm,
 		.table.registered = true,
 		.migration.state = VM_STATE_ACTIVE,
 		.progress.stage = VM_STAGE_SPLIT,
@@ -132,7 +134,7 @@ static void test_cut(void **state)
 		assert_int_equal(parse(text, (size_t)i, &record), -EBADMSG);
 }
 
-#define HEAD "{\"version\":1,\"pid\":1,\"number\":0,\"startTime\":5,"
+#define HEAD "{\"version\":1,\"pid\":1,\"number\":0,\"vmId\":5,"
 #define TAIL "\"migration\":\"active\",\"seen\":true,\"stage\":\"split\"}"
 
 static void test_good_and_bad(void **state)
@@ -150,13 +152,12 @@ static void test_good_and_bad(void **state)
 		{ "null", -EBADMSG },
 		{ HEAD TAIL "x", -EBADMSG },
 		{ HEAD TAIL HEAD TAIL, -EBADMSG },
-		{ "{\"version\":2,\"pid\":1,\"number\":0,\"startTime\":5," TAIL, -EBADMSG },
-		{ "{\"version\":1,\"number\":0,\"startTime\":5," TAIL, -EBADMSG },
-		{ "{\"version\":1,\"pid\":0,\"number\":0,\"startTime\":5," TAIL, -EBADMSG },
-		{ "{\"version\":1,\"pid\":2147483648,\"number\":0,\"startTime\":5," TAIL,
-		  -EBADMSG },
-		{ "{\"version\":1,\"pid\":1,\"number\":-1,\"startTime\":5," TAIL, -EBADMSG },
-		{ "{\"version\":1,\"pid\":1.5,\"number\":0,\"startTime\":5," TAIL, -EBADMSG },
+		{ "{\"version\":2,\"pid\":1,\"number\":0,\"vmId\":5," TAIL, -EBADMSG },
+		{ "{\"version\":1,\"number\":0,\"vmId\":5," TAIL, -EBADMSG },
+		{ "{\"version\":1,\"pid\":0,\"number\":0,\"vmId\":5," TAIL, -EBADMSG },
+		{ "{\"version\":1,\"pid\":2147483648,\"number\":0,\"vmId\":5," TAIL, -EBADMSG },
+		{ "{\"version\":1,\"pid\":1,\"number\":-1,\"vmId\":5," TAIL, -EBADMSG },
+		{ "{\"version\":1,\"pid\":1.5,\"number\":0,\"vmId\":5," TAIL, -EBADMSG },
 		{ HEAD "\"tlbis\":-1," TAIL, -EBADMSG },
 		{ HEAD "\"tlbis\":\"1\"," TAIL, -EBADMSG },
 		{ HEAD "\"unwanted\":1," TAIL, -EBADMSG },
@@ -185,14 +186,17 @@ static void test_good_and_bad(void **state)
 static void test_id_for_a_name(void **state)
 {
 	static const char text[] = HEAD "\"name\":\"1.0\"," TAIL;
-	_cleanup_(vm_freep) struct vm *vm = NULL;
+	struct backend_vm host_vm = { .id = 5 };
 	struct vm_record record;
+	struct vm *vm;
 
-	assert_int_equal(vm_new(&vm, NULL, 1, -1, 7, NULL), 0);
+	assert_int_equal(vm_new(&vm, &host_vm, 1, 7, NULL), 0);
 	vm->table.registered = true;
 	vm_record_from_vm(&record, vm);
 	assert_true(record.registered);
 	assert_string_equal(record.name, "");
+	(void)vm_take_host_vm(vm);
+	vm_free(vm);
 
 	/* As records had it when an id could be a name. */
 	assert_int_equal(parse(text, strlen(text), &record), 0);
@@ -247,14 +251,15 @@ static void test_store(void **state)
 	assert_int_equal(vm_store_new(&store, "/nowhere/at/all"), -ENOENT);
 	assert_int_equal(vm_store_new(&store, dir), 0);
 	b.pid = 5;
+	b.vm_id = 6;
 	assert_int_equal(vm_store_save(store, &a), 0);
 	assert_int_equal(vm_store_save(store, &b), 0);
 	a.state = VM_STATE_FAILED;
 	assert_int_equal(vm_store_save(store, &a), 0);
 	/* Cut off, half written, of another VM than it says, none of ours. */
-	write_file("7.0", "{\"version\":1,");
-	write_file(".8.0.new", "{");
-	write_file("9.0", HEAD TAIL);
+	write_file("7", "{\"version\":1,");
+	write_file(".8.new", "{");
+	write_file("9", HEAD TAIL);
 	write_file("notes", "x");
 	vm_store_free(store);
 
@@ -270,7 +275,7 @@ static void test_store(void **state)
 	assert_int_equal(vm_store_load(store, on_found, &loaded), 0);
 	assert_int_equal(loaded.n, 1);
 	assert_same(&loaded.records[0], &a);
-	vm_store_remove(store, a.pid, a.number);
+	vm_store_remove(store, a.vm_id);
 	loaded = (struct loaded){};
 	assert_int_equal(vm_store_load(store, on_found, &loaded), 0);
 	assert_int_equal(loaded.n, 0);

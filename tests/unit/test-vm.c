@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
+#include <sys/eventfd.h>
 
 #include <cmocka.h>
 
+#include "host/backend.h"
 #include "vm.h"
 
 static void test_names_of_stages(void **state)
@@ -49,7 +49,7 @@ static void test_survey_splits_and_recoveries(void **state)
 	struct survey survey = { .n_slots = 2 };
 	struct vm_info info;
 
-	assert_int_equal(vm_new(&vm, NULL, 1, -1, 7, NULL), 0);
+	assert_int_equal(vm_new(&vm, NULL, 1, 7, NULL), 0);
 	assert_string_equal(vm->id, "1.7");
 	assert_string_equal(vm->table.name, "1.7");
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
@@ -88,49 +88,58 @@ static void test_survey_splits_and_recoveries(void **state)
 	assert_int_equal(info.memslots[1].block_bytes, 50);
 }
 
-static void on_gone(struct vm *vm)
+/* A splitter of which the test says what it tells. */
+static unsigned int fake_read_events(struct backend_vm *vm, uint32_t revents)
 {
-	*(int *)vm->owner += 1;
+	uint64_t told = 0;
+
+	return read(vm->fd, &told, sizeof(told)) < 0 ? 0 : (unsigned int)told;
 }
 
-/* Told once, also if it was gone before anyone watched. */
+static void fake_close_vm(struct backend_vm *vm)
+{
+	close(vm->fd);
+	vm->fd = -1;
+}
+
+static const struct backend_ops fake_ops = {
+	.close_vm = fake_close_vm,
+	.read_events = fake_read_events,
+};
+
+static void on_tells(struct vm *vm, unsigned int what)
+{
+	*(unsigned int *)vm->owner = *(unsigned int *)vm->owner * 10 + what;
+}
+
+/* What it tells is told as often as it does; that it is gone once, and then no more. */
 static void test_watching(void **state)
 {
-	for (int late = 0; late < 2; late++) {
-		_cleanup_(vm_freep) struct vm *vm = NULL;
-		sd_event *event = NULL;
-		int gone = 0, pipe_fds[2];
-		pid_t pid;
+	struct backend backend = { .ops = &fake_ops };
+	struct backend_vm host_vm = { .backend = &backend, .fd = eventfd(0, EFD_NONBLOCK) };
+	sd_event *event = NULL;
+	unsigned int told = 0;
+	struct vm *vm;
 
-		assert_int_equal(pipe(pipe_fds), 0);
-		pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0) {
-			char c;
-
-			close(pipe_fds[1]);
-			_exit((int)read(pipe_fds[0], &c, 1));
-		}
-		close(pipe_fds[0]);
-		assert_int_equal(sd_event_new(&event), 0);
-		assert_int_equal(vm_new(&vm, NULL, pid, pidfd_open(pid, 0), 0, &gone), 0);
-		if (late)
-			close(pipe_fds[1]);
-		if (late)
-			assert_int_equal(waitpid(pid, NULL, 0), pid);
-		assert_int_equal(vm_watch(vm, event, on_gone), 0);
-		if (!late) {
-			assert_int_equal(sd_event_run(event, 0), 0);
-			assert_int_equal(gone, 0);
-			close(pipe_fds[1]);
-		}
-		assert_true(sd_event_run(event, UINT64_MAX) > 0);
-		assert_int_equal(gone, 1);
-		assert_int_equal(sd_event_run(event, 0), 0);
-		if (!late)
-			assert_int_equal(waitpid(pid, NULL, 0), pid);
-		sd_event_unref(event);
+	assert_int_equal(sd_event_new(&event), 0);
+	/* Also what it has said before anyone watched. */
+	assert_int_equal(eventfd_write(host_vm.fd, VM_TELLS_LOG), 0);
+	assert_int_equal(vm_new(&vm, &host_vm, 1, 0, &told), 0);
+	assert_true(vm_watch(vm, event, on_tells) >= 0);
+	assert_true(sd_event_run(event, 0) > 0);
+	assert_int_equal(told, 2);
+	assert_int_equal(sd_event_run(event, 0), 0);
+	assert_int_equal(eventfd_write(host_vm.fd, VM_TELLS_LOG), 0);
+	assert_true(sd_event_run(event, 0) > 0);
+	assert_int_equal(told, 22);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(eventfd_write(host_vm.fd, VM_TELLS_GONE), 0);
+		assert_int_equal(sd_event_run(event, 0) > 0, i == 0);
 	}
+	assert_int_equal(told, 221);
+	vm_free(vm);
+	assert_int_equal(host_vm.fd, -1);
+	sd_event_unref(event);
 }
 
 int main(void)

@@ -123,13 +123,42 @@ static void test_idle_passes(void **state)
 	assert_int_equal(walk.passes, 4);
 }
 
+/* Tables of a 1 GiB region that have become blocks are to become one: it begins there again. */
+static void test_going_back(void **state)
+{
+	struct memslot two[] = {
+		{ .gpa = 0, .bytes = 4 * GIB },
+		{ .gpa = 8 * GIB, .bytes = 4 * GIB },
+	};
+	const struct survey both = { .n_slots = 2, .slots = two };
+	struct walk_range range;
+	struct walk walk = {};
+
+	walk_start(&walk);
+	assert_true(walk_next(&walk, &both, true, &range));
+	walk_advance(&walk, 4 * GIB, 1);
+	assert_true(walk_next(&walk, &both, true, &range));
+	assert_int_equal(range.gpa, 8 * GIB);
+	walk_advance(&walk, 9 * GIB, 512);
+	walk_advance(&walk, 8 * GIB, 1);
+	assert_true(walk_next(&walk, &both, true, &range));
+	assert_int_equal(range.slot, 1);
+	assert_int_equal(range.gpa, 8 * GIB);
+	/* Not where nothing was done: that would be for ever. */
+	walk_advance(&walk, 10 * GIB, 0);
+	walk_advance(&walk, 8 * GIB, 0);
+	assert_true(walk_next(&walk, &both, true, &range));
+	assert_int_equal(range.gpa, 10 * GIB);
+	walk_advance(&walk, 12 * GIB, 0);
+	assert_false(walk_next(&walk, &both, true, &range));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ranges),
-		cmocka_unit_test(test_all_memslots),
-		cmocka_unit_test(test_another_survey),
-		cmocka_unit_test(test_idle_passes),
+		cmocka_unit_test(test_ranges),	       cmocka_unit_test(test_all_memslots),
+		cmocka_unit_test(test_another_survey), cmocka_unit_test(test_idle_passes),
+		cmocka_unit_test(test_going_back),
 	};
 
 	return cmocka_run_group_tests_name("walk", tests, NULL, NULL);

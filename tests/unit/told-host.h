@@ -21,7 +21,7 @@ static struct {
 	atomic_uint at_other;
 	atomic_bool last;
 	sem_t looked, go_on;
-	int (*split)(struct backend_vm *vm, struct split_call *call);
+	int (*run)(struct backend_vm *vm, struct split_call *call);
 	atomic_bool no_end;
 	sem_t splits, end;
 	int (*survey)(struct backend_vm *vm, struct survey *ret);
@@ -54,19 +54,19 @@ static int told_list_vms(struct backend *backend, int pidfd, pid_t pid,
 	return n;
 }
 
-static inline int told_split(struct backend_vm *vm, struct split_call *call)
+static inline int told_run(struct backend_vm *vm, struct split_call *call)
 {
-	if (call->flags & BACKEND_SPLIT && atomic_exchange(&told.no_end, false)) {
+	if (call->flags & RUN_SPLIT && atomic_exchange(&told.no_end, false)) {
 		sem_post(&told.splits);
 		while (sem_wait(&told.end) < 0)
 			;
 	}
-	return told.split(vm, call);
+	return told.run(vm, call);
 }
 
 static inline int told_survey(struct backend_vm *vm, struct survey *ret)
 {
-	return told.no_survey ? -EIO : told.survey(vm, ret);
+	return told.no_survey ? -ENODEV : told.survey(vm, ret);
 }
 
 static inline struct backend *wrap_told(struct backend *backend)
@@ -75,8 +75,8 @@ static inline struct backend *wrap_told(struct backend *backend)
 	told.list_vms = told.ops.list_vms;
 	told.ops.list_vms = told_list_vms;
 	told.ops.watch = told_watch;
-	told.split = told.ops.split;
-	told.ops.split = told_split;
+	told.run = told.ops.run;
+	told.ops.run = told_run;
 	told.no_end = false;
 	told.survey = told.ops.survey;
 	told.ops.survey = told_survey;

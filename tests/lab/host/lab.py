@@ -33,11 +33,12 @@ class Lab:
         self.long = plan["long"]
         self.patched = self.series != "none"
         # Blocks are split without break-before-make.
-        self.no_break = self.cpu == "max" and self.bbm == "on"
+        self.no_break = (self.cpu, self.series) == ("max", "bbm") and self.bbm != "off"
         self.scenario = ""
         self._out = Out()
         self._phase = 0
         self._children = []
+        self._splitters = {}
 
     # Tests: one line of TAP each.
 
@@ -58,7 +59,10 @@ class Lab:
         self._out.send(type="note", scenario=self.scenario, text=text)
 
     def expect(self, phase, name, **counts):
-        """A test made by the runner: TLBIs by kind that the emulator executed in this phase."""
+        """
+        A test made by the runner: TLBIs by kind that the emulator executed in this phase; broadcast: all
+        stage-2 ones that all CPUs take part in.
+        """
         self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, counts=counts)
 
     def at_most(self, phase, name, **counts):
@@ -110,21 +114,35 @@ class Lab:
         self._children.append(child)
         return child
 
+    def splitter(self, pid):
+        """The splitter of another process's VM that this scenario has: made when first asked for."""
+        if pid not in self._splitters:
+            self._splitters[pid] = self.new_splitter(pid)
+        return self._splitters[pid]
+
+    def new_splitter(self, pid):
+        """One more of them."""
+        return Splitter(self, pid)
+
+    def drop(self, pid):
+        """Closes it, which ends its hold."""
+        if pid in self._splitters:
+            self._splitters.pop(pid).close()
+
     def split(self, pid, flags, **options):
-        """One or more KVM_ARM_SPLIT on another process's VM: a dict with what came back."""
-        argv = [f"{BIN}/splitcall", pid, flags] + [f"{k}={v}" for k, v in options.items()]
-        return parse_answer(self.must(*argv))
+        """
+        Any of split, recover, hold, release, joined by "+", on another process's VM: a dict with what
+        came back. max: TLBIs, blocks: blocks, calls: 0 for as many as it takes.
+        """
+        return self.splitter(pid).ask(flags, **options)
 
     def capability(self):
-        """The value of KVM_CAP_ARM_EAGER_SPLIT: bit 0, the ioctls; bit 1, no break-before-make."""
-        return parse_answer(self.must(f"{BIN}/splitcall", 0, "capability"))["mask"]
+        """The value of KVM_CAP_ARM_EAGER_SPLIT: bit 0, splitters; bit 1, no break-before-make."""
+        return parse_answer(self.must(f"{BIN}/splitcall", "capability"))["mask"]
 
     def survey(self, pid):
-        """KVM_ARM_SURVEY: a dict, with a list of slots in it."""
-        lines = self.must(f"{BIN}/splitcall", pid, "survey").splitlines()
-        survey = parse_answer(lines[0])
-        survey["slot"] = [parse_pairs(line.split()) for line in lines[1:]]
-        return survey
+        """KVM_ARM_SPLIT_SURVEY: a dict, with a list of slots in it."""
+        return self.splitter(pid).survey()
 
     # The emulated host.
 
@@ -148,6 +166,10 @@ class Lab:
         if int(read(path)) != count:
             raise Failed(f"{read(path).strip()} of {count} huge pages")
 
+    def open_files(self):
+        """Of the whole host."""
+        return int(read("/proc/sys/fs/file-nr").split()[0])
+
     def free_huge_pages(self, size="2048kB"):
         return int(read(f"/sys/kernel/mm/hugepages/hugepages-{size}/free_hugepages"))
 
@@ -161,8 +183,58 @@ class Lab:
                 child.send_signal(signal.SIGKILL)
             child.wait()
         self._children = []
+        self._splitters = {}
         self.phase_end()
         self.huge_pages(0)
+
+
+class Splitter:
+    """A process that has a splitter of another one's VM (programs/splitcall.c)."""
+
+    def __init__(self, lab, pid):
+        self._process = lab.spawn(f"{BIN}/splitcall", pid, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  text=True, bufsize=1)
+        answer = parse_answer(self.line())
+        if answer["error"]:
+            raise Failed(f"no splitter of {pid}: {answer['error']}")
+        self.pid = self._process.pid
+
+    def line(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failed(f"splitcall is gone ({self._process.wait()})")
+        return line
+
+    def tell(self, command, **options):
+        """A command whose answer is to be read later, by answer()."""
+        self._process.stdin.write(" ".join([command] + [f"{k}={v}" for k, v in options.items()]) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self):
+        return parse_answer(self.line())
+
+    def ask(self, command, **options):
+        self.tell(command, **options)
+        return self.answer()
+
+    def survey(self):
+        survey = self.ask("survey")
+        survey["slot"] = [parse_pairs(self.line().split()) for _ in range(survey.get("slots", 0))]
+        return survey
+
+    def poll(self):
+        """Whether it has something to tell, and whether it was hung up."""
+        answer = self.ask("poll")
+        return answer["in"], answer["hup"]
+
+    def kill(self):
+        """Without a last word."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
 
 
 def read(path):

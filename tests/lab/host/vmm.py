@@ -67,10 +67,10 @@ class Vmm:
         self._lab.wait_for("progress of the guest", moved)
 
     def leaves(self, slot=1):
-        """By what the slot is mapped: (1 GiB blocks, 2 MiB blocks, pages)."""
+        """By what the slot is mapped: (1 GiB blocks, 2 MiB blocks, tables of pages)."""
         for found in self._lab.survey(self.pid)["slot"]:
             if found["slot"] == slot:
-                return tuple(found[f"leaves{level}"] for level in (1, 2, 3))
+                return found["blocks1"], found["blocks2"], found["tables"]
         return None
 
     def quit(self):

@@ -129,6 +129,12 @@ class Records:
         return iter(self._next, None)
 
 
+def broadcasts(counts):
+    """Of TLBIs by kind: the stage-2 ones that all CPUs take part in."""
+    kinds = ("ipas2e1is", "ipas2le1is", "ripas2e1is", "ripas2le1is", "vmalls12e1is", "alle1is")
+    return sum(counts.get(kind, 0) for kind in kinds)
+
+
 class Boot:
     """Runs an emulator and turns what comes out of it into TAP."""
 
@@ -215,6 +221,7 @@ class Boot:
             self._tap.note(f"{self._name(phase)}: {kinds or 'no TLBI'}")
         for record in self._expected:
             got = counts.get(record["phase"], {})
+            got = {**got, "broadcast": broadcasts(got)}
             most = record.get("at_most", False)
             wrong = {kind: got.get(kind, 0) for kind, n in record["counts"].items()
                      if got.get(kind, 0) > n or (got.get(kind, 0) < n and not most)}

@@ -14,10 +14,10 @@ SERIES = ("none", "eager-split", "bbm")
 OTHER_SERIES = ("none", "all")
 CPUS = ("neoverse-n1", "max", "cortex-a72")
 # What the kernel parameter kvm-arm.bbm= may be.
-BBM = ("auto", "on", "off")
-# In a scenario's CPUS: max with kvm-arm.bbm=on, which the series bbm knows.
+BBM = ("auto", "off")
+# In a scenario's CPUS: max on the series bbm, which uses what it has; "max" is that with kvm-arm.bbm=off.
 MAX_BBM = "max-bbm"
-DEBUG_VARIANTS = (("neoverse-n1", "on"), ("max", "on"), ("cortex-a72", ""))
+DEBUG_VARIANTS = (("neoverse-n1", ""), ("max", ""), ("cortex-a72", ""))
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"
 # The one that has to fail, on a kernel that was broken on purpose.
@@ -44,7 +44,7 @@ class Boot:
     @property
     def variant(self):
         """The CPU by the name that scenarios have for it."""
-        return MAX_BBM if (self.cpu, self.bbm) == ("max", "on") else self.cpu
+        return MAX_BBM if (self.cpu, self.series) == ("max", "bbm") and self.bbm != "off" else self.cpu
 
     @property
     def parameters(self):
@@ -100,9 +100,7 @@ def _variants(cpu, series, bbm):
     cpus = (cpu,) if cpu else CPUS
     if bbm or series != "bbm":
         return [(one, bbm) for one in cpus]
-    # Where the CPU lacks the feature, to force it must be refused, and nothing else be different.
-    variants = [(one, "on" if one == "neoverse-n1" else "") for one in cpus]
-    return variants + [("max", "on")] * ("max" in cpus)
+    return [(one, "") for one in cpus] + [("max", "off")] * ("max" in cpus)
 
 
 def boots(scenarios, config="lab", cpu=None, series=None, bbm="", base=BASES[0]):

@@ -25,14 +25,14 @@ WRITE_EVERY = 8
 PROGRESS = 24
 # KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with KVM_DIRTY_LOG_INITIALLY_SET
 INITIALLY_SET = 3
-# KVM_ARM_SPLIT_SPLIT | KVM_ARM_SPLIT_HOLD; RELEASE | RECOVER
-SPLIT, RECOVER = 1 | 2, 4 | 8
+# KVM_ARM_SPLIT_RUN_SPLIT, KVM_ARM_SPLIT_RUN_RECOVER
+SPLIT, RECOVER = 1, 2
 BLOCK = 2 << 20
 
 
 def stress(lab, name, rounds, chunk=0, manual=0, **options):
     vmm = Vmm(lab, chunk=chunk, manual=manual)
-    vmm.add(mib=MIB)
+    vmm.add(mib=MIB, backing="thp" if options.get("disturb") else "huge2m")
     vmm.work("populate", 1)
     found = vmm.call("stress", 1, rounds=rounds, manual=int(bool(manual)), cycle=CYCLE,
                      write=WRITE_EVERY, progress=PROGRESS, **options)
@@ -50,6 +50,9 @@ def run(lab):
     rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else ROUNDS
     lab.huge_pages(MIB)
     for name, manual in (("cleared when fetched", 0), ("cleared by hand", INITIALLY_SET)):
+        # Whoever else changes the host's mapping, or makes it huge pages again, is not in step with any of it.
+        stress(lab, f"disturbed, {name}", rounds, manual=manual, disturb=1,
+               **({"split": SPLIT, "recover": RECOVER} if lab.patched else {}))
         if not lab.patched:
             stress(lab, f"split on fault, {name}", rounds, manual=manual)
             continue

@@ -18,6 +18,7 @@ QUICK = (
     ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", HUGE),
     ("dirty_log_test", "-m", "5", "-i", "3", "-I", "10", "-M", "clear-log"),
     ("eager_split_test",),
+    ("splitter_test",),
 )
 # Some minutes each, so for a long run; and nothing that goes another way without break-before-make.
 SLOW = (

@@ -14,6 +14,7 @@ CPUS = ("neoverse-n1",)
 SYSTEMD = False
 DEBUG = True
 
+GIANT = 1 << 30
 PAGES = 32768
 BLOCKS = 64
 EVERY = 64
@@ -75,21 +76,26 @@ def prepared_ahead(lab):
         done = lab.split(vmm.pid, "hold+split")
         lab.phase_end()
         lab.eq((done["error"], done["blocks"], done["tlbis"], done["size"]),
-               (None, BLOCKS, BLOCKS, 0), "preparing: 64 blocks split for 64 TLBIs")
-        lab.expect(phase, "preparing: a TLBI a block", ipas2e1is=BLOCKS)
+               (None, BLOCKS, 1, 0), "preparing: 64 blocks split for one TLBI")
+        lab.expect(phase, "preparing: one TLBI", broadcast=1)
         vmm.call("log", 1, on=1)
         two_passes(lab, vmm, "prepared ahead", written,
                    (written, NO_BROADCAST), (written, NO_BROADCAST))
 
 
 def split_when_enabled(lab):
-    vmm = make(lab, chunk=BLOCK)
-    phase = lab.phase("chunk size, enabling")
-    vmm.call("log", 1, on=1)
-    lab.phase_end()
-    lab.expect(phase, "chunk size, enabling: a TLBI a block", ipas2e1is=BLOCKS)
-    two_passes(lab, vmm, "chunk size, split when enabled", WRITTEN,
-               (WRITTEN, NO_BROADCAST), (WRITTEN, NO_BROADCAST))
+    for chunk, tlbis in ((BLOCK, BLOCKS), (GIANT, 1)):
+        vmm = make(lab, chunk=chunk)
+        phase = lab.phase("chunk size, enabling")
+        vmm.call("log", 1, on=1)
+        lab.phase_end()
+        # And one for the write protection.
+        lab.expect(phase, f"chunk size of {chunk >> 20} MiB, enabling: a TLBI a chunk", broadcast=tlbis + 1)
+        if chunk == GIANT:
+            two_passes(lab, vmm, "chunk size, split when enabled", WRITTEN,
+                       (WRITTEN, NO_BROADCAST), (WRITTEN, NO_BROADCAST))
+        else:
+            vmm.quit()
 
 
 def split_when_cleared(lab):
@@ -97,7 +103,7 @@ def split_when_cleared(lab):
     phase = lab.phase("chunk size, enabling, initially set")
     vmm.call("log", 1, on=1)
     lab.phase_end()
-    lab.expect(phase, "chunk size, enabling, initially set: no TLBI", ipas2e1is=0)
+    lab.expect(phase, "chunk size, enabling, initially set: no TLBI", broadcast=0)
     dirty(lab, vmm, "initially set", PAGES)
     phase = lab.phase("chunk size, clearing one half")
     vmm.call("clear", 1, first=0, pages=PAGES // 2)

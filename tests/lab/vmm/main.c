@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "cleanup.h"
 #include "stress.h"
@@ -122,6 +123,26 @@ static int handle_log(struct vm **vm, const struct request *request)
 	if (!err)
 		puts("ok");
 	return err;
+}
+
+static int advise(struct vm **vm, const struct request *request, int advice)
+{
+	int err = vm_slot_advise(*vm, slot_of(request), number(request, "first", 0),
+				 number(request, "pages", 0), advice);
+
+	if (!err)
+		puts("ok");
+	return err;
+}
+
+static int handle_discard(struct vm **vm, const struct request *request)
+{
+	return advise(vm, request, MADV_DONTNEED);
+}
+
+static int handle_collapse(struct vm **vm, const struct request *request)
+{
+	return advise(vm, request, MADV_COLLAPSE);
 }
 
 static void print_work(const struct vm *vm)
@@ -250,7 +271,9 @@ static int handle_stress(struct vm **vm, const struct request *request)
 		.manual = number(request, "manual", 0),
 		.split = number(request, "split", 0),
 		.recover = number(request, "recover", 0),
-		.max_tlbis = number(request, "max", 1),
+		.max_tlbis = number(request, "max", 0),
+		.max_blocks = number(request, "blocks", 0),
+		.disturb = number(request, "disturb", 0),
 	};
 	struct stress_result r;
 	int err = stress_run(*vm, slot_of(request), &stress, &r);
@@ -258,9 +281,10 @@ static int handle_stress(struct vm **vm, const struct request *request)
 	if (!err)
 		printf("ok rounds=%" PRIu64 " missing=%" PRIu64 " missing_page=%" PRIu64
 		       " missing_round=%" PRIu64 " logged=%" PRIu64 " errors=%" PRIu64
-		       " blocks=%" PRIu64 " tlbis=%" PRIu64 " calls=%" PRIu64 "\n",
+		       " blocks=%" PRIu64 " tlbis=%" PRIu64 " calls=%" PRIu64 " disturbed=%" PRIu64
+		       " collapsed=%" PRIu64 "\n",
 		       r.rounds, r.missing, r.missing_page, r.missing_round, r.logged, r.errors,
-		       r.blocks, r.tlbis, r.calls);
+		       r.blocks, r.tlbis, r.calls, r.disturbed, r.collapsed);
 	return err;
 }
 
@@ -292,6 +316,7 @@ static const struct command commands[] = {
 	{ "checksum", handle_checksum, true }, { "dirty", handle_dirty, true },
 	{ "clear", handle_clear, true },       { "faults", handle_faults, true },
 	{ "stats", handle_stats, true },       { "stress", handle_stress, true },
+	{ "discard", handle_discard, true },   { "collapse", handle_collapse, true },
 };
 
 static int dispatch(struct vm **vm, const struct request *request)

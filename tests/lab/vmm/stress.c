@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "../workload.h"
 #include "cleanup.h"
@@ -14,8 +15,10 @@
 /*
  * @copied: of each page the generation that a migration has sent: what the page
  *	held at some time after the log that told of it was cleared
+ * @fd: the VM's splitter, -1 if nothing is split or recovered
  * @splitting: the thread below runs
  * @steps: the calls that it has made, and one more when it ends
+ * @disturber: the other thread, if @disturbing; @disturb_end tells it to end
  */
 struct run {
 	struct vm *vm;
@@ -23,10 +26,14 @@ struct run {
 	const struct stress *stress;
 	struct stress_result *result;
 	uint64_t *copied;
+	int fd;
 	pthread_t splitter;
 	bool splitting;
 	atomic_uint_fast64_t steps;
 	int split_err;
+	pthread_t disturber;
+	bool disturbing;
+	atomic_bool disturb_end;
 };
 
 /* A page's word 0 is its generation, whatever the guest's own count says. */
@@ -44,13 +51,14 @@ static bool is_logged(const struct vm_slot_view *view, uint64_t page)
 static void *split_all(void *data)
 {
 	struct run *run = data;
-	struct kvm_arm_split split = {
+	struct kvm_arm_split_run split = {
 		.flags = run->stress->split,
 		.max_tlbis = run->stress->max_tlbis,
+		.max_blocks = run->stress->max_blocks,
 	};
 
 	do {
-		if (ioctl(vm_fd(run->vm), KVM_ARM_SPLIT, &split)) {
+		if (ioctl(run->fd, KVM_ARM_SPLIT_RUN, &split)) {
 			run->split_err = -errno;
 			break;
 		}
@@ -69,6 +77,8 @@ static int start_splitting(struct run *run)
 
 	if (!run->stress->split)
 		return 0;
+	if (ioctl(run->fd, KVM_ARM_SPLIT_HOLD, 0))
+		return -errno;
 	err = -pthread_create(&run->splitter, NULL, split_all, run);
 	run->splitting = !err;
 	return err;
@@ -92,11 +102,67 @@ static int join_splitting(struct run *run)
 
 static int recover_all(struct run *run)
 {
-	struct kvm_arm_split split = { .flags = run->stress->recover };
+	struct kvm_arm_split_run recover = { .flags = run->stress->recover };
 
 	if (!run->stress->recover)
 		return 0;
-	return ioctl(vm_fd(run->vm), KVM_ARM_SPLIT, &split) ? -errno : 0;
+	if (ioctl(run->fd, KVM_ARM_SPLIT_RELEASE, 0))
+		return -errno;
+	return ioctl(run->fd, KVM_ARM_SPLIT_RUN, &recover) ? -errno : 0;
+}
+
+/* Until a vCPU has done something, so that there is something to take away again. */
+static void wait_for_any_work(struct run *run)
+{
+	uint64_t from = vm_done(run->vm, 0);
+
+	while (!atomic_load(&run->disturb_end) && vm_done(run->vm, 0) < from + 8 &&
+	       vm_done(run->vm, 0) >= from)
+		sched_yield();
+}
+
+/*
+ * A change of protection takes the pages out of stage 2 and nothing from the guest:
+ * of 64 KiB, of two blocks' halves, and of all. Then huge pages are made again.
+ */
+static void *disturb(void *data)
+{
+	static const struct {
+		uint64_t first, pages;
+	} parts[] = { { 16, 16 }, { 256, 512 }, { 0, 0 }, { 0, 512 } };
+	struct run *run = data;
+	struct vm_slot_view view;
+	uint64_t i, pages;
+
+	vm_slot_view(run->vm, run->number, &view);
+	for (i = 0; !atomic_load(&run->disturb_end); i++) {
+		pages = parts[i % 4].pages ? parts[i % 4].pages : view.pages;
+		if (mprotect((char *)view.memory + parts[i % 4].first * WORKLOAD_PAGE_SIZE,
+			     pages * WORKLOAD_PAGE_SIZE,
+			     PROT_READ | PROT_WRITE | (i / 4 % 2 ? PROT_EXEC : 0)))
+			break;
+		if (i % 4 == 3)
+			run->result->collapsed +=
+				!vm_slot_advise(run->vm, run->number, 0, 0, MADV_COLLAPSE);
+		run->result->disturbed++;
+		wait_for_any_work(run);
+	}
+	return NULL;
+}
+
+static int start_disturbing(struct run *run)
+{
+	int err = run->stress->disturb ? -pthread_create(&run->disturber, NULL, disturb, run) : 0;
+
+	run->disturbing = run->stress->disturb && !err;
+	return err;
+}
+
+static void end_disturbing(struct run *run)
+{
+	atomic_store(&run->disturb_end, true);
+	if (run->disturbing)
+		pthread_join(run->disturber, NULL);
 }
 
 static int start_vcpus(struct run *run)
@@ -233,6 +299,7 @@ int stress_run(struct vm *vm, unsigned int number, const struct stress *stress,
 {
 	struct run run = { .vm = vm, .number = number, .stress = stress, .result = result };
 	auto_free uint64_t *copied = NULL;
+	auto_fd fd = -1;
 	struct vm_slot_view view;
 	uint64_t cycle;
 	int err;
@@ -247,7 +314,15 @@ int stress_run(struct vm *vm, unsigned int number, const struct stress *stress,
 	if (!copied)
 		return -ENOMEM;
 	run.copied = copied;
+	if (stress->split || stress->recover) {
+		fd = ioctl(vm_fd(vm), KVM_ARM_SPLIT_FD, 0);
+		if (fd < 0)
+			return -errno;
+	}
+	run.fd = fd;
+	err = start_disturbing(&run);
 	for (cycle = 0; result->rounds < stress->rounds && !err; cycle++)
 		err = one_cycle(&run, cycle);
+	end_disturbing(&run);
 	return err;
 }

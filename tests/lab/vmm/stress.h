@@ -17,9 +17,11 @@
  * @progress: pages that each vCPU deals with between two steps of a round
  * @write_every: see struct vm_work
  * @manual: KVM_CLEAR_DIRTY_LOG is what clears (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
- * @split, @recover: flags for KVM_ARM_SPLIT, in a thread of its own during each
- *	cycle, and after it; 0: not called
- * @max_tlbis: of each of those calls
+ * @split, @recover: flags for KVM_ARM_SPLIT_RUN, in a thread of its own during each
+ *	cycle, with the VM held, and after it, released; 0: not called
+ * @max_tlbis, @max_blocks: of each call that splits
+ * @disturb: the host's own mapping changes all the while, in another thread: parts of
+ *	it and all of it are unmapped, and made huge pages again
  */
 struct stress {
 	uint64_t rounds;
@@ -30,6 +32,8 @@ struct stress {
 	uint32_t split;
 	uint32_t recover;
 	uint64_t max_tlbis;
+	uint64_t max_blocks;
+	bool disturb;
 };
 
 /*
@@ -38,6 +42,8 @@ struct stress {
  * @logged: pages in the log, over all rounds
  * @errors: pages that the guest found wrong
  * @blocks, @tlbis, @calls: of the splitting thread
+ * @disturbed: how often the host's mapping was changed; @collapsed: how often it was
+ *	made huge pages again
  */
 struct stress_result {
 	uint64_t rounds;
@@ -49,6 +55,8 @@ struct stress_result {
 	uint64_t blocks;
 	uint64_t tlbis;
 	uint64_t calls;
+	uint64_t disturbed;
+	uint64_t collapsed;
 };
 
 /*

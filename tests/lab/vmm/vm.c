@@ -6,6 +6,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "../workload.h"
 #include "cleanup.h"
@@ -293,6 +294,22 @@ int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view)
 		.pages = pages_of(slot),
 	};
 	return 0;
+}
+
+int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, int advice)
+{
+	const struct slot *slot = find_slot(vm, number);
+
+	if (!slot || !slot->memory)
+		return -ENOENT;
+	if (!pages)
+		pages = pages_of(slot) - first;
+	if (first > pages_of(slot) || pages > pages_of(slot) - first)
+		return -EINVAL;
+	return madvise((char *)slot->memory + first * WORKLOAD_PAGE_SIZE,
+		       pages * WORKLOAD_PAGE_SIZE, advice)
+		       ? -errno
+		       : 0;
 }
 
 /* Gives each vCPU its share; the last one gets what is left over. */

@@ -10,6 +10,11 @@
 #include "faults.h"
 #include "guest-abi.h"
 
+/* Linux 6.1's, which Debian 12's C library does not know. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 /* Test memory lies from here up, apart from the control memslot. */
 #define VM_MEMORY    0x80000000ull
 #define VM_MAX_SLOTS 32
@@ -76,6 +81,12 @@ int vm_slot_delete(struct vm *vm, unsigned int number);
 int vm_slot_move(struct vm *vm, unsigned int number, uint64_t gpa);
 int vm_slot_log(struct vm *vm, unsigned int number, bool log);
 int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view);
+
+/*
+ * madvise() on the slot's memory, from page @first on; @pages 0: all of it. Returns 0
+ * or a negative errno.
+ */
+int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, int advice);
 
 /* Has the vCPUs share the slot's pages, and waits for all. */
 int vm_work(struct vm *vm, unsigned int number, const struct vm_work *work);

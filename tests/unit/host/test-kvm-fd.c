@@ -172,18 +172,6 @@ static void test_our_own(int vm)
 	close(pidfd);
 }
 
-/* @fd is the VM of @child: what another has is another VM, and what is none is that neither. */
-static void test_giving_way(const struct child *child, int fd)
-{
-	struct child other = start_child(true);
-
-	assert_true(other.vm >= 0);
-	assert_int_equal(kvm_fd_check(child->pidfd, child->vm, fd), 0);
-	assert_int_equal(kvm_fd_check(other.pidfd, other.vm, fd), -ENXIO);
-	assert_int_equal(kvm_fd_check(child->pidfd, child->vm - 1, fd), -ENXIO);
-	stop_child(&other);
-}
-
 static void test_process_with_a_vm(void **state)
 {
 	struct child child = start_child(true);
@@ -202,7 +190,6 @@ static void test_process_with_a_vm(void **state)
 	fd = kvm_fd_get(child.pidfd, child.vm);
 	assert_true(fd >= 0);
 	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-	test_giving_way(&child, fd);
 	test_our_own(fd);
 	close(fd);
 	assert_int_equal(kvm_fd_get(child.pidfd, child.vm - 1), -ENXIO);
@@ -300,6 +287,18 @@ static void test_not_permitted(void **state)
 	stop_child(&child);
 }
 
+/* Told by the name alone, which none of these has. */
+static void test_what_is_no_splitter(void **state)
+{
+	int fds[] = { eventfd(0, EFD_CLOEXEC), open("/dev/null", O_RDWR | O_CLOEXEC),
+		      pidfd_open(getpid(), 0), memfd_create("kvm-splitter", MFD_CLOEXEC), -1 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		assert_false(kvm_fd_is_splitter(fds[i]));
+		closep(&fds[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +306,7 @@ int main(void)
 		cmocka_unit_test(test_process_that_is_gone),
 		cmocka_unit_test(test_pid_reused),
 		cmocka_unit_test(test_process_with_a_vm),
+		cmocka_unit_test(test_what_is_no_splitter),
 		cmocka_unit_test(test_many_vms),
 		cmocka_unit_test(test_many_descriptors),
 		cmocka_unit_test(test_not_permitted),

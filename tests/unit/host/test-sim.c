@@ -2,19 +2,25 @@
 /* The simulated host behaves as the kernel interface says. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "host/backend.h"
 #include "host/sim-image.h"
+#include "host/sim-splitter.h"
 #include "host/sim-settings.h"
+#include "unit/child.h"
 #include "unit/scratch.h"
 
 #define GIB   (UINT64_C(1) << 30)
@@ -53,10 +59,21 @@ static struct fixture start(uint64_t memory, uint64_t tlbi_usec, int bbm_level)
 	return f;
 }
 
+/* A VM of its process, which that closes. */
+static void forget_vm(pid_t pid)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	sim_image_remove(fd, pid, 0);
+	sim_splitter_tell_all(fd, pid, 0);
+	close(fd);
+}
+
 static void stop(struct fixture *f)
 {
 	f->backend->ops->close_vm(f->vm);
-	f->backend->ops->forget_vm(f->backend, getpid(), 0);
+	forget_vm(getpid());
 	backend_free(f->backend);
 }
 
@@ -78,31 +95,157 @@ static uint64_t count_blocks(struct fixture *f, bool *ret_held)
 
 static struct split_call split(struct fixture *f, struct split_call call, int r)
 {
-	assert_int_equal(f->backend->ops->split(f->vm, &call), r);
+	assert_int_equal(f->backend->ops->run(f->vm, &call), r);
 	return call;
 }
 
 static void test_hold_and_release_touch_nothing(void **state)
 {
 	struct fixture f = start(GIB, 0, 0);
-	struct split_call call;
 	bool held;
 
 	assert_int_equal(count_blocks(&f, &held), 512);
 	assert_false(held);
-	call = split(&f, (struct split_call){ .flags = BACKEND_HOLD }, 0);
-	assert_int_equal(call.blocks, 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(f.backend->ops->hold(f.vm), 0);
 	assert_int_equal(count_blocks(&f, &held), 512);
 	assert_true(held);
-	split(&f, (struct split_call){ .flags = BACKEND_RELEASE }, 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(f.backend->ops->release(f.vm), 0);
 	count_blocks(&f, &held);
 	assert_false(held);
 	stop(&f);
 }
 
+/* Each splitter has a hold of its own, which ends when its last descriptor is closed. */
+static void test_holds_of_several(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct backend_vm *other, *taken;
+	struct survey survey = {};
+	int kept;
+
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, getpid(), 0, &other), 0);
+	assert_true(other->id == f.vm->id);
+	assert_int_equal(f.backend->ops->hold(other), 0);
+	assert_int_equal(f.backend->ops->survey(f.vm, &survey), 0);
+	assert_false(survey.held);
+	assert_int_equal(survey.holders, 1);
+	survey_done(&survey);
+	split(&f, (struct split_call){ .flags = RUN_RECOVER }, -EBUSY);
+	assert_int_equal(f.backend->ops->hold(f.vm), 0);
+	assert_int_equal(f.backend->ops->survey(f.vm, &survey), 0);
+	assert_true(survey.held);
+	assert_int_equal(survey.holders, 2);
+	survey_done(&survey);
+	assert_int_equal(f.backend->ops->release(f.vm), 0);
+
+	kept = dup(other->fd);
+	f.backend->ops->close_vm(other);
+	split(&f, (struct split_call){ .flags = RUN_RECOVER }, -EBUSY);
+	/* By whoever has it by then. */
+	assert_true(f.backend->ops->looks_like_vm(f.backend, kept));
+	assert_int_equal(f.backend->ops->take_vm(f.backend, kept, &taken), 0);
+	assert_true(taken->id == f.vm->id);
+	assert_int_equal(f.backend->ops->survey(taken, &survey), 0);
+	assert_true(survey.held);
+	survey_done(&survey);
+	f.backend->ops->close_vm(taken);
+	split(&f, (struct split_call){ .flags = RUN_RECOVER }, 0);
+	stop(&f);
+}
+
+static unsigned int events_of(struct backend_vm *vm)
+{
+	struct pollfd p = { .fd = vm->fd, .events = POLLIN };
+
+	if (poll(&p, 1, 0) == 0)
+		return 0;
+	return vm->backend->ops->read_events(vm, (uint32_t)p.revents);
+}
+
+/* What a splitter tells, and what is left of it when the VM is gone. */
+static void test_what_it_tells(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct split_call call = { .flags = RUN_SPLIT };
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct survey survey = {};
+	struct backend_vm *other;
+	uint64_t id = f.vm->id;
+
+	assert_int_equal(events_of(f.vm), 0);
+	sim_splitter_tell_all(fd, getpid(), 0);
+	close(fd);
+	assert_int_equal(events_of(f.vm), VM_TELLS_LOG);
+	assert_int_equal(events_of(f.vm), 0);
+	forget_vm(getpid());
+	assert_int_equal(events_of(f.vm), VM_TELLS_GONE);
+	assert_int_equal(f.backend->ops->survey(f.vm, &survey), -ENODEV);
+	assert_int_equal(f.backend->ops->hold(f.vm), -ENODEV);
+	assert_int_equal(f.backend->ops->release(f.vm), -ENODEV);
+	split(&f, call, -ENODEV);
+	/* One that is made in its place is another. */
+	assert_int_equal(f.backend->ops->adopt(f.backend, getpid()), 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, getpid(), 0, &other), 0);
+	assert_true(other->id != id);
+	assert_int_equal(f.backend->ops->survey(f.vm, &survey), -ENODEV);
+	f.backend->ops->close_vm(other);
+	stop(&f);
+}
+
+/* The VM goes with its process, whoever has splitters of it. */
+static void test_process_that_ends(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct backend_vm *other;
+	struct pollfd p;
+	pid_t pid;
+
+	pid = child_fork();
+	if (pid == 0)
+		for (;;)
+			pause();
+	assert_int_equal(f.backend->ops->adopt(f.backend, pid), 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &other), 0);
+	kill(pid, SIGKILL);
+	p = (struct pollfd){ .fd = other->fd, .events = POLLIN };
+	assert_int_equal(poll(&p, 1, -1), 1);
+	assert_int_equal(events_of(other), VM_TELLS_GONE);
+	f.backend->ops->close_vm(other);
+	waitpid(pid, NULL, 0);
+	stop(&f);
+}
+
+/* What is called as a splitter is, and is none, and what is not even that. */
+static void test_what_is_no_splitter(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	char path[128];
+	struct backend_vm *vm;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.other", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s.other/splitter-%d.0-%llu-1", dir, (int)getpid(),
+		 (unsigned long long)f.vm->id);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	assert_true(f.backend->ops->looks_like_vm(f.backend, fd));
+	assert_int_equal(f.backend->ops->take_vm(f.backend, fd, &vm), -ENOTTY);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s.other", dir);
+	rmdir(path);
+
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_false(f.backend->ops->looks_like_vm(f.backend, fd));
+	assert_int_equal(f.backend->ops->take_vm(f.backend, fd, &vm), -ENOTTY);
+	stop(&f);
+}
+
 static void test_splitting_in_steps(void **state)
 {
-	struct split_call call = { .flags = BACKEND_SPLIT, .max_tlbis = 5 };
+	struct split_call call = { .flags = RUN_SPLIT, .max_tlbis = 5 };
 	struct fixture f = start(GIB, 0, 0);
 	uint64_t total = 0;
 	int n = 0;
@@ -120,7 +263,7 @@ static void test_splitting_in_steps(void **state)
 	assert_int_equal(call.gpa, 2 * GIB);
 
 	/* Again: nothing to do, nothing to pay. */
-	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .max_tlbis = 5 }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT, .max_tlbis = 5 }, 0);
 	assert_int_equal(call.tlbis, 0);
 	assert_int_equal(call.size, 0);
 	stop(&f);
@@ -131,7 +274,7 @@ static void test_ranges(void **state)
 {
 	struct fixture f = start(GIB, 0, 0);
 	struct split_call call = {
-		.flags = BACKEND_SPLIT,
+		.flags = RUN_SPLIT,
 		.gpa = GIB + BLOCK / 2,
 		.size = BLOCK,
 	};
@@ -140,10 +283,9 @@ static void test_ranges(void **state)
 	assert_int_equal(call.blocks, 2);
 	assert_int_equal(call.size, 0);
 	assert_int_equal(call.gpa, GIB + BLOCK / 2 + BLOCK);
-	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .size = GIB }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT, .size = GIB }, 0);
 	assert_int_equal(call.blocks, 0);
-	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .gpa = 2 * GIB, .size = GIB },
-		     0);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT, .gpa = 2 * GIB, .size = GIB }, 0);
 	assert_int_equal(call.blocks, 0);
 	assert_int_equal(count_blocks(&f, NULL), 510);
 	stop(&f);
@@ -152,14 +294,13 @@ static void test_ranges(void **state)
 static void test_recovering(void **state)
 {
 	struct fixture f = start(GIB, 0, 0);
-	struct split_call call = { .flags = BACKEND_SPLIT | BACKEND_HOLD };
+	struct split_call call = { .flags = RUN_SPLIT };
 
 	split(&f, call, 0);
-	split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, -EBUSY);
-	call = split(&f,
-		     (struct split_call){ .flags = BACKEND_RECOVER | BACKEND_RELEASE,
-					  .max_tlbis = 100 },
-		     0);
+	assert_int_equal(f.backend->ops->hold(f.vm), 0);
+	split(&f, (struct split_call){ .flags = RUN_RECOVER }, -EBUSY);
+	assert_int_equal(f.backend->ops->release(f.vm), 0);
+	call = split(&f, (struct split_call){ .flags = RUN_RECOVER, .max_tlbis = 100 }, 0);
 	assert_int_equal(call.blocks, 100);
 	assert_int_equal(call.tlbis, 100);
 	assert_int_equal(count_blocks(&f, NULL), 100);
@@ -173,7 +314,7 @@ static void test_recovering(void **state)
 static void test_bbm_level_2(void **state)
 {
 	struct fixture f = start(GIB, 0, 2);
-	struct split_call call = { .flags = BACKEND_SPLIT, .gpa = GIB, .size = GIB / 2 };
+	struct split_call call = { .flags = RUN_SPLIT, .gpa = GIB, .size = GIB / 2 };
 	struct backend_host host;
 
 	f.backend->ops->probe(f.backend, &host);
@@ -183,7 +324,7 @@ static void test_bbm_level_2(void **state)
 	assert_int_equal(call.blocks, 256);
 	assert_int_equal(call.tlbis, 1);
 	/* As if the CPU could not. */
-	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT | BACKEND_BREAK }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT | RUN_BREAK }, 0);
 	assert_int_equal(call.blocks, 256);
 	assert_int_equal(call.tlbis, 256);
 	stop(&f);
@@ -198,15 +339,15 @@ static void test_batches(void **state)
 
 	settings.batch = 100;
 	f.backend->ops->configure(f.backend, &settings);
-	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT, .max_tlbis = 2 }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT, .max_tlbis = 2 }, 0);
 	assert_int_equal(call.blocks, 200);
 	assert_int_equal(call.tlbis, 2);
 	assert_int_equal(call.yields, 0);
 	assert_int_equal(call.gpa, GIB + 200 * BLOCK);
-	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT }, 0);
 	assert_int_equal(call.blocks, 312);
 	assert_int_equal(call.tlbis, 4);
-	call = split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_RECOVER }, 0);
 	assert_int_equal(call.blocks, 512);
 	assert_int_equal(call.tlbis, 6);
 	stop(&f);
@@ -222,13 +363,13 @@ static void test_batches_cut_short(void **state)
 	settings.batch = 64;
 	settings.vcpu_waits = 1000000;
 	f.backend->ops->configure(f.backend, &settings);
-	call = split(&f, (struct split_call){ .flags = BACKEND_SPLIT }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT }, 0);
 	assert_int_equal(call.blocks, 512);
 	assert_true(call.tlbis > 8);
 	assert_int_equal(call.yields, call.tlbis);
 	settings.vcpu_waits = 500000;
 	f.backend->ops->configure(f.backend, &settings);
-	call = split(&f, (struct split_call){ .flags = BACKEND_RECOVER }, 0);
+	call = split(&f, (struct split_call){ .flags = RUN_RECOVER }, 0);
 	assert_int_equal(call.blocks, 512);
 	assert_true(call.tlbis >= 8);
 	assert_true(call.yields > 0 && call.yields < call.tlbis);
@@ -239,7 +380,7 @@ static void test_batches_cut_short(void **state)
 static void test_time_of_tlbis(void **state)
 {
 	struct fixture f = start(GIB, 100, 0);
-	struct split_call call = { .flags = BACKEND_SPLIT, .max_tlbis = 10 };
+	struct split_call call = { .flags = RUN_SPLIT, .max_tlbis = 10 };
 
 	call = split(&f, call, 0);
 	assert_int_equal(call.tlbis, 10);
@@ -262,7 +403,7 @@ static void *call_main(void *userdata)
 {
 	struct call_in_thread *t = userdata;
 
-	t->r = t->f->backend->ops->split(t->f->vm, &t->call);
+	t->r = t->f->backend->ops->run(t->f->vm, &t->call);
 	t->done = true;
 	return NULL;
 }
@@ -272,7 +413,7 @@ static void test_signal(void **state)
 {
 	struct sigaction action = { .sa_handler = on_signal };
 	struct fixture f = start(GIB, 1000000, 0);
-	struct call_in_thread t = { .f = &f, .call = { .flags = BACKEND_SPLIT } };
+	struct call_in_thread t = { .f = &f, .call = { .flags = RUN_SPLIT } };
 	struct timespec ts = { .tv_nsec = 1000000 };
 	pthread_t thread;
 
@@ -298,7 +439,7 @@ static void test_tlbis_under_way(void **state)
 {
 	struct sigaction action = { .sa_handler = on_signal };
 	struct fixture f = start(GIB, 20000, 0), other = f;
-	struct call_in_thread a = { .f = &f, .call = { .flags = BACKEND_SPLIT } };
+	struct call_in_thread a = { .f = &f, .call = { .flags = RUN_SPLIT } };
 	struct timespec ts = { .tv_nsec = 1000000 };
 	struct split_call call;
 	pid_t pid = getppid();
@@ -310,8 +451,7 @@ static void test_tlbis_under_way(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, call_main, &a), 0);
 	/* It would take ten seconds: in the middle of it, sooner or later. */
 	do {
-		call = split(&other, (struct split_call){ .flags = BACKEND_SPLIT, .max_tlbis = 1 },
-			     0);
+		call = split(&other, (struct split_call){ .flags = RUN_SPLIT, .max_tlbis = 1 }, 0);
 		assert_int_equal(call.tlbis, 1);
 		assert_true(call.tlbi_nsec >= 20 * NSEC_PER_MSEC);
 	} while (call.tlbi_nsec < 40 * NSEC_PER_MSEC);
@@ -321,7 +461,7 @@ static void test_tlbis_under_way(void **state)
 	}
 	pthread_join(thread, NULL);
 	f.backend->ops->close_vm(other.vm);
-	f.backend->ops->forget_vm(f.backend, pid, 0);
+	forget_vm(pid);
 	stop(&f);
 }
 
@@ -346,29 +486,8 @@ static void test_reconfiguring(void **state)
 	other = (struct fixture){ .backend = f.backend, .vm = vm };
 	assert_int_equal(count_blocks(&other, NULL), 1024);
 	f.backend->ops->close_vm(vm);
-	f.backend->ops->forget_vm(f.backend, pid, 0);
+	forget_vm(pid);
 	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &vm), -ENXIO);
-	stop(&f);
-}
-
-/* A VM that was made in its place is another one, and a VM that is closed is none. */
-static void test_giving_way_to_another(void **state)
-{
-	struct fixture f = start(GIB, 0, 0);
-	struct backend_vm *other;
-	int dir_fd;
-
-	assert_int_equal(f.backend->ops->check_vm(f.vm, -1, getpid(), 0), 0);
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(dir_fd >= 0);
-	assert_int_equal(sim_image_create(dir_fd, getpid(), 0, GIB, BLOCK), 0);
-	close(dir_fd);
-	assert_int_equal(f.backend->ops->check_vm(f.vm, -1, getpid(), 0), -ENXIO);
-	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, getpid(), 0, &other), 0);
-	assert_int_equal(f.backend->ops->check_vm(other, -1, getpid(), 0), 0);
-	f.backend->ops->forget_vm(f.backend, getpid(), 0);
-	assert_int_equal(f.backend->ops->check_vm(other, -1, getpid(), 0), -ENXIO);
-	f.backend->ops->close_vm(other);
 	stop(&f);
 }
 
@@ -376,6 +495,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hold_and_release_touch_nothing),
+		cmocka_unit_test(test_holds_of_several),
+		cmocka_unit_test(test_what_it_tells),
+		cmocka_unit_test(test_process_that_ends),
+		cmocka_unit_test(test_what_is_no_splitter),
 		cmocka_unit_test(test_splitting_in_steps),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_recovering),
@@ -386,7 +509,6 @@ int main(void)
 		cmocka_unit_test(test_tlbis_under_way),
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_reconfiguring),
-		cmocka_unit_test(test_giving_way_to_another),
 	};
 
 	int failed;

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VMMs that hand the daemon a splitter of their VM with Register, and what others hand it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+
+from harness import FAST, STUCK, Daemon, SimVm, Vmm
+from tap import equal, main, test, true
+
+INTERFACE = "org.eagersplit.Manager."
+
+
+class Caller:
+    """A connection that sends descriptors with its calls."""
+
+    def __init__(self, daemon):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(daemon.socket_path)
+        self.received = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.socket.close()
+
+    def send(self, method, fds=(), **parameters):
+        call = json.dumps({"method": INTERFACE + method, "parameters": parameters}).encode() + b"\0"
+        if fds:
+            socket.send_fds(self.socket, [call], fds)
+        else:
+            self.socket.sendall(call)
+
+    def reply(self):
+        """What the answer says, or the error's name."""
+        while b"\0" not in self.received:
+            data = self.socket.recv(65536)
+            true(data, "the connection was closed")
+            self.received += data
+        text, _, self.received = self.received.partition(b"\0")
+        answer = json.loads(text)
+        return answer.get("error", answer.get("parameters"))
+
+    def call(self, method, fds=(), **parameters):
+        self.send(method, fds, **parameters)
+        return self.reply()
+
+
+@contextlib.contextmanager
+def hidden_vm(daemon, vmm, **options):
+    """A VM that the daemon does not find: nobody tells it, and it has looked already."""
+    vm = SimVm(daemon.path("elsewhere"), vmm, **options)
+    os.makedirs(daemon.path("sim"), mode=0o700, exist_ok=True)
+    os.link(vm.path, daemon.path(f"sim/{vm.id}"))
+    vm.folder = daemon.path("sim")
+    vm.path = daemon.path(f"sim/{vm.id}")
+    fd = vm.splitter()
+    try:
+        yield vm, fd
+    finally:
+        os.close(fd)
+
+
+def count_fds(daemon):
+    return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+
+
+@test
+def handed_over():
+    """A VM is registered by its splitter, split, and known by the next daemon"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, hidden_vm(daemon, vmm) as (vm, fd), Caller(daemon) as caller:
+        answer = caller.call("Register", [fd], pid=vmm.pid, name="guest", splitter=0)["vm"]
+        equal((answer["vm"], answer["pid"], answer["blocks"]), ("guest", vmm.pid, 512))
+        daemon.migrate("guest", "scheduled")
+        daemon.wait_for_stage("guest", "split")
+        equal((vm.held, vm.blocks), (True, 0))
+        daemon.restart(signal.SIGKILL)
+        equal(daemon.wait_for_stage("guest", "split")["migration"], "scheduled")
+        vm.destroy()
+        with contextlib.suppress(Exception):
+            daemon.wait_for("guest", lambda vm: False)
+        equal(daemon.call("ListVms")["vms"], [])
+
+
+@test
+def same_vm():
+    """A VM that was found is the same one when its splitter is handed over, and is not registered twice"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Caller(daemon) as caller:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        for expected in {"vm": "guest"}, INTERFACE + "VmExists":
+            fd = vm.splitter()
+            answer = caller.call("Register", [fd], pid=vmm.pid, name="guest", splitter=0)
+            os.close(fd)
+            if isinstance(expected, str):
+                equal(answer, expected)
+            else:
+                equal(answer["vm"]["vm"], "guest")
+        equal([vm["vm"] for vm in daemon.call("ListVms")["vms"]], ["guest"])
+
+
+@test
+def no_splitters():
+    """What is no splitter, and a splitter of a VM that is gone, is refused and closed"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, hidden_vm(daemon, vmm) as (vm, fd), Caller(daemon) as caller:
+        fifo = os.path.join(daemon.folder, "splitter-1.0-7-x")
+        os.mkfifo(fifo)
+        pair = socket.socketpair()
+        pipe = os.pipe()
+        wrong = [os.open("/dev/null", os.O_RDWR), os.open(fifo, os.O_RDWR | os.O_NONBLOCK), pair[0].fileno(),
+                 pipe[0], os.memfd_create("m"), os.pidfd_open(vmm.pid), os.open(daemon.folder, os.O_RDONLY)]
+        for w in wrong:
+            equal(caller.call("Register", [w], pid=vmm.pid, splitter=0), INTERFACE + "NotAVmm")
+        vm.destroy()
+        equal(caller.call("Register", [fd], pid=vmm.pid, splitter=0), INTERFACE + "NoSuchProcess")
+        # The other end tells that the daemon has closed its own.
+        pair[0].close()
+        equal(pair[1].recv(1), b"")
+        equal(daemon.call("ListVms")["vms"], [])
+
+
+@test
+def not_asked_for():
+    """Descriptors that no call asked for, too many at once, and without a call, are closed"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Caller(daemon) as caller:
+        for method, fds in ("GetHost", 1), ("ListVms", 8), ("Nonsense", 1), ("Register", 1):
+            pairs = [socket.socketpair() for _ in range(fds)]
+            answer = caller.call(method, [a.fileno() for a, _ in pairs], **({"pid": 1 << 30} if method == "Register" else {}))
+            true(answer is not None, method)
+            for a, b in pairs:
+                a.close()
+                equal(b.recv(1), b"", method)
+        # Half a call, and then nobody.
+        with Caller(daemon) as other:
+            a, b = socket.socketpair()
+            socket.send_fds(other.socket, [b'{"method"'], [a.fileno()])
+            equal(other.socket.send(b":"), 1)
+            a.close()
+        equal(b.recv(1), b"")
+        # None where one was announced, or with a number that is none.
+        for parameters in {"splitter": 0}, {"splitter": 1}, {"splitter": -1}:
+            equal(caller.call("Register", pid=vmm.pid, **parameters), "org.varlink.service.InvalidParameter")
+
+
+@test
+def pipelined():
+    """A descriptor belongs to the calls that it came with: those before it leave it alone"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, hidden_vm(daemon, vmm) as (vm, fd), Caller(daemon) as caller:
+        for _ in range(5):
+            caller.send("GetHost")
+        caller.send("Register", [fd], pid=vmm.pid, name="guest", splitter=0)
+        caller.send("GetVm", vm="guest")
+        for _ in range(5):
+            true("host" in caller.reply(), "GetHost")
+        equal(caller.reply()["vm"]["vm"], "guest")
+        equal(caller.reply()["vm"]["blocks"], vm.blocks)
+
+
+@test
+def by_others():
+    """Another user may register his own process with a splitter of it, and nothing else"""
+    if os.getuid() != 0:
+        return
+    with Daemon(**FAST) as daemon, Vmm() as roots:
+        os.chmod(daemon.folder, 0o755)
+        os.chmod(daemon.socket_path, 0o666)
+        vm = SimVm(daemon.path("sim"), roots)
+        daemon.wait_for_vm(vm.id)
+        fd = vm.splitter()
+        results = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                with Caller(daemon) as caller:
+                    answers = [caller.call("Register", pid=os.getpid(), name="x"),
+                               caller.call("Register", [fd], pid=roots.pid, name="x", splitter=0),
+                               caller.call("Register", [fd], pid=os.getpid(), name="x", splitter=0),
+                               caller.call("Unregister", [fd], vm="x")]
+                os.write(results[1], json.dumps(answers).encode())
+            finally:
+                os._exit(0)
+        os.close(results[1])
+        with os.fdopen(results[0], "rb") as f:
+            answers = json.load(f)
+        os.waitpid(pid, 0)
+        os.close(fd)
+        denied = "org.varlink.service.PermissionDenied"
+        equal([answers[0], answers[1], answers[3]], [denied, denied, denied])
+        # The VM is that of the splitter, whatever it was found as.
+        equal(answers[2]["vm"]["vm"], "x")
+
+
+@test
+def many():
+    """1000 descriptors of strangers leave none behind, and keep nobody"""
+    with Daemon(**STUCK) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        before = count_fds(daemon)
+
+        def hand_over():
+            with Caller(daemon) as caller:
+                for _ in range(250):
+                    a, b = socket.socketpair()
+                    caller.call("GetHost", [a.fileno()])
+                    a.close()
+                    equal(b.recv(1), b"")
+                    b.close()
+
+        threads = [threading.Thread(target=hand_over) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        daemon.call("GetHost")
+        # The connections are closed once the daemon has seen it.
+        while count_fds(daemon) > before:
+            daemon.call("GetHost")
+
+
+if __name__ == "__main__":
+    main()
