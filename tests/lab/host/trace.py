@@ -10,13 +10,13 @@ from host.lab import Failed, read, write
 
 TRACING = "/sys/kernel/tracing"
 SPLIT = re.compile(r"\s(\d+)\.(\d{6}): kvm_arm_eager_split: pid: (\d+), gpa: \S+ end: \S+ "
-                   r"blocks: (\d+), tlbis: (\d+), recover: (\d)")
+                   r"blocks: (\d+), tlbis: (\d+), recover: (\d), tlbi_ns: (\d+)")
 FAULT = re.compile(r"\s(\d+)\.(\d{6}): kvm_guest_fault: ipa (\w+), hsr (\w+),")
 # Of an abort's syndrome: the fault status without the level, and that of a translation fault.
 STATUS_MASK, TRANSLATION = 0x3c, 0x04
 
-# usec: CLOCK_MONOTONIC; pid: the VMM's
-Range = namedtuple("Range", "usec pid blocks tlbis recover")
+# usec: CLOCK_MONOTONIC, behind its TLBIs; pid: the VMM's
+Range = namedtuple("Range", "usec pid blocks tlbis recover tlbi_nsec")
 Fault = namedtuple("Fault", "usec ipa translation")
 
 
@@ -122,4 +122,21 @@ def worst_excess(ranges, rate, burst):
         before = event.usec
         excess = carried - burst * 1000000 - rate
         worst = excess if worst is None else max(worst, excess)
+    return worst
+
+
+def worst_load(ranges, ppm):
+    """
+    The most time of TLBIs beyond load * t and what one call takes in any interval from one event to another, in
+    nanoseconds; each call is taken for one event at the end. Likewise.
+    """
+    worst = carried = None
+    longest = max(event.tlbi_nsec for event in ranges)
+    before = 0
+    for event in ranges:
+        own = event.tlbi_nsec
+        earned = ppm * (event.usec - before + 1) // 1000
+        carried = own if carried is None else max(own, carried - earned + own)
+        before = event.usec
+        worst = max(carried - longest, worst if worst is not None else carried - longest)
     return worst

@@ -74,7 +74,7 @@ def kill_vmms(lab, daemon):
         vmm.process.send_signal(signal.SIGKILL)
         vmm.process.wait()
         lab.wait_for("the VM to leave the list", lambda: "victim" not in daemon.vms())
-        lab.wait_for("the VM's fd to be closed", lambda: daemon.vm_fds() <= 1)
+        lab.wait_for("the VM's splitter to be closed", lambda: sum(daemon.vm_fds()) <= 1)
         lab.wait_for("the huge pages", lambda: lab.free_huge_pages() == pages)
     lab.ok(True, f"a VMM killed after {', '.join(map(str, KILL_AFTER))} blocks: its huge pages are free")
     lab.wait_for("the daemon's fds", lambda: daemon.held() == before)
@@ -181,7 +181,7 @@ def stop_daemon(lab, daemon):
     vmm.call("start", 1, write=64, step=64)
     # Slow enough that something is left to be split whenever it is stopped.
     daemon.reconfigure(40, 1)
-    before = vmm.stats()["eager_split_blocks"]
+    before = vmm.stats()["blocks_split"]
     total = 0
     daemon.register(vmm.pid, "running")
     daemon.migration("running", "scheduled")
@@ -190,7 +190,7 @@ def stop_daemon(lab, daemon):
         lab.must("systemctl", "stop", "eagersplitd.service")
         lab.eq(daemon.show("Result"), "success", f"stopped after {blocks} blocks: ends well")
         survey = lab.survey(vmm.pid)
-        left, split = vmm.leaves()[1], vmm.stats()["eager_split_blocks"] - before
+        left, split = vmm.leaves()[1], vmm.stats()["blocks_split"] - before
         lab.eq(survey["held"], 0, f"stopped after {blocks} blocks: no hold is left")
         lab.ok(left == BLOCKS - split, f"stopped after {blocks} blocks: the others stay blocks", (left, split))
         vmm.advance()

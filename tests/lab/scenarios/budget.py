@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The TLBI budget, as the kernel's trace of split ranges shows it, with two VMs sharing it."""
+"""
+The TLBI budget, for their rate and for their time, as the kernel's trace of split ranges shows it, with two VMs
+sharing it. Each has many memslots, since of one memslot a TLBI would split all.
+"""
 
 from host.daemon import Daemon
-from host.trace import Trace, now_usec, worst_excess
-from host.vmm import Vmm
+from host.trace import Trace, now_usec, worst_excess, worst_load
+from host.vmm import BLOCK, MEMORY, MIB, Vmm
 
 ORDER = 50
 SERIES = ("bbm",)
@@ -12,18 +15,25 @@ SYSTEMD = True
 DEBUG = True
 PARTS = ("daemon",)
 
-MIB = 512
-BLOCKS = MIB // 2
+# Memslots, of so many blocks each
+SLOTS, EACH = 24, 4
+BLOCKS = SLOTS * EACH
 PAGES_A_BLOCK = 512
-BUDGETS = ((100, 4), (500, 16), (2000, 64))
+BUDGETS = ((20, 2), (100, 4), (1000, 16))
+LOADS = (5, 50)
 
 
 def make(lab):
-    """A VM of 256 blocks, of which each is touched in one page."""
+    """A VM of which each block is touched in one page."""
     vmm = Vmm(lab, vcpus=1)
-    vmm.add(mib=MIB)
-    vmm.work("populate", 1, step=PAGES_A_BLOCK)
+    for slot in range(1, SLOTS + 1):
+        vmm.add(slot, mib=EACH * BLOCK // MIB, gpa=MEMORY + slot * 2 * EACH * BLOCK)
+        vmm.work("populate", slot, step=PAGES_A_BLOCK)
     return vmm
+
+
+def count_blocks(lab, vmm):
+    return sum(slot["blocks2"] for slot in lab.survey(vmm.pid)["slot"])
 
 
 def split_both(lab, daemon, meanwhile=lambda: None):
@@ -31,21 +41,22 @@ def split_both(lab, daemon, meanwhile=lambda: None):
     vmms = {name: make(lab) for name in ("one", "two")}
     for name, vmm in vmms.items():
         daemon.register(vmm.pid, name)
-        lab.eq(vmm.leaves()[1], BLOCKS, f"VM {name}: blocks")
+        lab.eq(count_blocks(lab, vmm), BLOCKS, f"VM {name}: blocks")
     with Trace("kvm_arm_eager_split") as trace:
         for name in vmms:
             daemon.migration(name, "scheduled")
         meanwhile()
         for name in vmms:
             vm = daemon.wait_stage(name, "split")
-            lab.eq((vm["tlbis"], vm["blocksSplit"]), (BLOCKS, BLOCKS), f"VM {name}: a TLBI a block")
+            lab.eq((vm["tlbis"], vm["blocksSplit"]), (SLOTS, BLOCKS), f"VM {name}: a TLBI a memslot")
         ranges = trace.ranges()
     for name, vmm in vmms.items():
-        vmm.work("pass", 1, write=PAGES_A_BLOCK, step=PAGES_A_BLOCK)
-        vmm.intact(f"VM {name}: memory is intact", step=PAGES_A_BLOCK)
+        for slot in range(1, SLOTS + 1):
+            vmm.work("pass", slot, write=PAGES_A_BLOCK, step=PAGES_A_BLOCK)
+        vmm.intact(f"VM {name}: memory is intact", slot=SLOTS, step=PAGES_A_BLOCK)
         daemon.call("Unregister", vm=name)
         vmm.quit()
-    lab.eq(sum(r.tlbis for r in ranges), 2 * BLOCKS, "TLBIs in the trace")
+    lab.eq(sum(r.tlbis for r in ranges), 2 * SLOTS, "TLBIs in the trace")
     return ranges, {name: vmm.pid for name, vmm in vmms.items()}
 
 
@@ -54,9 +65,9 @@ def shared(lab, ranges, pids):
     done = dict.fromkeys(pids.values(), 0)
     for event in ranges:
         done[event.pid] += event.tlbis
-        if max(done.values()) == BLOCKS:
+        if max(done.values()) == SLOTS:
             break
-    lab.ok(min(done.values()) * 2 >= BLOCKS, "when one VM was done, the other had at least half as much",
+    lab.ok(min(done.values()) * 2 >= SLOTS, "when one VM was done, the other had at least half as much",
            done)
 
 
@@ -78,15 +89,29 @@ def fixed(lab, daemon):
         shared(lab, ranges, pids)
 
 
+def loaded(lab, daemon):
+    """Of their time, whatever that is on an emulator: one call at a time, and each is earned before the next."""
+    for percent in LOADS:
+        daemon.reconfigure(0, 16, load=f"{percent}%")
+        lab.eq(daemon.host()["tlbiLoadPpm"], percent * 10000, f"load {percent}%: in effect")
+        ranges, pids = split_both(lab, daemon)
+        excess = worst_load(ranges, percent * 10000)
+        taken = sum(r.tlbi_nsec for r in ranges)
+        lab.note(f"load {percent}%: {taken} ns of TLBIs in {ranges[-1].usec - ranges[0].usec} us, the fullest interval "
+                 f"stays {-excess} ns below the budget")
+        lab.ok(taken > 0 and excess <= 0, f"load {percent}%: no interval has more than load * t and a call", excess)
+        shared(lab, ranges, pids)
+
+
 def changed(lab, daemon):
     """Re-rated in the middle: what lies before it keeps the old budget, all of it the larger one."""
-    slow, fast, burst = 50, 1000, 8
+    slow, fast, burst = 10, 1000, 4
     daemon.configure(slow, burst)
     daemon.call("Reload")
     before = []
 
     def meanwhile():
-        daemon.wait_split("one", 20)
+        daemon.wait_split("one", 4 * EACH)
         daemon.configure(fast, burst)
         before.append(now_usec())
         daemon.call("Reload")
@@ -97,9 +122,10 @@ def changed(lab, daemon):
 
 
 def run(lab):
-    lab.huge_pages(2 * MIB)
+    lab.huge_pages(2 * BLOCKS * BLOCK // MIB)
     daemon = Daemon(lab)
     daemon.start()
     fixed(lab, daemon)
+    loaded(lab, daemon)
     changed(lab, daemon)
     daemon.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Migrations of stock QEMU that do not happen: the blocks come back, a TLBI each, within the budget.
+"""Migrations of stock QEMU that do not happen: the blocks come back, within the budget.
 
 Called off half way through splitting, when split, and while memory is on its way; by orchestration, and by
 nobody: then QEMU's dirty logging is all that the daemon sees.
@@ -35,7 +35,7 @@ class Cancelled:
 
     def blocks(self):
         slots = [s for s in self._lab.survey(self.guest.pid)["slot"] if s["gpa"] >= RAM]
-        return sum(s["leaves1"] + s["leaves2"] for s in slots)
+        return sum(s["blocks1"] + s["blocks2"] for s in slots)
 
     def all_blocks(self, case):
         blocks = self.blocks()
@@ -154,7 +154,7 @@ def migrating_untold(lab, cancelled, prepare):
 def run(lab):
     lab.huge_pages(2 * MIB)
     daemon = Daemon(lab)
-    # Half way is where each block costs a TLBI.
+    # Half way is where a TLBI splits some blocks, not all.
     daemon.start(rate=RATE, burst=BURST, bbm="off")
     cancelled = Cancelled(lab, daemon)
     half_way(cancelled)

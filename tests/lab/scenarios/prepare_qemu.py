@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The main job: eagersplitd prepares a stock QEMU's guest of 512 MiB while it reads and writes.
 
-By break-before-make each block takes a TLBI. Without, a call takes one at most, and no vCPU ever finds a
-hole: there is no translation fault on what was mapped before.
+By break-before-make a TLBI splits as many blocks as there are, up to 512, until a vCPU waits. Without, a call
+takes one at most, and no vCPU ever finds a hole: there is no translation fault on what was mapped before.
 """
 
 from host.daemon import Daemon
@@ -18,11 +18,13 @@ PARTS = ("daemon",)
 
 MIB = 512
 BLOCK_SHIFT = 21
+# For all of it, whatever its vCPUs do meanwhile.
+TLBIS_MAX = 16
 
 
 def blocks(lab, guest):
     """Blocks of any size left in all memslots of the guest."""
-    return sum(s[f"leaves{level}"] for s in lab.survey(guest.pid)["slot"] for level in (0, 1, 2))
+    return sum(s[f"blocks{level}"] for s in lab.survey(guest.pid)["slot"] for level in (0, 1, 2))
 
 
 def check_tlbis(lab, daemon, phase, vm):
@@ -30,9 +32,8 @@ def check_tlbis(lab, daemon, phase, vm):
     host = daemon.host()
     lab.eq(host["tlbisTotal"], vm["tlbis"], "TLBIs that it reports for the host")
     if not lab.no_break:
-        lab.eq(vm["tlbis"], vm["blocksSplit"], "TLBIs that the daemon reports, one a block")
-        lab.expect(phase, "TLBIs counted by the emulator are those reported", ipas2e1is=vm["tlbis"],
-                   vmalls12e1is=0)
+        lab.ok(0 < vm["tlbis"] <= TLBIS_MAX, f"TLBIs that the daemon reports, at most {TLBIS_MAX}", vm)
+        lab.expect(phase, "TLBIs counted by the emulator are those reported", broadcast=vm["tlbis"])
         return
     calls = daemon.calls("split")
     lab.note(f"{vm['blocksSplit']} blocks split by {vm['tlbis']} TLBIs in {calls} calls")
@@ -72,7 +73,7 @@ def prepare(lab, daemon, guest, trace):
 
 
 def cancel(lab, daemon, guest, split):
-    """The migration is off: the blocks come back, one TLBI each."""
+    """The migration is off: the blocks come back, for as few TLBIs."""
     phase = lab.phase("eagersplitctl migration guest cancelled")
     cancelled = daemon.ctl("migration", "guest", "cancelled")
     lab.ok(cancelled.returncode == 0, "eagersplitctl migration cancelled", cancelled.stdout)
@@ -81,8 +82,10 @@ def cancel(lab, daemon, guest, split):
     back = blocks(lab, guest)
     lab.ok(back * 100 >= split["blocksSplit"] * 99, "cancelled: the blocks are back",
            f"{back} of {split['blocksSplit']}")
-    lab.eq(vm["tlbis"] - split["tlbis"], back, "cancelled: TLBIs that the daemon reports, one a block")
-    lab.expect(phase, "cancelled: TLBIs counted by the emulator", vmalls12e1is=back, ipas2e1is=0)
+    tlbis = vm["tlbis"] - split["tlbis"]
+    lab.note(f"{back} blocks recovered by {tlbis} TLBIs")
+    lab.ok(0 < tlbis <= TLBIS_MAX, f"cancelled: TLBIs that the daemon reports, at most {TLBIS_MAX}", tlbis)
+    lab.expect(phase, "cancelled: TLBIs counted by the emulator", broadcast=tlbis)
     lab.eq(lab.survey(guest.pid)["held"], 0, "cancelled: no hold is left")
 
 
