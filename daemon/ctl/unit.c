@@ -22,6 +22,21 @@ static int get_property(sd_bus *bus, const char *path, const char *property, cha
 	return 0;
 }
 
+/* systemd itself, where there is no message bus, or none that can be reached: for root alone. */
+static int open_private(sd_bus **ret)
+{
+	_cleanup_(sd_bus_unrefp) sd_bus *bus = NULL;
+	int r = sd_bus_new(&bus);
+
+	if (r >= 0)
+		r = sd_bus_set_address(bus, "unix:path=/run/systemd/private");
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r >= 0)
+		*ret = TAKE_PTR(bus);
+	return r;
+}
+
 int unit_get_state(const char *name, struct unit_state *ret)
 {
 	_cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
@@ -30,6 +45,8 @@ int unit_get_state(const char *name, struct unit_state *ret)
 	int r;
 
 	r = sd_bus_open_system(&bus);
+	if (r < 0)
+		r = open_private(&bus);
 	if (r < 0)
 		return r;
 	r = sd_bus_call_method(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
