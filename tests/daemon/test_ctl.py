@@ -365,8 +365,8 @@ def watch():
         with start(daemon, "watch", "--json", stdout=subprocess.PIPE) as ctl, Vmm() as other:
             daemon.register(other, "other")
             # It may be found, by its id, a moment before it is registered.
-        while json.loads(ctl.stdout.readline())["vm"]["vm"] != "other":
-            pass
+            while json.loads(ctl.stdout.readline())["vm"]["vm"] != "other":
+                pass
             daemon.stop()
             _, err = ctl.communicate()
             equal(ctl.returncode, 3)
