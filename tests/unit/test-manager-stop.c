@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Stopping the manager, and what it tells the service manager. */
+/* Stopping the manager, and what it tells when nothing happens to a VM. */
 #include "unit/told-host.h"
 
 /* Calls that would take minutes do not keep the daemon from stopping. */
@@ -102,12 +102,63 @@ static void test_stopping_with_nothing_to_do(void **state)
 	stop(&f);
 }
 
+static struct {
+	struct vm *vm;
+	unsigned int told;
+} late;
+
+static void on_late(void *userdata, struct vm *vm, enum vm_change what)
+{
+	late.told += vm == late.vm && what == VM_CHANGE_STATE && info_of(vm).late;
+}
+
+static void on_gone(void *userdata, struct vm *vm)
+{
+}
+
+static const struct manager_observer late_observer = {
+	.vm_changed = on_late,
+	.vm_removed = on_gone,
+};
+
+/* One of which nothing else is new becomes late by time alone: that is told of, once. */
+static void test_late_by_time(void **state)
+{
+	uint64_t deadline;
+	struct fixture f;
+
+	start_in_a_call(&f, NULL);
+	late.vm = manager_find_vm(f.manager, "a");
+	manager_set_observer(f.manager, &late_observer, NULL);
+	do {
+		deadline = clock_usec(CLOCK_REALTIME) + USEC_PER_SEC / 5;
+		assert_int_equal(manager_set_migration(f.manager, late.vm, VM_MIGRATION_SCHEDULED,
+						       &deadline, NULL),
+				 0);
+	} while (info_of(late.vm).late);
+	late.told = 0;
+	while (!info_of(late.vm).late)
+		;
+	/* Something else happens, in which it has no part. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(manager_reload(f.manager, NULL), 0);
+		while (!late.told)
+			run_once(&f);
+		while (sd_event_run(f.event, 0) > 0)
+			;
+	}
+	assert_int_equal(late.told, 1);
+	sem_post(&told.end);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stopping_interrupts),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_stopping_with_nothing_to_do),
+		cmocka_unit_test(test_late_by_time),
 	};
 
 	return cmocka_run_group_tests_name("manager-stop", tests, setup, teardown);

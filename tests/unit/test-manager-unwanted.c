@@ -15,24 +15,6 @@ static void replace_image(pid_t pid, bool create)
 	close(fd);
 }
 
-/* A VM, "a", that is in the middle of a call, whatever happens, until told.end. */
-static pid_t start_in_a_call(struct fixture *f, struct vm_store *store)
-{
-	struct vm *vm;
-
-	start_on(f, SIM_STUCK, wrap_told);
-	manager_begin(f->manager, store, NULL, 0);
-	vm = add_vm(f, "a");
-	told.no_end = true;
-	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
-	while (f->progress < 3)
-		run_once(f);
-	while (sd_event_run(f->event, 0) > 0)
-		;
-	sem_wait(&told.splits);
-	return info_of(vm).pid;
-}
-
 /* One that is not wanted, and not let go of yet: it is not found, but what comes in its place is. */
 static void test_unregistered_in_the_middle_of_a_call(void **state)
 {

@@ -101,6 +101,24 @@ static void test_recovery_after_logging(void **state)
 	host_free(h);
 }
 
+/* What failed is taken up again when the same is said once more. */
+static void test_failed_and_said_again(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 1000, &vm);
+	set_error(&fakes[0], -EINVAL, 1, 0);
+	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_GO);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
+	assert_int_equal(told(vm, VM_MIGRATION_SCHEDULED), VM_STEP_AGAIN);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 0);
+	host_free(h);
+}
+
 /* Dirty logging that comes and goes changes nothing of what was announced. */
 static void test_logging_while_scheduled(void **state)
 {
@@ -255,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_scheduled_again_meanwhile),
 		cmocka_unit_test(test_recovery_after_logging),
 		cmocka_unit_test(test_logging_while_scheduled),
+		cmocka_unit_test(test_failed_and_said_again),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_timeout_of_active),
 		cmocka_unit_test(test_terms),

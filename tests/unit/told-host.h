@@ -95,4 +95,22 @@ static inline struct backend *wrap_told(struct backend *backend)
 	return backend;
 }
 
+/* A VM, "a", that is in the middle of a call, whatever happens, until told.end. */
+static inline pid_t start_in_a_call(struct fixture *f, struct vm_store *store)
+{
+	struct vm *vm;
+
+	start_on(f, SIM_STUCK, wrap_told);
+	manager_begin(f->manager, store, NULL, 0);
+	vm = add_vm(f, "a");
+	told.no_end = true;
+	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
+	while (f->progress < 3)
+		run_once(f);
+	while (sd_event_run(f->event, 0) > 0)
+		;
+	sem_wait(&told.splits);
+	return info_of(vm).pid;
+}
+
 #endif /* TOLD_HOST_H */
