@@ -18,7 +18,7 @@ end
 
 # The arguments before the cursor that are no options: the command, and what it has.
 function __eagersplitctl_arguments
-    set -l takes --socket --timeout --color --name --deadline --tlbi-rate --stagger --memory --block-size --rate --format --output --limit
+    set -l takes --socket --timeout --color --name --deadline --tlbi-rate --stagger --memory --block-size --batch --rate --format --output --limit
     set -l words (commandline -opc)
     set -l skip
     for word in $words[2..]
@@ -88,6 +88,7 @@ complete -c eagersplitctl -n '__eagersplitctl_is prepare' -l stagger -x -d 'How 
 complete -c eagersplitctl -n '__eagersplitctl_is history' -l limit -x -d 'The last N migrations'
 complete -c eagersplitctl -n '__eagersplitctl_is plan' -l memory -x -d 'The memory of the guest'
 complete -c eagersplitctl -n '__eagersplitctl_is plan' -l block-size -x -a '2M 1G 32M 512M' -d 'What maps it'
+complete -c eagersplitctl -n '__eagersplitctl_is plan' -l batch -x -d 'Blocks that a TLBI splits'
 complete -c eagersplitctl -n '__eagersplitctl_is plan' -l rate -x -d 'TLBIs a second'
 complete -c eagersplitctl -n '__eagersplitctl_is plan' -l bbm -d 'On CPUs with FEAT_BBM level 2'
 complete -c eagersplitctl -n '__eagersplitctl_is metrics' -l format -x -a 'openmetrics prometheus' -d 'How they are written'

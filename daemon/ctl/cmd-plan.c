@@ -24,10 +24,13 @@ static void demand_from_ctl(struct plan_demand *demand, const struct ctl *ctl)
 		.memory = ctl->memory,
 		.block_size = BLOCK_SIZE_DEFAULT,
 		.bbm = ctl->given & CTL_OPTION_BBM,
+		.batch = PLAN_BATCH_MAX,
 		.span_usec = UINT64_MAX,
 	};
 	if (ctl->given & CTL_OPTION_BLOCK_SIZE)
 		demand->block_size = ctl->block_size;
+	if (ctl->given & CTL_OPTION_BATCH)
+		demand->batch = (uint64_t)ctl->batch;
 	if (ctl->given & CTL_OPTION_RATE)
 		demand->rate = (uint64_t)ctl->rate;
 	if (!(ctl->given & CTL_OPTION_DEADLINE))
@@ -56,9 +59,11 @@ static void print_cost(const struct plan_demand *demand, const struct plan *plan
 	if (demand->bbm)
 		printf("TLBIs:        none a block (FEAT_BBM level 2); one of the whole VMID each call\n");
 	else
-		printf("TLBIs:        %s, one a block (break-before-make)\n"
+		printf("TLBIs:        %s, one for %s block%s (break-before-make)\n"
+		       "              %s where vCPUs wait all the time, one a block\n"
 		       "              none on CPUs with FEAT_BBM level 2 (--bbm)\n",
-		       format_count(n, plan->tlbis));
+		       format_count(n, plan->tlbis), format_count(size, demand->batch),
+		       plural(demand->batch), format_count(memory, plan->most_tlbis));
 	printf("Page tables:  %s", format_bytes(size, plan->table_bytes));
 	printf(" in %s table%s of %s\n", format_count(n, plan->tables), plural(plan->tables),
 	       format_bytes(memory, plan->page_size));
@@ -111,6 +116,7 @@ static int print_json(const struct ctl *ctl, const struct plan_demand *demand,
 		{ "pageSize", plan->page_size, false },
 		{ "blocks", plan->blocks, false },
 		{ "tlbis", plan->tlbis, false },
+		{ "mostTlbis", plan->most_tlbis, false },
 		{ "tables", plan->tables, false },
 		{ "tableBytes", plan->table_bytes, false },
 		{ "leastRate", plan->least_rate, !has_deadline },
@@ -145,7 +151,8 @@ int ctl_plan(const struct ctl *ctl, char **args)
 		return CTL_USAGE;
 	}
 	if (all || named) {
-		if (ctl->given & (CTL_OPTION_BLOCK_SIZE | CTL_OPTION_RATE | CTL_OPTION_BBM)) {
+		if (ctl->given &
+		    (CTL_OPTION_BLOCK_SIZE | CTL_OPTION_BATCH | CTL_OPTION_RATE | CTL_OPTION_BBM)) {
 			fprintf(stderr,
 				"That is known of VMs that there are: --deadline= alone.\n");
 			return CTL_USAGE;

@@ -33,6 +33,7 @@ enum ctl_option {
 	CTL_OPTION_LIMIT = 1 << 10,
 	CTL_OPTION_ALL = 1 << 11,
 	CTL_OPTION_STAGGER = 1 << 12,
+	CTL_OPTION_BATCH = 1 << 13,
 };
 
 /* When there are colours: of themselves, where the terminal has them. */
@@ -75,6 +76,7 @@ struct ctl {
 	int64_t tlbi_rate;
 	uint64_t memory;
 	uint64_t block_size;
+	int64_t batch;
 	int64_t rate;
 	enum metric_format format;
 	const char *output;

@@ -29,9 +29,9 @@ struct command {
 #define ANY INT_MAX
 
 #define MIGRATION_OPTIONS (CTL_OPTION_DEADLINE | CTL_OPTION_TLBI_RATE)
-#define PLAN_OPTIONS                                                                    \
-	(CTL_OPTION_MEMORY | CTL_OPTION_BLOCK_SIZE | CTL_OPTION_RATE | CTL_OPTION_BBM | \
-	 CTL_OPTION_DEADLINE | CTL_OPTION_ALL)
+#define PLAN_OPTIONS                                                                      \
+	(CTL_OPTION_MEMORY | CTL_OPTION_BLOCK_SIZE | CTL_OPTION_BATCH | CTL_OPTION_RATE | \
+	 CTL_OPTION_BBM | CTL_OPTION_DEADLINE | CTL_OPTION_ALL)
 
 static const char migration_more[] =
 	"STATE is one of:\n"

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "base/util.h"
 #include "ctl/format.h"
+#include "ctl/plan.h"
 #include "ctl/when.h"
 
 /* Why a value was not taken: 0, or a negative errno. */
@@ -117,6 +118,13 @@ static int set_block_size(struct ctl *ctl, const char *value)
 	return set_a_size(&ctl->block_size, value);
 }
 
+static int set_batch(struct ctl *ctl, const char *value)
+{
+	int r = parse_number(value, &ctl->batch);
+
+	return r == 0 && (ctl->batch < 1 || ctl->batch > PLAN_BATCH_MAX) ? -EINVAL : r;
+}
+
 static int set_rate(struct ctl *ctl, const char *value)
 {
 	return set_a_rate(&ctl->rate, value);
@@ -165,6 +173,8 @@ static const struct option_info infos[] = {
 	{ "memory", "SIZE", CTL_OPTION_MEMORY, set_memory, size_wanted, "The guest's memory" },
 	{ "block-size", "SIZE", CTL_OPTION_BLOCK_SIZE, set_block_size, size_wanted,
 	  "What maps it: 2M or 1G; 32M, 512M on larger pages [2M]" },
+	{ "batch", "N", CTL_OPTION_BATCH, set_batch, "a number of blocks, 1 to 512",
+	  "Blocks that a TLBI splits; fewer where vCPUs wait [512]" },
 	{ "rate", "N", CTL_OPTION_RATE, set_rate, rate_wanted,
 	  "TLBIs a second that may be spent; 0: no limit" },
 	{ "bbm", NULL, CTL_OPTION_BBM, NULL, NULL, "On CPUs with FEAT_BBM level 2" },

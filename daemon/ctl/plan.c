@@ -14,13 +14,13 @@
 static const struct geometry {
 	uint64_t block_size;
 	uint64_t page_size;
-	uint64_t tables; /* that one block becomes */
+	/* Blocks of the next level that one becomes at first; 0: it becomes pages. */
+	uint64_t blocks;
 } geometries[] = {
-	{ UINT64_C(2) << 20, 4096, 1 },
-	/* To pages directly: a level-2 table and the 512 below it. */
-	{ UINT64_C(1) << 30, 4096, 1 + 512 },
-	{ UINT64_C(32) << 20, 16384, 1 },
-	{ UINT64_C(512) << 20, 65536, 1 },
+	{ UINT64_C(2) << 20, 4096, 0 },
+	{ UINT64_C(1) << 30, 4096, 512 },
+	{ UINT64_C(32) << 20, 16384, 0 },
+	{ UINT64_C(512) << 20, 65536, 0 },
 };
 
 static const struct geometry *find_geometry(uint64_t block_size)
@@ -40,23 +40,33 @@ static uint64_t scale_up(uint64_t a, uint64_t b, uint64_t c)
 	return product > UINT64_MAX ? UINT64_MAX : (uint64_t)product;
 }
 
+/* With so many blocks a TLBI. */
+static uint64_t count_tlbis(const struct geometry *geometry, uint64_t blocks, uint64_t batch)
+{
+	if (geometry->blocks == 0)
+		return scale_up(blocks, 1, batch);
+	return blocks * (1 + scale_up(geometry->blocks, 1, batch));
+}
+
 int plan_make(struct plan *plan, const struct plan_demand *demand)
 {
 	const struct geometry *geometry = find_geometry(demand->block_size);
 
-	if (!geometry || demand->memory == 0)
+	if (!geometry || demand->memory == 0 || demand->batch == 0 ||
+	    demand->batch > PLAN_BATCH_MAX)
 		return -EINVAL;
 	*plan = (struct plan){
 		.page_size = geometry->page_size,
 		.blocks = scale_up(demand->memory, 1, geometry->block_size),
 	};
 	/* Cannot overflow: a table is 1/512 or less of what it maps. */
-	plan->tables = plan->blocks * geometry->tables;
+	plan->tables = plan->blocks * (1 + geometry->blocks);
 	plan->table_bytes = plan->tables * geometry->page_size;
 	if (demand->bbm)
 		return 0;
 
-	plan->tlbis = plan->blocks;
+	plan->tlbis = count_tlbis(geometry, plan->blocks, demand->batch);
+	plan->most_tlbis = count_tlbis(geometry, plan->blocks, 1);
 	if (demand->span_usec != UINT64_MAX) {
 		if (demand->span_usec == 0)
 			return -ERANGE;

@@ -10,11 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The most blocks that KVM splits for a TLBI, if no vCPU waits meanwhile. */
+#define PLAN_BATCH_MAX 512
+
 /**
  * struct plan_demand - what is to be reckoned
  * @memory: bytes of guest memory, all taken for mapped by blocks; more than 0
  * @block_size: bytes of a block: 2M or 1G (4 KiB pages), 32M (16 KiB), 512M (64 KiB)
  * @bbm: without break-before-make (FEAT_BBM level 2)
+ * @batch: blocks that a TLBI splits, on average: 1 to PLAN_BATCH_MAX
  * @rate: TLBIs a second, 0: no limit
  * @span_usec: until the deadline, UINT64_MAX: none
  */
@@ -22,6 +26,7 @@ struct plan_demand {
 	uint64_t memory;
 	uint64_t block_size;
 	bool bbm;
+	uint64_t batch;
 	uint64_t rate;
 	uint64_t span_usec;
 };
@@ -30,7 +35,9 @@ struct plan_demand {
  * struct plan - what comes of it
  * @page_size: the granule of the stage-2 tables that has such blocks
  * @blocks: to split
- * @tlbis: that splitting them spends from the budget: one a block, or with @bbm none
+ * @tlbis: that splitting them spends from the budget, or with @bbm none: one for @batch
+ *	   blocks, and one more for each of 1 GiB, which is split into blocks of 2 MiB first
+ * @most_tlbis: the same where vCPUs end each batch after one block
  * @tables: page tables that are made, all of them of one page
  * @table_bytes: memory that they take, charged to the VM's cgroup
  * @least_rate: the rate that keeps the deadline, 0: any, or there is no deadline
@@ -43,6 +50,7 @@ struct plan {
 	uint64_t page_size;
 	uint64_t blocks;
 	uint64_t tlbis;
+	uint64_t most_tlbis;
 	uint64_t tables;
 	uint64_t table_bytes;
 	uint64_t least_rate;
@@ -51,8 +59,8 @@ struct plan {
 };
 
 /*
- * Makes the plan. -EINVAL: no such blocks, or no memory; -ERANGE: the
- * deadline is now.
+ * Makes the plan. -EINVAL: no such blocks, no such batches, or no memory;
+ * -ERANGE: the deadline is now.
  */
 int plan_make(struct plan *plan, const struct plan_demand *demand);
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "cancel": ["--wait"], "complete": [],
     "migration": ["--wait", "--deadline", "--tlbi-rate", "cancelled"],
     "history": ["--limit"], "prepare": ["--wait", "--all", "--stagger", "--deadline", "--tlbi-rate"], "watch": [], "reload": [],
-    "top": [], "plan": ["--all", "--memory", "--block-size", "--rate", "--deadline", "--bbm"],
+    "top": [], "plan": ["--all", "--memory", "--block-size", "--batch", "--rate", "--deadline", "--bbm"],
     "doctor": [], "metrics": ["--format", "--output"],
 }
 
@@ -765,20 +765,22 @@ def plan():
     """plan reckons rate, time and page tables without a daemon"""
     status, out, err = run("plan", "--memory=512G", "--block-size=2M", "--deadline=60s")
     equal((status, err), (0, ""))
-    for text in "262,144 blocks", "FEAT_BBM level 2", "4,370 TLBIs/s", "1.0 GiB in 262,144 tables of 4.0 KiB":
+    for text in "262,144 blocks", "FEAT_BBM level 2", "512, one for 512 blocks", "262,144 where", "9 TLBIs/s", "1.0 GiB in 262,144 tables of 4.0 KiB":
         true(text in out, (text, out))
-    status, out, err = run("plan", "--memory=64G", "--rate=1000")
+    status, out, err = run("plan", "--memory=64G", "--batch=1", "--rate=1000")
     equal((status, err), (0, ""))
     true("33s at 1,000 TLBIs/s" in out, out)
-    equal(run("plan", "--memory=64G", "--rate=1K/s")[1], out)
+    equal(run("plan", "--memory=64G", "--batch=1", "--rate=1K/s")[1], out)
+    for batch in "0", "513", "x":
+        equal(run("plan", "--memory=64G", f"--batch={batch}")[0], 2)
     true("the default" in run("plan", "--memory=64G")[1], "default")
     true("none a block" in run("plan", "--memory=64G", "--bbm")[1], "bbm")
     status, out, err = run("plan", "--memory=512G", "--block-size=1G", "--rate=1", "--deadline=+60s", "--json")
     equal((status, err), (6, ""))
     equal(json.loads(out), {
-        "memory": 512 << 30, "blockSize": 1 << 30, "pageSize": 4096, "blocks": 512, "tlbis": 512,
-        "tables": 512 * 513, "tableBytes": 512 * 513 * 4096, "leastRate": 9, "rate": 1,
-        "timeUSec": 512000000, "late": True})
+        "memory": 512 << 30, "blockSize": 1 << 30, "pageSize": 4096, "blocks": 512, "tlbis": 1024,
+        "mostTlbis": 512 * 513, "tables": 512 * 513, "tableBytes": 512 * 513 * 4096, "leastRate": 18, "rate": 1,
+        "timeUSec": 1024000000, "late": True})
     status, out, err = run("plan", "--memory=1G", "--deadline=2000-01-01")
     equal((status, out), (1, ""))
     true("has passed" in err, err)

@@ -18,7 +18,7 @@
 
 static struct plan make(uint64_t memory, uint64_t block_size, uint64_t rate, uint64_t span_usec)
 {
-	struct plan_demand demand = { memory, block_size, false, rate, span_usec };
+	struct plan_demand demand = { memory, block_size, false, 1, rate, span_usec };
 	struct plan plan;
 
 	assert_int_equal(plan_make(&plan, &demand), 0);
@@ -48,8 +48,41 @@ static void test_tables(void **state)
 		assert_true(plan.tables == cases[i].tables);
 		assert_true(plan.table_bytes == cases[i].table_bytes);
 		assert_true(plan.page_size == cases[i].page_size);
-		assert_true(plan.tlbis == cases[i].blocks);
+		assert_true(plan.tlbis == plan.most_tlbis);
 		assert_true(plan.least_rate == 0 && plan.time_usec == 0 && !plan.late);
+	}
+}
+
+/* What a TLBI is good for, at the least and at the best. */
+static void test_batches(void **state)
+{
+	static const struct {
+		uint64_t memory, block_size, batch;
+		uint64_t tlbis, most;
+	} cases[] = {
+		{ 64 * GIB, 2 * MIB, 1, 32768, 32768 },
+		{ 64 * GIB, 2 * MIB, 512, 64, 32768 },
+		{ 64 * GIB, 2 * MIB, 100, 328, 32768 },
+		{ 128 * MIB, 2 * MIB, 512, 1, 64 },
+		/* To blocks of 2 MiB, and those to pages. */
+		{ GIB, GIB, 512, 2, 513 },
+		{ 64 * GIB, GIB, 512, 128, 64 * 513 },
+		{ 64 * GIB, GIB, 256, 192, 64 * 513 },
+		{ 64 * GIB, GIB, 1, 64 * 513, 64 * 513 },
+		{ 512 * GIB, 32 * MIB, 512, 32, 16384 },
+		{ 512 * GIB, 512 * MIB, 512, 2, 1024 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct plan_demand demand = {
+			cases[i].memory, cases[i].block_size, false, cases[i].batch, 1, NONE
+		};
+		struct plan plan;
+
+		assert_int_equal(plan_make(&plan, &demand), 0);
+		assert_true(plan.tlbis == cases[i].tlbis);
+		assert_true(plan.most_tlbis == cases[i].most);
+		assert_true(plan.time_usec == cases[i].tlbis * USEC_PER_SEC);
 	}
 }
 
@@ -92,7 +125,7 @@ static void test_least_rate(void **state)
 /* Without break-before-make nothing waits for a budget, but tables it takes all the same. */
 static void test_bbm(void **state)
 {
-	struct plan_demand demand = { 64 * GIB, 2 * MIB, true, 1, 1 };
+	struct plan_demand demand = { 64 * GIB, 2 * MIB, true, 512, 1, 1 };
 	struct plan plan;
 
 	assert_int_equal(plan_make(&plan, &demand), 0);
@@ -107,11 +140,13 @@ static void test_nonsense(void **state)
 		struct plan_demand demand;
 		int r;
 	} cases[] = {
-		{ { 0, 2 * MIB, false, 0, NONE }, -EINVAL },
-		{ { GIB, 0, false, 0, NONE }, -EINVAL },
-		{ { GIB, 4096, false, 0, NONE }, -EINVAL },
-		{ { GIB, 4 * MIB, false, 0, NONE }, -EINVAL },
-		{ { GIB, 2 * MIB, false, 0, 0 }, -ERANGE },
+		{ { 0, 2 * MIB, false, 1, 0, NONE }, -EINVAL },
+		{ { GIB, 0, false, 1, 0, NONE }, -EINVAL },
+		{ { GIB, 4096, false, 1, 0, NONE }, -EINVAL },
+		{ { GIB, 4 * MIB, false, 1, 0, NONE }, -EINVAL },
+		{ { GIB, 2 * MIB, false, 0, 0, NONE }, -EINVAL },
+		{ { GIB, 2 * MIB, false, 513, 0, NONE }, -EINVAL },
+		{ { GIB, 2 * MIB, false, 1, 0, 0 }, -ERANGE },
 	};
 	struct plan plan;
 
@@ -134,9 +169,10 @@ static void test_extremes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tables),	   cmocka_unit_test(test_time),
-		cmocka_unit_test(test_least_rate), cmocka_unit_test(test_bbm),
-		cmocka_unit_test(test_nonsense),   cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_tables),	 cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_time),	 cmocka_unit_test(test_least_rate),
+		cmocka_unit_test(test_bbm),	 cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_extremes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
