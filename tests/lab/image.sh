@@ -19,10 +19,10 @@ cache=${EAGERSPLITD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eagersplitd}/lab
 root_packages=(
 	base-files base-passwd bash coreutils dbus findutils grep kmod login mount passwd procps sed
 	systemd systemd-sysv udev util-linux qemu-system-arm python3-minimal libpython3.11-stdlib
-	libjson-c5 libnl-3-200 libnl-genl-3-200 libinih1 libsystemd0
+	libjson-c5 libnl-3-200 libnl-genl-3-200 libsystemd0
 )
 sysroot_packages=(
-	libc6-dev linux-libc-dev libsystemd-dev libjson-c-dev libnl-3-dev libnl-genl-3-dev libinih-dev
+	libc6-dev linux-libc-dev libsystemd-dev libjson-c-dev libnl-3-dev libnl-genl-3-dev
 	libcmocka-dev
 )
 
