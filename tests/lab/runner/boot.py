@@ -32,6 +32,15 @@ def kernel_reports(log):
     return []
 
 
+# What the emulator has another name for
+MODELS = {
+    # QEMU's own pointer authentication takes most of an emulated CPU's time.
+    "max": "max,pauth-impdef=on",
+    # No more of an AmpereOne than that kernels take it for one.
+    "ampere1": "neoverse-n1,midr=0xc00fac30",
+}
+
+
 class Emulator:
     """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
 
@@ -46,8 +55,7 @@ class Emulator:
             stale.unlink(missing_ok=True)
         with open(self.out, "wb") as file:
             file.truncate(OUT_BYTES)
-        # QEMU's own pointer authentication takes most of an emulated CPU's time.
-        model = cpu + (",pauth-impdef=on" if cpu == "max" else "")
+        model = MODELS.get(cpu, cpu)
         # What systemd has to say belongs into the console's log; on a loaded machine it may take its time.
         init = "systemd.unit=lab.target systemd.show_status=false systemd.log_target=kmsg " \
                "systemd.default_timeout_start_sec=3600" \

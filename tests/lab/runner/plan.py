@@ -13,6 +13,8 @@ SERIES = ("none", "eager-split", "bbm")
 # Of the other bases: without patches, and with all that there are.
 OTHER_SERIES = ("none", "all")
 CPUS = ("neoverse-n1", "max", "cortex-a72")
+# Of other bases, too: upstream takes only CPUs that it knows to do without break-before-make.
+OTHER_CPUS = (*CPUS, "ampere1")
 # What the kernel parameter kvm-arm.bbm= may be.
 BBM = ("auto", "off")
 # In a scenario's CPUS: max on the series bbm, which uses what it has; "max" is that with kvm-arm.bbm=off.
@@ -95,9 +97,9 @@ def _wanted(module, boot, cpu, series):
     return boot.variant in cpus or boot.cpu == cpu
 
 
-def _variants(cpu, series, bbm):
+def _variants(cpu, series, bbm, base):
     """The CPUs with what kvm-arm.bbm= is on each: (cpu, bbm)."""
-    cpus = (cpu,) if cpu else CPUS
+    cpus = (cpu,) if cpu else CPUS if base == BASES[0] else OTHER_CPUS
     if bbm or series != "bbm":
         return [(one, bbm) for one in cpus]
     return [(one, "") for one in cpus] + [("max", "off")] * ("max" in cpus)
@@ -114,7 +116,7 @@ def boots(scenarios, config="lab", cpu=None, series=None, bbm="", base=BASES[0])
         # All that there is, at once.
         series = series or all_series[-1]
     for one_series in (series,) if series else all_series:
-        for one_cpu, one_bbm in _variants(cpu, one_series, bbm):
+        for one_cpu, one_bbm in _variants(cpu, one_series, bbm, base):
             if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
                 continue
             for systemd in (False, True):

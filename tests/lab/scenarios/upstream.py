@@ -9,7 +9,7 @@ from host.vmm import BLOCK, Vmm, since
 ORDER = 10
 BASES = ("linux-6.12", "linux-7.2")
 SERIES = ("none", "all")
-CPUS = ("neoverse-n1", "max")
+CPUS = ("neoverse-n1", "max", "ampere1")
 SYSTEMD = False
 DEBUG = True
 
@@ -75,13 +75,34 @@ def clearing(lab):
     vmm.quit()
 
 
+def ending(lab):
+    """A migration that did not happen: the blocks that were split."""
+    vmm = make(lab, chunk=BLOCK)
+    vmm.call("log", 1, on=1)
+    one_pass(lab, vmm, "before logging ends")
+    phase = lab.phase("ending")
+    vmm.call("log", 1, on=0)
+    lab.phase_end()
+    lab.expect(phase, "logging ends: TLBIs, one for 16 blocks", ipas2e1is=0, ripas2e1is=0,
+               vmalls12e1is=BLOCKS // 16 if lab.patched else 0)
+    phase = lab.phase("after it has ended")
+    before = vmm.faults()
+    vmm.work("pass", 1, write=EVERY // 8)
+    took = since(before, vmm.faults())
+    lab.phase_end()
+    lab.eq((took["all"], took["permission"]), (BLOCKS, BLOCKS), "logging has ended: a fault a block")
+    lab.expect(phase, "logging has ended: broadcast TLBIs in faults", ipas2e1is=0, ripas2e1is=0,
+               vmalls12e1is=0 if lab.patched else BLOCKS)
+    vmm.intact("logging has ended: memory is intact")
+    vmm.quit()
+
+
 def deleting(lab):
     """16 blocks, whole and split."""
     for chunk in (0, BLOCK):
         vmm = make(lab, mib=32, chunk=chunk)
         if chunk:
             vmm.call("log", 1, on=1)
-            vmm.call("log", 1, on=0)
         phase = lab.phase("deleting")
         vmm.call("delete", 1)
         lab.phase_end()
@@ -100,4 +121,5 @@ def run(lab):
     lab.huge_pages(2 * BLOCKS)
     enabling(lab)
     clearing(lab)
+    ending(lab)
     deleting(lab)
