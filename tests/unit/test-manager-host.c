@@ -51,7 +51,7 @@ static struct backend *wrap_late(struct backend *backend)
 }
 
 /* What the daemon before knew of the VM of @pid. */
-static struct vm_store *make_store(pid_t pid)
+static struct vm_store *make_store(pid_t pid, enum vm_state state, uint64_t told_usec)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct sim_image *image;
@@ -59,9 +59,9 @@ static struct vm_store *make_store(pid_t pid)
 		.pid = pid,
 		.name = "kept",
 		.registered = true,
-		.state = VM_STATE_SCHEDULED,
+		.state = state,
 		.stage = VM_STAGE_SPLITTING,
-		.told_usec = clock_usec(CLOCK_BOOTTIME),
+		.told_usec = told_usec,
 		.deadline_usec = UINT64_MAX,
 	};
 	struct vm_store *store;
@@ -111,7 +111,9 @@ static void test_host_that_is_late(void **state)
 		start_on(&f, SIM_NO_BREAK, wrap_late);
 		pid = make_vm(&f);
 		other = make_vm(&f);
-		manager_begin(f.manager, make_store(pid), NULL, 0);
+		manager_begin(f.manager,
+			      make_store(pid, VM_STATE_SCHEDULED, clock_usec(CLOCK_BOOTTIME)), NULL,
+			      0);
 		assert_int_equal(register_vm(&f, other, "x", &vm), -EOPNOTSUPP);
 		assert_null(manager_next_vm(f.manager, NULL));
 
@@ -134,7 +136,9 @@ static void test_host_that_comes_and_goes(void **state)
 	start_on(&f, SIM_NO_BREAK, wrap_late);
 	late_host_is_there = true;
 	assert_int_equal(manager_reload(f.manager, NULL), 0);
-	manager_begin(f.manager, make_store(make_vm(&f)), NULL, 0);
+	manager_begin(f.manager,
+		      make_store(make_vm(&f), VM_STATE_SCHEDULED, clock_usec(CLOCK_BOOTTIME)), NULL,
+		      0);
 	vm = manager_find_vm(f.manager, "kept");
 	assert_non_null(vm);
 
@@ -147,10 +151,30 @@ static void test_host_that_comes_and_goes(void **state)
 	stop(&f);
 }
 
+/* Whether memory has been logged while there was no daemon, nobody has seen: time begins anew. */
+static void test_active_before(void **state)
+{
+	static const enum vm_state states[] = { VM_STATE_SCHEDULED, VM_STATE_ACTIVE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		uint64_t began = clock_usec(CLOCK_BOOTTIME);
+		struct fixture f;
+		struct vm *vm;
+
+		start(&f, SIM_NO_BREAK);
+		manager_begin(f.manager, make_store(make_vm(&f), states[i], 1), NULL, 0);
+		vm = manager_find_vm(f.manager, "kept");
+		assert_non_null(vm);
+		assert_int_equal(vm->migration.told_usec >= began, states[i] == VM_STATE_ACTIVE);
+		stop(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unsupported_host),
+		cmocka_unit_test(test_active_before),
 		cmocka_unit_test(test_host_that_is_late),
 		cmocka_unit_test(test_host_that_comes_and_goes),
 	};
