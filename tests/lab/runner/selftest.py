@@ -51,7 +51,7 @@ def kernel_logs(tap):
 def budgets(tap):
     """100 a second and a burst of 4: one each 10 ms, after 4 at once."""
     def ranges(*times):
-        return [Range(usec, 1, 1, 1, 0) for usec in times]
+        return [Range(usec, 1, 1, 1, 0, 0) for usec in times]
 
     good = ranges(0, 1, 2, 3, *range(20000, 500000, 10000))
     tap.test(worst_excess(good, 100, 4) <= 0, "self-test: a budget that is kept passes")
