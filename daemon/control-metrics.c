@@ -109,6 +109,31 @@ static json_object *migrations_to_json(const struct history_stats *stats)
 	return varlink_json_finish(array, r);
 }
 
+static json_object *stall_to_json(const struct history_stats *stats,
+				  enum course_preparation preparation)
+{
+	const struct latency *latency = &stats->stalls[preparation];
+	json_object *object = json_object_new_object();
+	int r;
+
+	r = varlink_json_set_string(object, "prepared", course_preparation_to_string(preparation));
+	r |= varlink_json_set_u64(object, "count", latency->count);
+	r |= varlink_json_set_u64(object, "sumUSec", latency->sum_nsec / NSEC_PER_USEC);
+	r |= varlink_json_set(object, "buckets", buckets_to_json(latency));
+	return varlink_json_finish(object, r);
+}
+
+static json_object *stalls_to_json(const struct history_stats *stats)
+{
+	json_object *array = json_object_new_array();
+	int r = 0;
+
+	/* Of what was never begun there is none. */
+	for (int p = 0; p < COURSE_UNUSED; p++)
+		r |= varlink_json_append(array, stall_to_json(stats, (enum course_preparation)p));
+	return varlink_json_finish(array, r);
+}
+
 static json_object *lead_to_json(const struct history_stats *stats)
 {
 	json_object *object = json_object_new_object(), *array = json_object_new_array();
@@ -203,6 +228,7 @@ json_object *control_metrics_to_json(const struct manager_metrics *metrics,
 	r |= varlink_json_set(object, "migrations", migrations_to_json(metrics->history));
 	r |= varlink_json_set_u64(object, "deadlinesMissed", metrics->history->deadlines_missed);
 	r |= varlink_json_set(object, "lead", lead_to_json(metrics->history));
+	r |= varlink_json_set(object, "stalls", stalls_to_json(metrics->history));
 	r |= varlink_json_set(object, "queue", queue_to_json(metrics));
 	r |= varlink_json_set(object, "connections", connections_to_json(server));
 	r |= varlink_json_set(object, "methods", methods_to_json(stats));

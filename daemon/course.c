@@ -8,6 +8,14 @@ static bool is_under_way(const struct vm *vm)
 	return vm_state_get_goal(vm->migration.state) == VM_GOAL_SPLIT;
 }
 
+/* By the last survey: one is made when dirty logging begins, and when it ends. */
+static struct course_stall get_stall(const struct vm *vm)
+{
+	const struct vm_counters *counters = &vm->progress.survey.counters;
+
+	return (struct course_stall){ .count = counters->stalls, .nsec = counters->stall_nsec };
+}
+
 static void course_begin(struct course *course, const struct vm *vm, uint64_t now_usec)
 {
 	*course = (struct course){
@@ -16,6 +24,7 @@ static void course_begin(struct course *course, const struct vm *vm, uint64_t no
 		.blocks_before = vm->progress.blocks_split,
 		.tlbis_before = vm->progress.tlbis,
 		.tlbi_nsec_before = vm->progress.tlbi_nsec,
+		.stall_begun = get_stall(vm),
 	};
 }
 
@@ -30,10 +39,20 @@ static void course_go_on(struct course *course, const struct vm *vm, uint64_t no
 	if (logging && (!course->logging_usec || course->logging_paused)) {
 		course->logging_usec = now_usec;
 		course->blocks_left = vm_count_blocks(vm);
+		course->stall_logging = get_stall(vm);
 	}
 	course->logging_paused = course->logging_usec && !logging;
 	if (!course->split_usec && vm->progress.stage == VM_STAGE_SPLIT)
 		course->split_usec = now_usec;
+}
+
+/* Once, as it may be told later how. */
+static void course_stop(struct course *course, const struct vm *vm, uint64_t now_usec)
+{
+	if (course->ended_usec)
+		return;
+	course->ended_usec = now_usec;
+	course->stall_ended = get_stall(vm);
 }
 
 static bool course_end(struct course *course, const struct vm *vm, enum course_outcome outcome,
@@ -46,6 +65,7 @@ static bool course_end(struct course *course, const struct vm *vm, enum course_o
 		.blocks_split = vm->progress.blocks_split - course->blocks_before,
 		.tlbis = vm->progress.tlbis - course->tlbis_before,
 		.tlbi_nsec = vm->progress.tlbi_nsec - course->tlbi_nsec_before,
+		.stall_max_nsec = vm->progress.survey.counters.stall_max_nsec,
 		.outcome = outcome,
 	};
 	*course = (struct course){ 0 };
@@ -79,8 +99,7 @@ bool course_note(struct course *course, const struct vm *vm, uint64_t now_usec, 
 	}
 	if (!course->begun_usec)
 		return false;
-	if (!course->ended_usec)
-		course->ended_usec = now_usec;
+	course_stop(course, vm, now_usec);
 	if (vm->migration.state == VM_STATE_CANCELLED_SEEN && course->logging_usec)
 		return false;
 	return course_end(course, vm, outcome_of(vm->migration.state), ret);
@@ -91,8 +110,7 @@ bool course_leave(struct course *course, const struct vm *vm, uint64_t now_usec,
 {
 	if (!course->begun_usec)
 		return false;
-	if (!course->ended_usec)
-		course->ended_usec = now_usec;
+	course_stop(course, vm, now_usec);
 	return course_end(course, vm, COURSE_GONE, ret);
 }
 

@@ -321,6 +321,8 @@ static void count(struct history_stats *stats, const struct passage *passage)
 	stats->deadlines_missed += course_met_deadline(c) == 0;
 	if (c->announced && c->logging_usec)
 		count_lead(stats, c);
+	if (c->logging_usec)
+		latency_add(&stats->stalls[course_get_preparation(c)], course_get_stall(c));
 }
 
 void history_add(struct history *h, const struct passage *passage)

@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "base/util.h"
+#include "latency.h"
 #include "passage.h"
 
 struct worker_pool;
@@ -30,12 +31,14 @@ struct worker_pool;
  * @leads: of those that were announced and began, by how long before; each alone, the last
  *	   is for what is above all limits
  * @lead_usec: in sum
+ * @stalls: of those that began: how long vCPUs were stalled in each, by how it was prepared
  */
 struct history_stats {
 	uint64_t ended[COURSE_PREPARATION_MAX_][COURSE_OUTCOME_MAX_];
 	uint64_t deadlines_missed;
 	uint64_t leads[HISTORY_LEADS + 1];
 	uint64_t lead_usec;
+	struct latency stalls[COURSE_PREPARATION_MAX_];
 };
 
 /* The limit of bucket @i below HISTORY_LEADS, which belongs to it, in microseconds. */

@@ -22,6 +22,17 @@ int course_met_deadline(const struct course *course)
 	return course->ended_usec > course->deadline_usec ? 0 : -1;
 }
 
+/* Counters of the host do not fall, but a VM's may be another's by then. */
+static uint64_t get_growth(uint64_t from, uint64_t to)
+{
+	return to > from ? to - from : 0;
+}
+
+uint64_t course_get_stall(const struct course *course)
+{
+	return get_growth(course->stall_logging.nsec, course->stall_ended.nsec);
+}
+
 const char *course_outcome_to_string(enum course_outcome outcome)
 {
 	static const char *const names[COURSE_OUTCOME_MAX_] = {
@@ -69,6 +80,34 @@ static int set_logging(json_object *object, const struct course *c)
 	return r;
 }
 
+static json_object *stall_to_json(const struct course_stall *from, const struct course_stall *to)
+{
+	json_object *object = json_object_new_object();
+	int r;
+
+	r = varlink_json_set_u64(object, "count", get_growth(from->count, to->count));
+	r |= varlink_json_set_u64(object, "sumUSec",
+				  get_growth(from->nsec, to->nsec) / NSEC_PER_USEC);
+	return varlink_json_finish(object, r);
+}
+
+/* Before it was announced, or noticed; from then on; and from when dirty logging began on. */
+static int set_stalls(json_object *object, const struct passage *passage)
+{
+	static const struct course_stall none;
+	const struct course *c = &passage->course;
+	const struct course_stall *logging = c->logging_usec ? &c->stall_logging : &c->stall_ended;
+	int r;
+
+	r = varlink_json_set(object, "stallBefore", stall_to_json(&none, &c->stall_begun));
+	r |= varlink_json_set(object, "stallPreparing", stall_to_json(&c->stall_begun, logging));
+	if (c->logging_usec)
+		r |= varlink_json_set(object, "stallMigrating",
+				      stall_to_json(logging, &c->stall_ended));
+	r |= varlink_json_set_u64(object, "stallMaxUSec", passage->stall_max_nsec / NSEC_PER_USEC);
+	return r;
+}
+
 json_object *passage_to_json(const struct passage *passage)
 {
 	const struct course *c = &passage->course;
@@ -90,5 +129,6 @@ json_object *passage_to_json(const struct passage *passage)
 	r |= varlink_json_set_u64(object, "blocksSplit", passage->blocks_split);
 	r |= varlink_json_set_u64(object, "tlbis", passage->tlbis);
 	r |= varlink_json_set_u64(object, "tlbiUSec", passage->tlbi_nsec / NSEC_PER_USEC);
+	r |= set_stalls(object, passage);
 	return varlink_json_finish(object, r);
 }

@@ -28,6 +28,16 @@ enum course_preparation {
 };
 
 /**
+ * struct course_stall - faults of the VM's vCPUs that had to wait for its page tables, since it was created
+ * @count: how many
+ * @nsec: for how long, all of them
+ */
+struct course_stall {
+	uint64_t count;
+	uint64_t nsec;
+};
+
+/**
  * struct course - of one migration; all zeroes: there is none
  * @announced: and not only noticed when dirty logging began
  * @begun_usec: CLOCK_REALTIME, here and below: when it was announced, or noticed
@@ -40,6 +50,9 @@ enum course_preparation {
  * @blocks_before: the VM's count of blocks split when it began
  * @tlbis_before: the same of TLBIs
  * @tlbi_nsec_before: and of the time that they took
+ * @stall_begun: stalls until it was announced, or noticed, by the last survey before
+ * @stall_logging: the same until dirty logging began
+ * @stall_ended: the same until it ended
  */
 struct course {
 	bool announced;
@@ -53,6 +66,9 @@ struct course {
 	uint64_t blocks_before;
 	uint64_t tlbis_before;
 	uint64_t tlbi_nsec_before;
+	struct course_stall stall_begun;
+	struct course_stall stall_logging;
+	struct course_stall stall_ended;
 };
 
 /**
@@ -61,6 +77,7 @@ struct course {
  * @blocks_split: for it
  * @tlbis: the same
  * @tlbi_nsec: time that those took
+ * @stall_max_nsec: the longest stall of the VM so far
  */
 struct passage {
 	const char *vm;
@@ -69,6 +86,7 @@ struct passage {
 	uint64_t blocks_split;
 	uint64_t tlbis;
 	uint64_t tlbi_nsec;
+	uint64_t stall_max_nsec;
 	enum course_outcome outcome;
 };
 
@@ -77,6 +95,9 @@ enum course_preparation course_get_preparation(const struct course *course);
 
 /* 1: split by its deadline; 0: not; -1: there was none, or it ended before. */
 int course_met_deadline(const struct course *course);
+
+/* For how long vCPUs were stalled from when dirty logging began until the end, in nanoseconds. */
+uint64_t course_get_stall(const struct course *course);
 
 /* The names in the control interface, never NULL. */
 const char *course_outcome_to_string(enum course_outcome outcome);

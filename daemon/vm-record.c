@@ -55,6 +55,12 @@ static const struct field {
 	FIELD("blocksLeft", NUMBER, course.blocks_left, .max = INT64_MAX),
 	FIELD("blocksBefore", NUMBER, course.blocks_before, .max = INT64_MAX),
 	FIELD("tlbisBefore", NUMBER, course.tlbis_before, .max = INT64_MAX),
+	FIELD("stallsBegun", NUMBER, course.stall_begun.count, .max = INT64_MAX),
+	FIELD("stallNSecBegun", NUMBER, course.stall_begun.nsec, .max = INT64_MAX),
+	FIELD("stallsLogging", NUMBER, course.stall_logging.count, .max = INT64_MAX),
+	FIELD("stallNSecLogging", NUMBER, course.stall_logging.nsec, .max = INT64_MAX),
+	FIELD("stallsEnded", NUMBER, course.stall_ended.count, .max = INT64_MAX),
+	FIELD("stallNSecEnded", NUMBER, course.stall_ended.nsec, .max = INT64_MAX),
 	FIELD("tlbiNSecBefore", NUMBER, course.tlbi_nsec_before, .max = INT64_MAX),
 #undef FIELD
 };

@@ -52,6 +52,15 @@ static void add_deadline(struct table *table, json_object *migration)
 		table_colour(table, COLOUR_RED);
 }
 
+/* In milliseconds: what a guest may feel. */
+static void add_stall(struct table *table, json_object *stall)
+{
+	if (stall)
+		table_addf(table, "%.1fms", (double)ctl_json_count(stall, "sumUSec") / 1000);
+	else
+		table_add(table, "-");
+}
+
 static void add_migration(struct table *table, json_object *m)
 {
 	const char *outcome = ctl_json_string(m, "outcome");
@@ -73,21 +82,23 @@ static void add_migration(struct table *table, json_object *m)
 		table_add(table, "-");
 	table_addf(table, "%" PRIu64, ctl_json_count(m, "blocksSplit"));
 	table_addf(table, "%" PRIu64, ctl_json_count(m, "tlbis"));
+	add_stall(table, ctl_json_member(m, "stallMigrating"));
 	add_deadline(table, m);
 }
 
 static int print_migrations(const struct term *term, json_object *migrations)
 {
 	static const struct table_column columns[] = {
-		{ .title = "ENDED", .drop = 2 },
+		{ .title = "ENDED", .drop = 3 },
 		{ .title = "VM", .least = 16 },
 		{ .title = "OUTCOME" },
 		{ .title = "PREPARED" },
-		{ .title = "LEAD", .right = true, .drop = 3 },
+		{ .title = "LEAD", .right = true, .drop = 4 },
 		{ .title = "LEFT", .right = true },
-		{ .title = "SPLIT", .right = true, .drop = 4 },
-		{ .title = "TLBIS", .right = true, .drop = 5 },
-		{ .title = "DEADLINE", .drop = 1 },
+		{ .title = "SPLIT", .right = true, .drop = 5 },
+		{ .title = "TLBIS", .right = true, .drop = 6 },
+		{ .title = "STALL", .right = true, .drop = 1 },
+		{ .title = "DEADLINE", .drop = 2 },
 		{ .title = NULL },
 	};
 	_cleanup_(table_freep) struct table *table = table_new(columns);

@@ -209,6 +209,29 @@ static int write_lead(struct metric_writer *w, json_object *metrics)
 	return write_histogram(w, NULL, ctl_json_member(metrics, "lead"));
 }
 
+/* Returns 0 or -ENOMEM. */
+static int write_stalls(struct metric_writer *w, json_object *metrics)
+{
+	static const struct metric_family family = {
+		"eagersplitd_migration_stall_seconds", METRIC_HISTOGRAM, "seconds",
+		"How long in all vCPUs were stalled in a migration: faults waited for page tables."
+	};
+	json_object *list = ctl_json_member(metrics, "stalls");
+	int r = 0;
+
+	metric_begin(w, &family);
+	for (size_t i = 0; r == 0 && i < ctl_json_length(list); i++) {
+		json_object *stalls = json_object_array_get_idx(list, i);
+		const struct metric_label labels[] = {
+			{ "prepared", ctl_json_string(stalls, "prepared") },
+			{ NULL, NULL },
+		};
+
+		r = write_histogram(w, labels, stalls);
+	}
+	return r;
+}
+
 static int write_calls(struct metric_writer *w, json_object *metrics)
 {
 	static const struct metric_family family = {
@@ -375,6 +398,8 @@ int figures_write(const struct figures *figures, struct metric_writer *w)
 		write_listed(w, &listed[i], metrics);
 	write_migrations(w, metrics);
 	r = write_lead(w, metrics);
+	if (r == 0)
+		r = write_stalls(w, metrics);
 	if (r == 0)
 		r = write_calls(w, metrics);
 	write_vms(w, figures->vms);

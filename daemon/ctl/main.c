@@ -64,7 +64,8 @@ static const char prepare_more[] =
 static const char history_more[] =
 	"PREPARED is ahead: all was split when dirty logging began; partly: LEFT blocks\n"
 	"were not; found: nobody had announced it; unused: it never began. LEAD is how\n"
-	"long before that it was announced. The last 1000 are kept.\n";
+	"long before that it was announced, STALL how long vCPUs waited for page tables\n"
+	"from then on, all of them. The last 1000 are kept.\n";
 
 static const char cancel_more[] =
 	"The same as \"migration VM cancelled\", for each VM. With --wait, until no more\n"

@@ -41,6 +41,10 @@ def prepared_ahead():
         equal(times, sorted(times))
         equal(past.pop("leadUSec"), times[2] - times[0])
         true(past.pop("tlbiUSec") >= 0, "the time of TLBIs")
+        none = {"count": 0, "sumUSec": 0}
+        equal([past.pop(f"stall{phase}") for phase in ("Before", "Preparing", "Migrating", "MaxUSec")], [none] * 3 + [0])
+        stalls = {s["prepared"]: s["count"] for s in daemon.call(METRICS)["metrics"]["stalls"]}
+        equal(stalls, {"ahead": 1, "partly": 0, "found": 0})
         equal(past, {"vm": vm.id, "pid": vmm.pid, "outcome": "completed", "prepared": "ahead", "blocksLeft": 0,
                      "blocksSplit": 64, "tlbis": 64, "deadlineUSec": deadline, "deadlineMet": True})
         daemon.wait_for_log("Its migration has ended, completed: split when dirty logging began")
@@ -174,8 +178,8 @@ def shown():
         status, out, err = daemon.ctl("history")
         equal((status, err), (0, ""))
         head, line = (line.split() for line in out.splitlines())
-        equal(head, ["ENDED", "VM", "OUTCOME", "PREPARED", "LEAD", "LEFT", "SPLIT", "TLBIS", "DEADLINE"])
-        equal(line[2:], ["guest", "completed", "unused", "-", "-", "512", "512", "missed"])
+        equal(head, ["ENDED", "VM", "OUTCOME", "PREPARED", "LEAD", "LEFT", "SPLIT", "TLBIS", "STALL", "DEADLINE"])
+        equal(line[2:], ["guest", "completed", "unused", "-", "-", "512", "512", "-", "missed"])
         equal(json.loads(daemon.ctl("history", "--json", "--limit=1", "guest")[1]), {"migrations": history(daemon)})
         equal(daemon.ctl("history", "nobody")[1].count("\n"), 1)
         for wrong in "--limit=0", "--limit=x":

@@ -117,6 +117,37 @@ static void test_found(void **state)
 	assert_int_equal(course_met_deadline(&f->passage.course), -1);
 }
 
+static void set_stall(struct fixture *f, uint64_t n)
+{
+	f->vm.progress.survey.counters = (struct vm_counters){ .stalls = n,
+							       .stall_nsec = n * 100,
+							       .stall_max_nsec = n * 10 };
+}
+
+/* Each phase has the stalls that the surveys until its end saw. */
+static void test_stall(void **state)
+{
+	struct fixture *f = new_fixture();
+	const struct course *c = &f->passage.course;
+
+	set_stall(f, 5);
+	assert_false(note(f, VM_STATE_SCHEDULED, 10));
+	set_stall(f, 7);
+	f->vm.migration.dirty_logging = true;
+	assert_false(note(f, VM_STATE_ACTIVE_SEEN, 20));
+	set_stall(f, 11);
+	f->vm.migration.dirty_logging = false;
+	assert_false(note(f, VM_STATE_CANCELLED_SEEN, 30));
+	/* What comes after the end is none of it. */
+	set_stall(f, 100);
+	assert_true(note(f, VM_STATE_COMPLETED, 31));
+	assert_int_equal(c->stall_begun.count, 5);
+	assert_int_equal(c->stall_logging.count, 7);
+	assert_int_equal(c->stall_ended.count, 11);
+	assert_int_equal(course_get_stall(c), 400);
+	assert_int_equal(f->passage.stall_max_nsec, 1000);
+}
+
 static void test_unused(void **state)
 {
 	struct fixture *f = new_fixture();
@@ -204,7 +235,9 @@ static void test_json(void **state)
 
 	assert_json(&p, "{\"vm\":\"guest\",\"pid\":42,\"outcome\":\"cancelled\","
 			"\"prepared\":\"unused\",\"begunUSec\":100,\"endedUSec\":400,"
-			"\"blocksSplit\":0,\"tlbis\":0,\"tlbiUSec\":0}");
+			"\"blocksSplit\":0,\"tlbis\":0,\"tlbiUSec\":0,"
+			"\"stallBefore\":{\"count\":0,\"sumUSec\":0},"
+			"\"stallPreparing\":{\"count\":0,\"sumUSec\":0},\"stallMaxUSec\":0}");
 	p.course = (struct course){
 		.announced = true,
 		.begun_usec = 100,
@@ -217,22 +250,29 @@ static void test_json(void **state)
 	p.blocks_split = 9;
 	p.tlbis = 8;
 	p.tlbi_nsec = 5999;
+	p.course.stall_begun = (struct course_stall){ 1, 10000 };
+	p.course.stall_logging = (struct course_stall){ 3, 30000 };
+	p.course.stall_ended = (struct course_stall){ 7, 70000 };
+	p.stall_max_nsec = 9999;
 	p.outcome = COURSE_COMPLETED;
 	assert_json(
 		&p,
 		"{\"vm\":\"guest\",\"pid\":42,\"outcome\":\"completed\","
 		"\"prepared\":\"partly\",\"begunUSec\":100,\"splitUSec\":200,"
 		"\"loggingUSec\":300,\"leadUSec\":200,\"blocksLeft\":3,\"endedUSec\":400,"
-		"\"deadlineUSec\":199,\"deadlineMet\":false,\"blocksSplit\":9,\"tlbis\":8,\"tlbiUSec\":5}");
+		"\"deadlineUSec\":199,\"deadlineMet\":false,\"blocksSplit\":9,\"tlbis\":8,\"tlbiUSec\":5,"
+		"\"stallBefore\":{\"count\":1,\"sumUSec\":10},"
+		"\"stallPreparing\":{\"count\":2,\"sumUSec\":20},"
+		"\"stallMigrating\":{\"count\":4,\"sumUSec\":40},\"stallMaxUSec\":9}");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ahead),	     cmocka_unit_test(test_partly),
-		cmocka_unit_test(test_found),	     cmocka_unit_test(test_unused),
-		cmocka_unit_test(test_said_late),    cmocka_unit_test(test_json),
-		cmocka_unit_test(test_logged_twice),
+		cmocka_unit_test(test_ahead),	  cmocka_unit_test(test_partly),
+		cmocka_unit_test(test_found),	  cmocka_unit_test(test_unused),
+		cmocka_unit_test(test_said_late), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_stall),	  cmocka_unit_test(test_logged_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
