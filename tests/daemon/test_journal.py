@@ -108,7 +108,9 @@ def life_of_a_vm():
         journal.wait_for("STARTED", PRIORITY="6")
         daemon.register(vmm, "guest")
         of_vm = {"EAGERSPLIT_VM": "guest", "EAGERSPLIT_PID": str(vmm.pid)}
-        journal.wait_for("VM_REGISTERED", EAGERSPLIT_MIGRATION="none", **of_vm)
+        # It may be found, by its id, a moment before it is registered.
+        while journal.wait_for("VM_REGISTERED", EAGERSPLIT_MIGRATION="none")["EAGERSPLIT_VM"] != "guest":
+            pass
         daemon.migrate("guest", "scheduled", deadlineUSec=2000000000 * 1000000)
         journal.wait_for("VM_MIGRATION", EAGERSPLIT_MIGRATION="scheduled",
                          EAGERSPLIT_DEADLINE_USEC="2000000000000000", **of_vm)
