@@ -11,6 +11,7 @@ TAILQ_HEAD(backend_vm_list, backend_vm);
 
 /**
  * struct closing - what is to be closed
+ * @pool: NULL: it is freed
  * @waiting: for the next job
  * @job: closes @now; one at a time
  * @busy: it has been submitted
@@ -42,7 +43,7 @@ static int closing_run(struct job *job)
 
 static void closing_go_on(struct closing *c)
 {
-	if (c->busy || TAILQ_EMPTY(&c->waiting))
+	if (c->busy || !c->pool || TAILQ_EMPTY(&c->waiting))
 		return;
 	TAILQ_CONCAT(&c->now, &c->waiting, link);
 	c->busy = true;
@@ -70,6 +71,12 @@ int closing_new(struct closing **ret, struct worker_pool *pool)
 	TAILQ_INIT(&c->now);
 	*ret = c;
 	return 0;
+}
+
+void closing_stop(struct closing *c)
+{
+	if (c)
+		c->pool = NULL;
 }
 
 struct closing *closing_free(struct closing *c)

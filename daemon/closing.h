@@ -12,10 +12,13 @@
 struct closing;
 struct worker_pool;
 
-/* @pool, which has to be freed first: whose threads do it. 0 or -ENOMEM. */
+/* @pool: whose threads do it. 0 or -ENOMEM. */
 int closing_new(struct closing **ret, struct worker_pool *pool);
 
-/* Closes what is left itself. Returns NULL. */
+/* The pool is freed: what is left, and what is added, waits for closing_free(). */
+void closing_stop(struct closing *c);
+
+/* After closing_stop(); closes what is left itself. Returns NULL. */
 struct closing *closing_free(struct closing *c);
 DEFINE_CLEANUP(struct closing *, closing_free);
 

@@ -324,18 +324,25 @@ static void vm_list_free(struct vm_list *list)
 
 struct manager *manager_free(struct manager *m)
 {
+	struct registration_head *registration;
+
 	if (!m)
 		return NULL;
 	/* First the threads: from now on no call is in flight. */
 	worker_pool_free(m->pool);
+	closing_stop(m->closing);
+	while ((registration = TAILQ_FIRST(&m->registrations)))
+		registration->free(registration);
 	history_free(m->history);
 	vm_list_free(&m->vms);
 	vm_list_free(&m->leaving);
 	vm_list_free(&m->unwanted);
 	finder_free(m->finder);
+	free(m->records);
 	vm_store_free(m->store);
 	machined_free(m->machined);
 	splitter_free(m->splitter);
+	closing_free(m->closing);
 	sd_event_source_disable_unref(m->budget_timer);
 	sd_event_source_disable_unref(m->pump_source);
 	sd_event_source_disable_unref(m->timeout);
