@@ -109,6 +109,17 @@ static json_object *migrations_to_json(const struct history_stats *stats)
 	return varlink_json_finish(array, r);
 }
 
+static json_object *holds_to_json(const struct latency *holds)
+{
+	json_object *object = json_object_new_object();
+	int r;
+
+	r = varlink_json_set_u64(object, "count", holds->count);
+	r |= varlink_json_set_u64(object, "sumUSec", holds->sum_nsec / NSEC_PER_USEC);
+	r |= varlink_json_set(object, "buckets", buckets_to_json(holds));
+	return varlink_json_finish(object, r);
+}
+
 static json_object *stall_to_json(const struct history_stats *stats,
 				  enum course_preparation preparation)
 {
@@ -225,6 +236,7 @@ json_object *control_metrics_to_json(const struct manager_metrics *metrics,
 	r |= varlink_json_set_u64(object, "blocksRecovered", metrics->splitter->blocks_recovered);
 	r |= varlink_json_set(object, "tlbis", tlbis_to_json(metrics->splitter));
 	r |= varlink_json_set(object, "calls", calls_to_json(metrics->splitter));
+	r |= varlink_json_set(object, "holds", holds_to_json(&metrics->splitter->holds));
 	r |= varlink_json_set(object, "migrations", migrations_to_json(metrics->history));
 	r |= varlink_json_set_u64(object, "deadlinesMissed", metrics->history->deadlines_missed);
 	r |= varlink_json_set(object, "lead", lead_to_json(metrics->history));

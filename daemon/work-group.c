@@ -27,6 +27,8 @@ void work_group_count_tlbis(struct work_group *group, enum step step, const stru
 	struct work_stats *stats = &group->stats;
 
 	stats->tlbi_nsec += call->tlbi_nsec;
+	if (call->blocks)
+		latency_add(&stats->holds, call->hold_max_nsec);
 	if (step == STEP_RECOVER) {
 		stats->tlbis[TLBI_RECOVER] += call->tlbis;
 		stats->blocks_recovered += call->blocks;

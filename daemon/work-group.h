@@ -63,6 +63,7 @@ enum tlbi_kind {
  * @blocks_recovered: and back
  * @latency: of the calls for each step that have ended
  * @failed: those of them that ended by an error other than an interruption
+ * @holds: of the calls that split or recovered something: the longest that each held the VM's lock
  */
 struct work_stats {
 	uint64_t tlbis[TLBI_KIND_MAX_];
@@ -71,6 +72,7 @@ struct work_stats {
 	uint64_t blocks_recovered;
 	struct latency latency[STEP_MAX_];
 	uint64_t failed[STEP_MAX_];
+	struct latency holds;
 };
 
 /**

@@ -198,6 +198,17 @@ static int write_histogram(struct metric_writer *w, const struct metric_label *l
 	return 0;
 }
 
+static int write_holds(struct metric_writer *w, json_object *metrics)
+{
+	static const struct metric_family family = {
+		"eagersplitd_hold_seconds", METRIC_HISTOGRAM, "seconds",
+		"The longest that each call that split or recovered held the VM's lock at a stretch."
+	};
+
+	metric_begin(w, &family);
+	return write_histogram(w, NULL, ctl_json_member(metrics, "holds"));
+}
+
 static int write_lead(struct metric_writer *w, json_object *metrics)
 {
 	static const struct metric_family family = {
@@ -260,6 +271,13 @@ static void write_host(struct metric_writer *w, const struct figures *figures)
 						    "Version and backend of eagersplitd." };
 	static const struct metric_family start = { "eagersplitd_start_time_seconds", METRIC_GAUGE,
 						    "seconds", "When eagersplitd started." };
+	/* Microseconds of a second. */
+	static const struct metric_family load = {
+		"eagersplitd_budget_load_ratio", METRIC_GAUGE, "ratio",
+		"Part of the time that TLBIs may take, 0: no limit."
+	};
+	static const struct metric_family tlbi = { "eagersplitd_tlbi_seconds", METRIC_COUNTER,
+						   "seconds", "Time that broadcast TLBIs took." };
 	const struct metric_label labels[] = {
 		{ "version", ctl_json_string(figures->host, "version") },
 		{ "backend", ctl_json_string(figures->host, "backend") },
@@ -271,6 +289,10 @@ static void write_host(struct metric_writer *w, const struct figures *figures)
 	metric_begin(w, &start);
 	metric_seconds(w, NULL, ctl_json_count(figures->metrics, "startedUSec"));
 	write_scalars(w, host_scalars, ARRAY_SIZE(host_scalars), figures->host);
+	metric_begin(w, &load);
+	metric_seconds(w, NULL, ctl_json_count(figures->host, "tlbiLoadPpm"));
+	metric_begin(w, &tlbi);
+	metric_seconds(w, NULL, ctl_json_count(figures->host, "tlbiUSecTotal"));
 }
 
 static void write_vm_info(struct metric_writer *w, json_object *vms)
@@ -397,7 +419,9 @@ int figures_write(const struct figures *figures, struct metric_writer *w)
 	for (size_t i = 0; i < ARRAY_SIZE(listed); i++)
 		write_listed(w, &listed[i], metrics);
 	write_migrations(w, metrics);
-	r = write_lead(w, metrics);
+	r = write_holds(w, metrics);
+	if (r == 0)
+		r = write_lead(w, metrics);
 	if (r == 0)
 		r = write_stalls(w, metrics);
 	if (r == 0)

@@ -60,6 +60,7 @@ def a_migration():
         equal(tlbis["split"], 512)
         true(tlbis["recover"] > 0, tlbis)
         equal(recovered["blocksRecovered"], 512)
+        true(0 < split["holds"]["count"] < recovered["holds"]["count"], recovered["holds"])
         equal(sum(tlbis.values()), daemon.call("GetHost")["host"]["tlbisTotal"])
         for name, call in calls(recovered).items():
             true(call["count"] > 0, name)

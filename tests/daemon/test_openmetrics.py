@@ -61,6 +61,10 @@ def strict():
         text = export(daemon)
         true(text.endswith("\n# EOF\n"), text[-80:])
         found = families(text, openmetrics)
+        host = daemon.call("GetHost")["host"]
+        equal(value(found, "eagersplitd_tlbi_seconds", "eagersplitd_tlbi_seconds_total"), host["tlbiUSecTotal"] / 1e6)
+        equal(value(found, "eagersplitd_budget_load_ratio"), host["tlbiLoadPpm"] / 1e6)
+        true(value(found, "eagersplitd_hold_seconds", "eagersplitd_hold_seconds_count") > 0, "holds")
         for name, family in found.items():
             true(name.startswith("eagersplitd_") and family.documentation, name)
         for name, unit in ("eagersplitd_call_duration_seconds", "seconds"), ("eagersplitd_vm_memory_bytes", "bytes"):
