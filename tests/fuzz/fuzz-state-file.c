@@ -12,7 +12,7 @@
 static void check_record(const struct vm_record *record)
 {
 	check(record->pid > 0 && record->number >= 0);
-	check(record->start_time <= INT64_MAX);
+	check(record->vm_id > 0 && record->vm_id <= INT64_MAX);
 	check(!record->name[0] || vm_name_is_valid(record->name));
 	check((unsigned int)record->state < VM_STATE_MAX_);
 	check((unsigned int)record->stage < VM_STAGE_MAX_);

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(r == 0 || r == 1 || r == -EBADMSG);
 	if (r == 1) {
 		check(uevent.tid > 0);
-		check(uevent.type <= UEVENT_DIRTY_LOG_STOPPED);
+		check(uevent.type <= UEVENT_VM_DESTROYED);
 	}
 	return 0;
 }
