@@ -72,15 +72,15 @@ static int steal_vm_fd(const char *pid)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A splitter of the process's VM, or a negative errno. *vm: the VM's own fd, for "foreign". */
-static int make_splitter(const char *pid, int *vm)
+/* A splitter of the process's VM, or a negative errno. The VM's own fd would keep the VM. */
+static int make_splitter(const char *pid)
 {
+	auto_fd vm = steal_vm_fd(pid);
 	int fd;
 
-	*vm = steal_vm_fd(pid);
-	if (*vm < 0)
-		return *vm;
-	fd = ioctl(*vm, KVM_ARM_SPLIT_FD, 0);
+	if (vm < 0)
+		return vm;
+	fd = ioctl(vm, KVM_ARM_SPLIT_FD, 0);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -265,17 +265,23 @@ static void tell_poll(int fd, bool wait)
 		       !!(entry.revents & POLLHUP));
 }
 
-static void foreign(int vm)
+static void foreign(const char *pid)
 {
-	int ret = ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY);
+	auto_fd vm = steal_vm_fd(pid);
+	int ret;
 
+	if (vm < 0) {
+		print_error(vm);
+		return;
+	}
+	ret = ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY);
 	if (ret < 0)
 		print_error(-errno);
 	else
 		printf("ok value=%d\n", ret);
 }
 
-static void serve(int fd, int vm, char *line)
+static void serve(int fd, const char *pid, char *line)
 {
 	char *argv[16], *save, *word;
 	int n = 0, err;
@@ -293,7 +299,7 @@ static void serve(int fd, int vm, char *line)
 	} else if (!strcmp(argv[0], "poll")) {
 		tell_poll(fd, option(argv, "wait", 0));
 	} else if (!strcmp(argv[0], "foreign")) {
-		foreign(vm);
+		foreign(pid);
 	} else {
 		split(fd, argv);
 	}
@@ -303,7 +309,6 @@ int main(int argc, char **argv)
 {
 	auto_free char *line = NULL;
 	auto_fd fd = -1;
-	auto_fd vm = -1;
 	size_t room = 0;
 	int err = 0;
 
@@ -318,13 +323,13 @@ int main(int argc, char **argv)
 			print_error(err);
 		return 0;
 	}
-	fd = make_splitter(argv[1], &vm);
+	fd = make_splitter(argv[1]);
 	if (fd < 0) {
 		print_error(fd);
 		return 0;
 	}
 	puts("ok");
 	while (getline(&line, &room, stdin) > 0)
-		serve(fd, vm, line);
+		serve(fd, argv[1], line);
 	return 0;
 }
