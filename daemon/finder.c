@@ -20,6 +20,9 @@
 #define CANDIDATES_MAX	  128
 #define PROCESSES_AT_ONCE 64
 
+/* When all processes are looked through again after that has failed. */
+#define RESCAN_USEC (5 * USEC_PER_SEC)
+
 /* Not at any time. */
 #define NEVER UINT64_MAX
 
@@ -44,8 +47,8 @@ struct candidate {
  * struct finder - what there is to look for
  * @candidates: each once, however much happens there
  * @timer: for the next that is due
- * @scan_due: when to look through all processes for what there was no room for here; NEVER:
- *	      there is nothing of that kind
+ * @scan_due: when to look through all processes for what there was no room for here, or since
+ *	      that has failed; NEVER: there is nothing of that kind
  * @scan_tries: of these scans
  * @look: the one that is under way if @looking, by @look_job. One at a time, as
  *	  it takes as long as that process has descriptors: it is done in a thread,
@@ -55,6 +58,7 @@ struct candidate {
  * @next_pid: of these, to be looked at, if @listed
  * @scanning: until the last has been
  * @again: and what was seen may be out of date: look once more
+ * @failed: the last time
  */
 struct finder {
 	sd_event *event;
@@ -80,9 +84,19 @@ struct finder {
 	bool listed;
 	bool scanning;
 	bool again;
+	bool failed;
 };
 
 static void finder_go_on(struct finder *f);
+
+static uint64_t finder_now(const struct finder *f)
+{
+	uint64_t usec = 0;
+
+	/* Cannot fail but in a forked child, as what follows. */
+	(void)sd_event_now(f->event, CLOCK_MONOTONIC, &usec);
+	return usec;
+}
 
 /*
  * Looking through all processes
@@ -103,7 +117,7 @@ static int on_found(void *userdata, pid_t pid)
 	return 0;
 }
 
-/* In a worker's thread, but for the first time. */
+/* In a worker's thread. */
 static int finder_scan(struct job *job)
 {
 	struct finder *f = container_of(job, struct finder, scan);
@@ -120,14 +134,21 @@ static void finder_end_scan(struct finder *f)
 	if (f->again) {
 		f->again = false;
 		finder_scan_all(f);
-		return;
+	} else if (!f->failed) {
+		f->ops->scanned(f->userdata);
 	}
 }
 
+/* What does not work now may later: descriptors are short, or the helper hangs. */
 static void finder_take_list(struct finder *f, int r)
 {
-	if (r < 0)
+	if (r < 0 && !f->failed)
 		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
+	f->failed = r < 0;
+	if (f->failed && f->scan_due == NEVER) {
+		f->scan_due = finder_now(f) + RESCAN_USEC;
+		f->scan_tries = TRIES_MAX;
+	}
 	f->listed = true;
 	f->next_pid = 0;
 }
@@ -170,7 +191,7 @@ static void look_open_vms(struct look *look, struct backend *backend, int pidfd)
 	}
 }
 
-void look_at_process(struct look *look, struct backend *backend, bool adopt)
+static void look_in_steps(struct look *look, struct backend *backend, bool adopt)
 {
 	_cleanup_close_ int pidfd = process_open(look->pid);
 
@@ -184,7 +205,15 @@ void look_at_process(struct look *look, struct backend *backend, bool adopt)
 	look_open_vms(look, backend, pidfd);
 }
 
-/* In a worker's thread, but at the start. */
+void look_at_process(struct look *look, struct backend *backend, bool adopt)
+{
+	if (backend->ops->look)
+		look->n = backend->ops->look(backend, look->pid, look->numbers, look->vms);
+	else
+		look_in_steps(look, backend, adopt);
+}
+
+/* In a worker's thread. */
 static int finder_look(struct job *job)
 {
 	struct finder *f = container_of(job, struct finder, look_job);
@@ -207,15 +236,6 @@ static int finder_end_look(struct finder *f)
 
 	f->looking = false;
 	return r;
-}
-
-static uint64_t finder_now(const struct finder *f)
-{
-	uint64_t usec = 0;
-
-	/* Cannot fail but in a forked child, as what follows. */
-	(void)sd_event_now(f->event, CLOCK_MONOTONIC, &usec);
-	return usec;
 }
 
 static void finder_arm(struct finder *f, uint64_t due)
@@ -409,13 +429,7 @@ void finder_start(struct finder *f)
 	if (r < 0)
 		log_warning("VMs that come and go are not seen, they must be registered: %s",
 			    strerror(-r));
-	finder_take_list(f, finder_scan(&f->scan));
-	while (f->next_pid < f->n_pids) {
-		f->look.pid = f->pids[f->next_pid++];
-		(void)finder_look(&f->look_job);
-		(void)finder_end_look(f);
-	}
-	finder_end_scan(f);
+	worker_pool_submit(f->pool, &f->scan);
 }
 
 int finder_new(struct finder **ret, sd_event *event, struct backend *backend,

@@ -45,10 +45,12 @@ void look_at_process(struct look *look, struct backend *backend, bool adopt);
  *	  Where more VMs were created than are new, the process is looked at once
  *	  more a little later
  * @is_known: whether any VM of that process is known
+ * @scanned: all processes have been looked at; from the event loop
  */
 struct finder_ops {
 	int (*seen)(void *userdata, struct look *look);
 	bool (*is_known)(void *userdata, pid_t pid);
+	void (*scanned)(void *userdata);
 };
 
 /*
@@ -63,8 +65,8 @@ struct finder *finder_free(struct finder *f);
 DEFINE_CLEANUP(struct finder *, finder_free);
 
 /*
- * Begins: has the host tell, and looks through all processes before it
- * returns. Where that is not possible, it is logged.
+ * Begins: has the host tell, and all processes looked through; returns before that has been done,
+ * since it takes as long as strangers like. Where it is not possible, that is logged.
  */
 void finder_start(struct finder *f);
 

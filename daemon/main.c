@@ -32,12 +32,14 @@
  * @config: NULL: the default, which may be missing
  * @backend: enum config_backend, -1: what the configuration says
  * @socket: where to listen unless systemd gave us a socket
+ * @helper: see backend_kvm_new()
  * @check_config: only read the configuration
  */
 struct options {
 	const char *config;
 	int backend;
 	const char *socket;
+	const char *helper;
 	bool check_config;
 };
 
@@ -62,6 +64,8 @@ static void print_help(void)
 	       "  --backend=kvm|sim  overrides Backend= of the configuration\n"
 	       "  --socket=PATH      where to listen, unless started by a systemd socket\n"
 	       "                     [" EAGERSPLITD_SOCKET "]\n"
+	       "  --helper=PATH      what looks into other processes: a program, or a socket, *.sock,\n"
+	       "                     where systemd starts it [" EAGERSPLITD_HELPER "]\n"
 	       "  --check-config     prints all that is wrong with the configuration; fails on\n"
 	       "                     errors, not on warnings\n"
 	       "  --version          prints the version\n"
@@ -75,6 +79,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "backend", required_argument, NULL, 'b' },
 		{ "socket", required_argument, NULL, 's' },
+		{ "helper", required_argument, NULL, 'e' },
 		{ "check-config", no_argument, NULL, 'k' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
@@ -95,6 +100,9 @@ static int parse_options(struct options *options, int argc, char **argv)
 			return -EINVAL;
 		case 's':
 			options->socket = optarg;
+			break;
+		case 'e':
+			options->helper = optarg;
 			break;
 		case 'k':
 			options->check_config = true;
@@ -290,7 +298,7 @@ static int open_backend(struct backend **ret, const struct config *config,
 	if (config->backend == CONFIG_BACKEND_SIM)
 		r = open_sim(ret, config, options);
 	else
-		r = backend_kvm_new(ret);
+		r = backend_kvm_new(ret, options->helper);
 	if (r < 0)
 		log_error("Cannot start the backend: %s", strerror(-r));
 	return r;
@@ -437,7 +445,9 @@ static void log_ready(const struct manager *m)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .backend = -1, .socket = EAGERSPLITD_SOCKET };
+	struct options options = { .backend = -1,
+				   .socket = EAGERSPLITD_SOCKET,
+				   .helper = EAGERSPLITD_HELPER };
 	struct outbox *outbox = NULL;
 	struct daemon d = { .lock = -1 };
 	int r;

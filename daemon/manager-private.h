@@ -26,6 +26,7 @@ struct config;
 struct finder;
 struct history;
 struct machined;
+struct namer;
 struct manager_observer;
 struct splitter;
 struct vm_record;
@@ -75,6 +76,7 @@ struct manager {
 	struct splitter *splitter;
 	struct finder *finder;
 	struct machined *machined;
+	struct namer *namer;
 	struct closing *closing;
 	TAILQ_HEAD(registration_list, registration_head) registrations;
 	struct vm_store *store;

@@ -9,10 +9,10 @@
 #include "closing.h"
 #include "fd-store.h"
 #include "host/machined.h"
-#include "host/qemu-name.h"
 #include "manager-history.h"
 #include "manager-private.h"
 #include "manager-tell.h"
+#include "namer.h"
 #include "splitter.h"
 #include "vm-store.h"
 #include "work.h"
@@ -124,8 +124,18 @@ void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 		if (vm->pid != pid || vm->table.found_name)
 			continue;
 		manager_found_name(m, vm, name);
-		manager_save_vm(m, vm);
+		manager_tell(m, vm, VM_CHANGE_STATE);
 	}
+}
+
+void manager_on_guest_name(void *userdata, pid_t pid, const char *name)
+{
+	struct manager *m = userdata;
+
+	if (name)
+		manager_on_machine_name(m, pid, name);
+	else
+		machined_ask(m->machined, pid);
 }
 
 /* The VM that was called @name is gone: another that was to be called so may be now. */
@@ -146,12 +156,9 @@ static void manager_pass_name_on(struct manager *m, const char *name)
 
 void manager_look_for_name(struct manager *m, struct vm *vm)
 {
-	char name[VM_NAME_MAX + 1];
-
-	if (qemu_name_of_process(vm->pid, name, sizeof(name)) == 0)
-		manager_found_name(m, vm, name);
-	else
-		machined_ask(m->machined, vm->pid);
+	/* It goes by its id, then. */
+	if (namer_ask(m->namer, vm->pid) < 0)
+		log_vm_warning(vm, NULL, "Its name cannot be asked for");
 }
 
 /*

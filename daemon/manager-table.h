@@ -49,10 +49,13 @@ void manager_forgive(struct manager *m, uint64_t id);
 /* See machined_new(). */
 void manager_on_machine_name(void *userdata, pid_t pid, const char *name);
 
+/* See namer_new(): where QEMU has no name for it, systemd-machined is asked. */
+void manager_on_guest_name(void *userdata, pid_t pid, const char *name);
+
 /* Calls @vm @name. -EINVAL: that is none; -EEXIST: another VM's; -ENOMEM. */
 int manager_name_vm(struct manager *m, struct vm *vm, const char *name);
 
-/* Finds out what others call @vm, now or later. */
+/* Asks what others call @vm. */
 void manager_look_for_name(struct manager *m, struct vm *vm);
 
 #endif /* EAGERSPLITD_MANAGER_TABLE_H */

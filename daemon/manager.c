@@ -23,6 +23,7 @@
 #include "manager-resume.h"
 #include "manager-table.h"
 #include "manager-tell.h"
+#include "namer.h"
 #include "splitter.h"
 #include "vm-store.h"
 #include "work.h"
@@ -196,9 +197,19 @@ static bool on_is_known(void *userdata, pid_t pid)
 	return false;
 }
 
+/* finder_ops.scanned(): what was kept of VMs that have not been seen is of none that there is. */
+static void on_scanned(void *userdata)
+{
+	struct manager *m = userdata;
+
+	manager_drop_records(m);
+	manager_arm_timeout(m);
+}
+
 static const struct finder_ops finder_ops = {
 	.seen = on_seen,
 	.is_known = on_is_known,
+	.scanned = on_scanned,
 };
 
 /*
@@ -277,6 +288,9 @@ static int manager_start(struct manager *m)
 	r = splitter_new(&m->splitter, &splitter_ops, m, &limits);
 	if (r < 0)
 		return r;
+	r = namer_new(&m->namer, m->backend, m->pool, manager_on_guest_name, m);
+	if (r < 0)
+		return r;
 	r = machined_new(&m->machined, m->event, manager_on_machine_name, m);
 	if (r < 0)
 		return r;
@@ -341,6 +355,7 @@ struct manager *manager_free(struct manager *m)
 	free(m->records);
 	vm_store_free(m->store);
 	machined_free(m->machined);
+	namer_free(m->namer);
 	splitter_free(m->splitter);
 	closing_free(m->closing);
 	sd_event_source_disable_unref(m->budget_timer);
@@ -380,7 +395,6 @@ void manager_begin(struct manager *m, struct vm_store *store, int *splitters, si
 	m->store = store;
 	manager_load(m, splitters, n);
 	finder_start(m->finder);
-	manager_drop_records(m);
 	manager_arm_timeout(m);
 	manager_notify_status(m);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,6 +68,13 @@ static inline int take_fd(int *fd)
 
 	*fd = -1;
 	return r;
+}
+
+static inline bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+
+	return n >= m && memcmp(s + n - m, end, m) == 0;
 }
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

@@ -11,15 +11,20 @@
 
 #include <linux/kvm_eager_split.h>
 
+#include "host/anon-inode.h"
 #include "host/backend.h"
-#include "host/kvm-fd.h"
+#include "host/fetcher.h"
 #include "host/process.h"
 #include "host/uevent-socket.h"
 
-#define KVM_DEVICE "/dev/kvm"
+#define KVM_DEVICE   "/dev/kvm"
+#define KVM_SPLITTER "kvm-splitter"
 
 /* Blocks that the kernel splits by one TLBI, where nobody waits. */
 #define BATCH 512
+
+/* What a process may hold up the looks at others for, and the naming of others' guests. */
+#define LOOK_MSEC 2000
 
 /* Room for memslots in the first try; most VMs have far fewer. */
 #define SURVEY_SLOTS 64
@@ -30,6 +35,8 @@
 #define BLOCK_LEVELS 3
 
 /*
+ * @looker, @namer: look into other processes; one that takes its time to tell a name is not to
+ *		    keep VMs from being found
  * @no_break: the kernel splits without break-before-make, unless told otherwise; set by the
  *	      loop on each probe, and read by workers that open VMs meanwhile
  */
@@ -37,6 +44,8 @@ struct kvm {
 	struct backend backend;
 	char reason[128];
 	atomic_bool no_break;
+	struct fetcher *looker;
+	struct fetcher *namer;
 	struct uevent_socket *uevents;
 	host_event_fn event;
 	void *event_userdata;
@@ -53,6 +62,8 @@ static void kvm_free(struct backend *backend)
 	struct kvm *kvm = (struct kvm *)backend;
 
 	uevent_socket_free(kvm->uevents);
+	fetcher_free(kvm->looker);
+	fetcher_free(kvm->namer);
 	free(kvm);
 }
 
@@ -119,20 +130,13 @@ static int kvm_watch(struct backend *backend, sd_event *loop, host_event_fn even
 static int kvm_scan(struct backend *backend, int (*found)(void *userdata, pid_t pid),
 		    void *userdata)
 {
-	return kvm_fd_scan(found, userdata);
+	return fetcher_scan(((struct kvm *)backend)->looker, found, userdata);
 }
 
-static int kvm_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbers[BACKEND_VMS_MAX])
+static int kvm_guest_name(struct backend *backend, pid_t pid, char *name)
 {
-	struct kvm_vms vms;
-	int r;
-
-	static_assert(KVM_FD_MAX <= BACKEND_VMS_MAX, "all of a process's VMs fit in");
-	r = kvm_fd_list(pidfd, pid, &vms);
-	if (r < 0)
-		return r;
-	memcpy(numbers, vms.numbers, vms.n * sizeof(numbers[0]));
-	return (int)vms.n;
+	static_assert(BACKEND_NAME_MAX == FETCH_NAME_MAX, "it comes as it is");
+	return fetcher_name(((struct kvm *)backend)->namer, pid, name);
 }
 
 static void kvm_close_vm(struct backend_vm *vm)
@@ -177,28 +181,33 @@ static int kvm_make_vm(struct kvm *kvm, int fd, struct backend_vm **ret)
 	return 0;
 }
 
-static int kvm_open_vm(struct backend *backend, int pidfd, pid_t pid, int number,
-		       struct backend_vm **ret)
+static int kvm_look(struct backend *backend, pid_t pid, int numbers[BACKEND_VMS_MAX],
+		    struct backend_vm *vms[BACKEND_VMS_MAX])
 {
-	_cleanup_close_ int vm_fd = kvm_fd_get(pidfd, number);
-	int fd;
+	struct kvm *kvm = (struct kvm *)backend;
+	_cleanup_(fetched_done) struct fetched fetched;
+	int n = 0, r;
 
-	if (vm_fd < 0)
-		return vm_fd;
-	fd = ioctl(vm_fd, KVM_ARM_SPLIT_FD, 0);
-	if (fd < 0)
-		return -errno;
-	return kvm_make_vm((struct kvm *)backend, fd, ret);
+	static_assert(BACKEND_VMS_MAX == FETCH_VMS_MAX, "all of them fit in");
+	r = fetcher_look(kvm->looker, pid, &fetched);
+	for (size_t i = 0; i < fetched.n; i++) {
+		r = kvm_make_vm(kvm, take_fd(&fetched.splitters[i]), &vms[n]);
+		if (r == 0)
+			numbers[n++] = fetched.numbers[i];
+	}
+	if (r == -ENODEV)
+		r = -ENOTTY;
+	return n ? n : r;
 }
 
 static bool kvm_looks_like_vm(struct backend *backend, int fd)
 {
-	return kvm_fd_is_splitter(fd);
+	return anon_inode_is(fd, KVM_SPLITTER);
 }
 
 static int kvm_take_vm(struct backend *backend, int fd, struct backend_vm **ret)
 {
-	if (!kvm_fd_is_splitter(fd)) {
+	if (!anon_inode_is(fd, KVM_SPLITTER)) {
 		close(fd);
 		return -ENOTTY;
 	}
@@ -340,8 +349,8 @@ static const struct backend_ops kvm_ops = {
 	.probe = kvm_probe,
 	.watch = kvm_watch,
 	.scan = kvm_scan,
-	.list_vms = kvm_list_vms,
-	.open_vm = kvm_open_vm,
+	.guest_name = kvm_guest_name,
+	.look = kvm_look,
 	.looks_like_vm = kvm_looks_like_vm,
 	.take_vm = kvm_take_vm,
 	.close_vm = kvm_close_vm,
@@ -352,14 +361,27 @@ static const struct backend_ops kvm_ops = {
 	.run = kvm_run,
 };
 
-int backend_kvm_new(struct backend **ret)
+int backend_kvm_new(struct backend **ret, const char *helper)
 {
+	const char *socket = helper, *program = NULL;
 	struct kvm *kvm;
+	int r;
 
 	kvm = calloc(1, sizeof(*kvm));
 	if (!kvm)
 		return -ENOMEM;
 	kvm->backend.ops = &kvm_ops;
+	if (!ends_with(helper, ".sock")) {
+		socket = NULL;
+		program = helper;
+	}
+	r = fetcher_new(&kvm->looker, socket, program, LOOK_MSEC);
+	if (r == 0)
+		r = fetcher_new(&kvm->namer, socket, program, LOOK_MSEC);
+	if (r < 0) {
+		kvm_free(&kvm->backend);
+		return r;
+	}
 	*ret = &kvm->backend;
 	return 0;
 }

@@ -24,6 +24,7 @@
 
 #include "host/backend.h"
 #include "host/process.h"
+#include "host/qemu-name.h"
 #include "host/sim-image.h"
 #include "host/sim-reaper.h"
 #include "host/sim-settings.h"
@@ -244,6 +245,11 @@ static int sim_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbe
 		numbers[n++] = i;
 	}
 	return n ? n : -ENOTTY;
+}
+
+static int sim_guest_name(struct backend *backend, pid_t pid, char *name)
+{
+	return qemu_name_of_process(pid, name, BACKEND_NAME_MAX);
 }
 
 static int sim_adopt(struct backend *backend, pid_t pid)
@@ -595,6 +601,7 @@ static const struct backend_ops sim_ops = {
 	.watch = sim_watch,
 	.scan = sim_scan,
 	.list_vms = sim_list_vms,
+	.guest_name = sim_guest_name,
 	.adopt = sim_adopt,
 	.open_vm = sim_open_vm,
 	.looks_like_vm = sim_looks_like_vm,

@@ -48,8 +48,9 @@ enum host_event {
 /* @pid: the VMM's process; 0: not known */
 typedef void (*host_event_fn)(void *userdata, enum host_event event, pid_t pid);
 
-/* The most VMs of one process. */
-#define BACKEND_VMS_MAX 64
+/* The most VMs of one process, and the longest name of one with its NUL. */
+#define BACKEND_VMS_MAX	 64
+#define BACKEND_NAME_MAX 256
 
 /* What a VM tells by its splitter, see backend_ops.read_events(). */
 enum {
@@ -114,6 +115,17 @@ struct backend_ops {
 	 */
 	int (*list_vms)(struct backend *backend, int pidfd, pid_t pid,
 			int numbers[BACKEND_VMS_MAX]);
+	/*
+	 * What the VMM of process @pid calls its guest, BACKEND_NAME_MAX bytes. 0; -ENOENT:
+	 * nothing; another negative errno: that cannot be found out.
+	 */
+	int (*guest_name)(struct backend *backend, pid_t pid, char *name);
+	/*
+	 * Both of these at once, of which a host has one or the other: the VMs of process @pid,
+	 * and splitters of them. As list_vms(); or as much as opening the first of them gave.
+	 */
+	int (*look)(struct backend *backend, pid_t pid, int numbers[BACKEND_VMS_MAX],
+		    struct backend_vm *vms[BACKEND_VMS_MAX]);
 	/* Makes a VM for a process that is registered and has none; may be NULL. */
 	int (*adopt)(struct backend *backend, pid_t pid);
 	/* Makes a splitter of a VM of the list. -ENXIO, -ESRCH: that is gone. */
@@ -160,8 +172,12 @@ struct backend_vm {
 	TAILQ_ENTRY(backend_vm) link;
 };
 
-/* Never fails for lack of kernel support: probe() tells. */
-int backend_kvm_new(struct backend **ret);
+/*
+ * @helper: looks into other processes: the path of a socket, *.sock, where systemd starts one for
+ * each connection, or of the program, see fetcher_new(). Never fails for lack of kernel support:
+ * probe() tells.
+ */
+int backend_kvm_new(struct backend **ret, const char *helper);
 
 /* @dir: the folder that the simulated VMs are in; made if it is not there. */
 int backend_sim_new(struct backend **ret, const struct sim_settings *settings, const char *dir);

@@ -24,10 +24,10 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/util.h"
+#include "host/anon-inode.h"
 #include "host/proc-parse.h"
 
-#define KVM_VM_LINK	  "anon_inode:kvm-vm"
-#define KVM_SPLITTER_LINK "anon_inode:kvm-splitter"
+#define KVM_VM "kvm-vm"
 
 /* Reads the file @name of /proc in @dir as a string, as far as @size goes. */
 static bool read_file(int dir, const char *name, char *text, size_t size)
@@ -63,22 +63,6 @@ static int anon_mount_id(void)
 	return read_file(AT_FDCWD, path, text, sizeof(text)) ? proc_parse_mount(text) : -1;
 }
 
-/* Whether @fd is an anonymous inode that the kernel calls so. */
-static bool fd_is_called(int fd, const char *name)
-{
-	char path[64], target[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target));
-	return n == (ssize_t)strlen(name) && memcmp(target, name, (size_t)n) == 0;
-}
-
-bool kvm_fd_is_splitter(int fd)
-{
-	return fd_is_called(fd, KVM_SPLITTER_LINK);
-}
-
 static int compare_numbers(const void *a, const void *b)
 {
 	const int *x = a, *y = b;
@@ -105,13 +89,13 @@ static int numbers_add(int **numbers, size_t *n, int number)
  * The numbers, in order, that could be a VM's: *@ret is the caller's also on error.
  * The kernel lists the lowest first, so they are the ones where it is cut short.
  */
-static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
+static int list_candidates(pid_t pid, int anon_mount, int **ret, size_t *ret_n)
 {
-	int anon_mount = anon_mount_id(), r = 0;
 	struct dirent *entry;
 	uint64_t number;
 	char path[64];
 	size_t n = 0;
+	int r = 0;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
@@ -139,6 +123,14 @@ static int list_candidates(pid_t pid, int **ret, size_t *ret_n)
 	return r;
 }
 
+static bool candidate_is_plausible(pid_t pid, int number, int anon_mount)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, number);
+	return fdinfo_is_plausible(AT_FDCWD, path, anon_mount);
+}
+
 /* 0: both are the same VM; more: they are not; -1: the kernel cannot tell. */
 static int compare_files(int a, int b)
 {
@@ -149,10 +141,14 @@ static int compare_files(int a, int b)
  * Adds the VM behind descriptor @number over there to @vms, which has room for it, if
  * there is one, and a new one.
  */
-static int look_behind(struct kvm_vms *vms, int pidfd, int number)
+static int look_behind(struct kvm_vms *vms, int pidfd, pid_t pid, int number, int anon_mount)
 {
-	_cleanup_close_ int fd = kvm_fd_get(pidfd, number);
+	_cleanup_close_ int fd = -1;
 
+	/* Once more, as late as possible: what is none of ours is better left alone. */
+	if (!candidate_is_plausible(pid, number, anon_mount))
+		return 0;
+	fd = kvm_fd_get(pidfd, number);
 	if (fd < 0)
 		return fd == -ENXIO ? 0 : fd;
 	for (size_t i = 0; i < vms->n; i++)
@@ -163,10 +159,18 @@ static int look_behind(struct kvm_vms *vms, int pidfd, int number)
 	return 0;
 }
 
+void kvm_vms_done(struct kvm_vms *vms)
+{
+	for (size_t i = 0; i < vms->n; i++)
+		close(vms->fds[i]);
+	vms->n = 0;
+}
+
 int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret)
 {
 	struct pollfd process = { .fd = pidfd, .events = POLLIN };
 	_cleanup_free_ int *numbers = NULL;
+	int anon_mount = anon_mount_id();
 	size_t n = 0;
 	int r;
 
@@ -174,11 +178,9 @@ int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret)
 	/* What we have is others', fetched for a while. */
 	if (pid == getpid())
 		return -ENOTTY;
-	r = list_candidates(pid, &numbers, &n);
+	r = list_candidates(pid, anon_mount, &numbers, &n);
 	for (size_t i = 0; i < n && r == 0 && ret->n < KVM_FD_MAX; i++)
-		r = look_behind(ret, pidfd, numbers[i]);
-	for (size_t i = 0; i < ret->n; i++)
-		close(ret->fds[i]);
+		r = look_behind(ret, pidfd, pid, numbers[i], anon_mount);
 	/* What has no descriptors left is no answer about the process that was meant. */
 	if (r == 0 && poll(&process, 1, 0) > 0)
 		r = -ESRCH;
@@ -193,30 +195,5 @@ int kvm_fd_get(int pidfd, int number)
 
 	if (fd < 0)
 		return errno == EBADF ? -ENXIO : -errno;
-	return fd_is_called(fd, KVM_VM_LINK) ? take_fd(&fd) : -ENXIO;
-}
-
-int kvm_fd_scan(int (*found)(void *userdata, pid_t pid), void *userdata)
-{
-	struct dirent *entry;
-	uint64_t pid;
-	int r = 0;
-	DIR *dir;
-
-	dir = opendir("/proc");
-	if (!dir)
-		return -errno;
-	while (r == 0 && (entry = readdir(dir))) {
-		_cleanup_close_ int pidfd = -1;
-		struct kvm_vms vms;
-
-		if (parse_u64(entry->d_name, &pid) < 0 || pid > INT_MAX)
-			continue;
-		pidfd = pidfd_open((pid_t)pid, 0);
-		/* Gone meanwhile, or not to be looked into: no VM that we could do anything for. */
-		if (pidfd >= 0 && kvm_fd_list(pidfd, (pid_t)pid, &vms) == 0)
-			r = found(userdata, (pid_t)pid);
-	}
-	closedir(dir);
-	return r;
+	return anon_inode_is(fd, KVM_VM) ? take_fd(&fd) : -ENXIO;
 }

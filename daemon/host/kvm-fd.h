@@ -3,7 +3,6 @@
 #ifndef EAGERSPLITD_KVM_FD_H
 #define EAGERSPLITD_KVM_FD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -20,7 +19,7 @@
 /**
  * struct kvm_vms - the VMs of a process
  * @numbers: their descriptors over there, the lowest of each, in order
- * @fds: for use within kvm_fd_list()
+ * @fds: duplicates of those, owned
  */
 struct kvm_vms {
 	size_t n;
@@ -28,10 +27,14 @@ struct kvm_vms {
 	int fds[KVM_FD_MAX];
 };
 
+/* Closes the duplicates. */
+void kvm_vms_done(struct kvm_vms *vms);
+
 /*
- * Lists the VMs of the process that @pidfd stands for and that has the id
+ * Fetches the VMs of the process that @pidfd stands for and that has the id
  * @pid, the first KVM_FD_MAX among its first KVM_FD_LOOK_MAX descriptors; that
- * there are more of those is logged. Each is duplicated for a moment.
+ * there are more of those is logged. May hang: what else has to be duplicated to be seen is a
+ * stranger's, and so is the closing of it. 0, and @ret is to be done with, also on error.
  *
  * -ENOTTY: it has none, or is this one; -ESRCH: it is gone; -EPERM, -EACCES: not permitted
  * (CAP_SYS_PTRACE, or the same user, is what it takes).
@@ -43,15 +46,5 @@ int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret);
  * caller. -ENXIO: it is none (any more); others as above.
  */
 int kvm_fd_get(int pidfd, int number);
-
-/* Whether @fd is a splitter, by its name, without asking anything of the file behind it. */
-bool kvm_fd_is_splitter(int fd);
-
-/*
- * Has @found called for each process that has a VM and that we may look into,
- * until it returns something else than 0, which is returned. Or a negative
- * errno.
- */
-int kvm_fd_scan(int (*found)(void *userdata, pid_t pid), void *userdata);
 
 #endif /* EAGERSPLITD_KVM_FD_H */

@@ -58,6 +58,15 @@ pid_t proc_parse_pid(const char *text, const char *name)
 	return number > 0 ? number : -ESRCH;
 }
 
+int64_t proc_parse_uid(const char *text)
+{
+	const char *line = find_line(text, "Uid:");
+	uint64_t uid;
+
+	/* Four of them, the real one first. */
+	return line && parse_field(line, &uid) == 0 && uid <= UINT32_MAX ? (int64_t)uid : -ESRCH;
+}
+
 int proc_parse_start_time(const char *text, uint64_t *ret)
 {
 	/* The name is in brackets and may hold anything, brackets too. */

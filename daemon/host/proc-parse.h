@@ -13,6 +13,9 @@
  */
 pid_t proc_parse_pid(const char *text, const char *name);
 
+/* The user in /proc/PID/status that the process is of; -ESRCH: it does not say. */
+int64_t proc_parse_uid(const char *text);
+
 /* The start time in /proc/PID/stat, in clock ticks since boot. 0 or -EBADMSG. */
 int proc_parse_start_time(const char *text, uint64_t *ret);
 

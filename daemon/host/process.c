@@ -68,6 +68,16 @@ int process_get_start_time(pid_t pid, uint64_t *ret)
 	return proc_parse_start_time(text, ret);
 }
 
+int64_t process_get_uid(pid_t pid)
+{
+	char path[64], text[4096];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	r = read_proc(path, text, sizeof(text));
+	return r < 0 ? r : proc_parse_uid(text);
+}
+
 pid_t process_of_thread(pid_t tid)
 {
 	char path[64], text[4096];

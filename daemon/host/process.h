@@ -26,6 +26,9 @@ pid_t process_get_pid(int pidfd);
  */
 int process_get_start_time(pid_t pid, uint64_t *ret);
 
+/* The user that the process with the id @pid is of, or a negative errno, -ESRCH: it is gone. */
+int64_t process_get_uid(pid_t pid);
+
 /* The process that thread @tid belongs to, or -ESRCH. */
 pid_t process_of_thread(pid_t tid);
 

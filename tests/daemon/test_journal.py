@@ -106,6 +106,8 @@ def life_of_a_vm():
     """Each step of a VM's life is an entry with its id and the VM's fields"""
     with Journal() as journal, journal.daemon(**FAST) as daemon, Vmm() as vmm:
         journal.wait_for("STARTED", PRIORITY="6")
+        vm = daemon.create_vm(vmm)
+        journal.wait_for("VM_REGISTERED", EAGERSPLIT_VM=vm.id)
         daemon.register(vmm, "guest")
         of_vm = {"EAGERSPLIT_VM": "guest", "EAGERSPLIT_PID": str(vmm.pid)}
         # It may be found, by its id, a moment before it is registered.

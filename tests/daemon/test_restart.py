@@ -18,7 +18,8 @@ SLOW = {"TlbiRate": 2000, "TlbiBurst": 4, "Memory": "1G", "TlbiUSec": 10}
 
 
 def get(daemon, name):
-    return daemon.call("GetVm", vm=name)["vm"]
+    """One that is found again is, a moment after the daemon is ready."""
+    return daemon.wait_for_vm(name)
 
 
 def records(daemon, vm):
@@ -114,6 +115,7 @@ def held_until_it_stops():
         daemon.notify.drop_kept()
         equal((vm.held, vm.blocks), (False, 0), "nobody has")
         daemon.start_again()
+        get(daemon, vm.id)
         daemon.wait_for_stage(vm.id, "split")
         true(vm.held, "held again")
 
@@ -258,8 +260,8 @@ def gone_meanwhile():
         with open(daemon.path(f"vms/{forged.vm_id}"), "w", encoding="utf-8") as f:
             f.write(record.replace(f'"pid":{vmm.pid}', f'"pid":{other.pid}'))
         daemon.start_again()
-        equal([vm["vm"] for vm in daemon.call("ListVms")["vms"]], [forged.id])
         equal(daemon.wait_for_vm(forged.id)["migration"], "none")
+        equal([vm["vm"] for vm in daemon.call("ListVms")["vms"]], [forged.id])
         equal(records(daemon, forged), {str(forged.vm_id)})
 
 
@@ -310,10 +312,10 @@ def told_before():
         daemon.wait_for_stage(vm.id, "split")
         daemon.migrate(vm.id, "active")
         vm.log_dirty_pages(True)
-        while not get(daemon, vm.id)["memslots"][0]["dirtyLogging"]:
+        while not daemon.call("GetVm", vm=vm.id)["vm"]["memslots"][0]["dirtyLogging"]:
             pass
         # That may have been said before all that follows from it was done: now it is.
-        get(daemon, vm.id)
+        daemon.call("GetVm", vm=vm.id)
         daemon.kill(signal.SIGKILL)
         daemon.process.wait()
         vm.log_dirty_pages(False)
@@ -523,6 +525,7 @@ def kept_in_vain():
         daemon.notify.kept["vm-7"] = [os.open("/dev/null", os.O_RDONLY), os.memfd_create("x")]
         daemon.start_again()
         unknown.wait_until_released()
+        get(daemon, unknown.id)
         vms = daemon.call("ListVms")["vms"]
         equal([(vm["vm"], vm["migration"]) for vm in vms], [(unknown.id, "none")])
 

@@ -15,6 +15,7 @@ BUILD = os.environ.get("BUILDDIR", ".")
 EXECUTABLE = [
     "bin/eagersplitctl",
     "bin/eagersplitd",
+    "eagersplitd/eagersplitd-fetch",
     "examples/client.py",
     "examples/virsh-migrate-split",
 ]
@@ -34,6 +35,8 @@ EXPECTED = EXECUTABLE + [
     "eagersplitd/grafana/eagersplitd.json",
     "eagersplitd/prometheus/eagersplitd.rules.yml",
     "systemd/catalog/eagersplitd.catalog",
+    "systemd/system/eagersplitd-fetch.socket",
+    "systemd/system/eagersplitd-fetch@.service",
     "systemd/system/eagersplitd-metrics.service",
     "systemd/system/eagersplitd-metrics.timer",
     "systemd/system/eagersplitd.service",

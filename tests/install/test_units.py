@@ -24,7 +24,7 @@ def units():
         for kind in "service", "socket", "timer":
             for path in glob.glob(f"{folder}/systemd/*.{kind}"):
                 found.setdefault(os.path.basename(path), path)
-    true("eagersplitd.service" in found and "eagersplitd.socket" in found, sorted(found))
+    true(found.keys() >= {"eagersplitd.service", "eagersplitd.socket", "eagersplitd-fetch@.service"}, sorted(found))
     return found
 
 
@@ -62,15 +62,36 @@ def exposure():
         equal(r.returncode, 0, r.stdout + r.stderr)
 
 
+def settings_of(name):
+    """Each setting of a unit, and the values that it is given."""
+    settings = {}
+    with open(units()[name], encoding="utf-8") as f:
+        for key, value in re.findall(r"^(\w+)=(.*)$", f.read(), re.M):
+            settings.setdefault(key, []).append(value)
+    return settings
+
+
 @test
 def privileges():
-    """The daemon has a user of its own and no capability but CAP_SYS_PTRACE"""
-    with open(units()["eagersplitd.service"], encoding="utf-8") as f:
-        settings = dict(re.findall(r"^(\w+)=(.*)$", f.read(), re.M))
-    equal(settings["User"], "eagersplitd")
-    equal(settings["CapabilityBoundingSet"], "CAP_SYS_PTRACE")
-    equal(settings["AmbientCapabilities"], "CAP_SYS_PTRACE")
-    equal(settings["NoNewPrivileges"], "yes")
+    """The daemon has a user of its own and no capability; its helper has CAP_SYS_PTRACE"""
+    for unit, capabilities in ("eagersplitd.service", ""), ("eagersplitd-fetch@.service", "CAP_SYS_PTRACE"):
+        settings = settings_of(unit)
+        equal(settings["User"], ["eagersplitd"])
+        equal(settings["CapabilityBoundingSet"], [capabilities])
+        equal(settings.get("AmbientCapabilities", [""]), [capabilities])
+        equal(settings["NoNewPrivileges"], ["yes"])
+
+
+@test
+def system_calls():
+    """Both may make at most 80 system calls, and none that writes into another process"""
+    for unit in "eagersplitd.service", "eagersplitd-fetch@.service":
+        calls = " ".join(settings_of(unit)["SystemCallFilter"]).split()
+        true(len(calls) <= 80, f"{unit}: {len(calls)}")
+        # No groups, which have whatever systemd puts into them.
+        equal([call for call in calls if not call[0].isalpha()], [], unit)
+        for call in "ptrace", "process_vm_writev", "execve", "setns", "io_uring_setup", "kill":
+            true(call not in calls, f"{unit}: {call}")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ static void start_on(struct fixture *f, const char *text,
 	if (config->backend == CONFIG_BACKEND_SIM)
 		assert_int_equal(backend_sim_new(&backend, &config->sim, dir), 0);
 	else
-		assert_int_equal(backend_kvm_new(&backend), 0);
+		assert_int_equal(backend_kvm_new(&backend, "/nonexistent"), 0);
 	if (wrap)
 		backend = wrap(backend);
 	assert_int_equal(sd_event_new(&f->event), 0);

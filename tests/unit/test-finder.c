@@ -58,6 +58,8 @@ struct fixture {
 	pid_t processes[4];
 	size_t n_processes;
 	unsigned int scans;
+	unsigned int ends;
+	int scan_result;
 	pid_t seen[LOOKS_MAX];
 	size_t n_seen;
 	int answer;
@@ -92,7 +94,7 @@ static int fake_scan(struct backend *backend, int (*found)(void *userdata, pid_t
 	fake_wait(f);
 	for (size_t i = 0; i < f->n_processes && r == 0; i++)
 		r = found(userdata, f->processes[i]);
-	return r;
+	return r ?: f->scan_result;
 }
 
 static int fake_list_vms(struct backend *backend, int pidfd, pid_t pid,
@@ -125,7 +127,15 @@ static bool on_is_known(void *userdata, pid_t pid)
 	return f->known;
 }
 
+static void on_scanned(void *userdata)
+{
+	struct fixture *f = userdata;
+
+	f->ends++;
+}
+
 static const struct finder_ops finder_ops = {
+	.scanned = on_scanned,
 	.seen = on_seen,
 	.is_known = on_is_known,
 };
@@ -199,13 +209,35 @@ static void test_start(void **state)
 	f->processes[0] = PID(1);
 	f->processes[1] = PID(2);
 	f->n_processes = 2;
+	f->wait = true;
 	finder_start(f->finder);
+	/* Nobody waits for it: it takes as long as others like. */
+	assert_int_equal(f->n_seen, 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(sem_post(&f->go_on), 0);
+	settle(f);
 	assert_int_equal(f->scans, 1);
 	assert_int_equal(f->n_seen, 2);
 	assert_int_equal(f->seen[0], PID(1));
 	assert_int_equal(f->seen[1], PID(2));
+	assert_int_equal(f->ends, 1);
+}
+
+/* One that fails is no answer, and made again later. */
+static void test_scan_that_fails(void **state)
+{
+	struct fixture *f = *state;
+
+	f->scan_result = -EMFILE;
+	finder_start(f->finder);
 	settle(f);
-	assert_int_equal(f->n_seen, 2);
+	assert_int_equal(f->scans, 1);
+	assert_int_equal(f->ends, 0);
+	f->scan_result = 0;
+	assert_true(pass_time(f));
+	assert_int_equal(f->scans, 2);
+	assert_int_equal(f->ends, 1);
+	assert_false(pass_time(f));
 }
 
 /* A VM that is told of before it is there is looked for again, and no more once it is. */
@@ -275,6 +307,7 @@ static void test_told_during_a_look(void **state)
 	struct fixture *f = *state;
 
 	finder_start(f->finder);
+	settle(f);
 	f->wait = true;
 	for (int i = 0; i < 3; i++)
 		tell(f, HOST_VM_DESTROYED, getpid());
@@ -370,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scan_that_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_there_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_gone, setup, teardown),
 		cmocka_unit_test(test_created_and_never_there),

@@ -38,7 +38,7 @@ class Daemon:
         shutil.copytree("/lab/daemon", "/", symlinks=True, dirs_exist_ok=True)
         self._lab.must("systemd-sysusers", "eagersplitd.conf")
         self._lab.must("systemctl", "daemon-reload")
-        self._lab.must("systemctl", "enable", "--quiet", "eagersplitd.service", "eagersplitd.socket")
+        self._lab.must("systemctl", "enable", "--quiet", "eagersplitd.service", "eagersplitd.socket", "eagersplitd-fetch.socket")
 
     def configure(self, rate, burst, bbm="auto", load="0"):
         os.makedirs(os.path.dirname(CONFIG), exist_ok=True)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the daemon and its helper say to each other, over a Unix socket that keeps messages apart
+ * (SOCK_SEQPACKET). Both are of one installation: there are no versions.
+ */
+#ifndef EAGERSPLITD_FETCH_PROTOCOL_H
+#define EAGERSPLITD_FETCH_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The most VMs of one process, and the longest name of one with its NUL. */
+#define FETCH_VMS_MAX  64
+#define FETCH_NAME_MAX 256
+
+enum fetch_kind {
+	/* The VMs of process @pid: a reply for each with its splitter, and one that ends. */
+	FETCH_LOOK,
+	/* What QEMU of process @pid was told to call its guest. One reply. */
+	FETCH_NAME,
+	/* The processes with VMs whose ids are above @pid. A reply before each is looked at, one
+	 * if it has any, and one that ends. */
+	FETCH_SCAN,
+};
+
+/* How many users one can be told to stay away from. */
+#define FETCH_AVOID_MAX 16
+
+/**
+ * struct fetch_request - what is wanted
+ * @kind: enum fetch_kind
+ * @pid: see there
+ * @n_avoid, @avoid: users whose processes are not to be looked at in a scan
+ */
+struct fetch_request {
+	uint32_t kind;
+	int32_t pid;
+	uint32_t n_avoid;
+	uint32_t avoid[FETCH_AVOID_MAX];
+};
+
+/**
+ * struct fetch_reply - one of the replies to a request
+ * @more: others follow
+ * @result: of that which ends: how many VMs there are, 0, or a negative errno. Of another: 0, or
+ *	    -EINPROGRESS: process @number is about to be looked at
+ * @number: of a VM: its descriptor over there, whose splitter comes along; or the process
+ * @name: ended by a NUL
+ */
+struct fetch_reply {
+	uint32_t more;
+	int32_t result;
+	int32_t number;
+	char name[FETCH_NAME_MAX];
+};
+
+#endif /* EAGERSPLITD_FETCH_PROTOCOL_H */

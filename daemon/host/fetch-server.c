@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/fetch-server.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+
+#include <linux/kvm_eager_split.h>
+
+#include "base/parse.h"
+#include "base/util.h"
+#include "host/fetch-protocol.h"
+#include "host/file-tables.h"
+#include "host/kvm-fd.h"
+#include "host/process.h"
+#include "host/qemu-name.h"
+
+static_assert(KVM_FD_MAX <= FETCH_VMS_MAX, "all of a process's VMs fit in");
+
+/* @fd: goes along; -1: none. 0 or a negative errno. */
+static int send_reply(int socket, const struct fetch_reply *reply, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	struct iovec iov = { .iov_base = (void *)reply, .iov_len = sizeof(*reply) };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+	}
+	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int send_end(int socket, int result)
+{
+	return send_reply(socket, &(struct fetch_reply){ .result = result }, -1);
+}
+
+/* A process that is gone, or has none, is said to be so. */
+static int list_vms(pid_t pid, struct kvm_vms *vms)
+{
+	_cleanup_close_ int pidfd = process_open(pid);
+
+	return pidfd < 0 ? pidfd : kvm_fd_list(pidfd, pid, vms);
+}
+
+/* The VM's descriptor was fetched, and is the kernel's: only a splitter of it goes on. */
+static int send_splitter(int socket, int vm, int number)
+{
+	const struct fetch_reply reply = { .more = true, .number = number };
+	_cleanup_close_ int splitter = ioctl(vm, KVM_ARM_SPLIT_FD, 0);
+
+	return splitter < 0 ? -errno : send_reply(socket, &reply, splitter);
+}
+
+static int serve_look(int socket, pid_t pid)
+{
+	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	int n = 0, r;
+
+	r = list_vms(pid, &vms);
+	for (size_t i = 0; i < vms.n && r >= 0; i++) {
+		r = send_splitter(socket, vms.fds[i], vms.numbers[i]);
+		n += r == 0;
+	}
+	/* What there is of them is of use, whatever became of the others. */
+	return send_end(socket, n ? n : r);
+}
+
+static int serve_name(int socket, pid_t pid)
+{
+	struct fetch_reply reply = {};
+
+	reply.result = qemu_name_of_process(pid, reply.name, sizeof(reply.name));
+	return send_reply(socket, &reply, -1);
+}
+
+static bool is_avoided(const struct fetch_request *request, pid_t pid)
+{
+	int64_t uid = request->n_avoid ? process_get_uid(pid) : -ESRCH;
+
+	for (uint32_t i = 0; i < request->n_avoid && i < FETCH_AVOID_MAX; i++)
+		if (uid == request->avoid[i])
+			return true;
+	return false;
+}
+
+/* Whoever asks knows by the first reply where a look has hung. */
+static int scan_one(int socket, const struct fetch_request *request, struct file_tables *tables,
+		    pid_t pid)
+{
+	struct fetch_reply reply = { .more = true, .result = -EINPROGRESS, .number = pid };
+	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	int r;
+
+	if (is_avoided(request, pid) || !file_tables_add(tables, pid))
+		return 0;
+	r = send_reply(socket, &reply, -1);
+	if (r < 0 || list_vms(pid, &vms) < 0)
+		return r;
+	reply.result = 0;
+	return send_reply(socket, &reply, -1);
+}
+
+static int serve_scan(int socket, const struct fetch_request *request)
+{
+	_cleanup_(file_tables_freep) struct file_tables *tables = NULL;
+	struct dirent *entry;
+	uint64_t pid;
+	DIR *dir;
+	int r;
+
+	r = file_tables_new(&tables);
+	if (r < 0)
+		return send_end(socket, r);
+	dir = opendir("/proc");
+	if (!dir)
+		return send_end(socket, -errno);
+	/* In order of their ids. */
+	while (r == 0 && (entry = readdir(dir)))
+		if (parse_u64(entry->d_name, &pid) == 0 && pid <= INT_MAX &&
+		    (pid_t)pid > request->pid)
+			r = scan_one(socket, request, tables, (pid_t)pid);
+	closedir(dir);
+	return r < 0 ? r : send_end(socket, 0);
+}
+
+static int serve_one(int socket, const struct fetch_request *request)
+{
+	switch (request->kind) {
+	case FETCH_LOOK:
+		return serve_look(socket, request->pid);
+	case FETCH_NAME:
+		return serve_name(socket, request->pid);
+	case FETCH_SCAN:
+		return serve_scan(socket, request);
+	default:
+		return send_end(socket, -EINVAL);
+	}
+}
+
+int fetch_serve(int socket)
+{
+	for (;;) {
+		struct fetch_request request;
+		ssize_t n;
+		int r;
+
+		n = recv(socket, &request, sizeof(request), 0);
+		if (n == 0)
+			return 0;
+		if (n < 0)
+			return -errno;
+		r = n == sizeof(request) ? serve_one(socket, &request) : -EBADMSG;
+		if (r < 0)
+			return r;
+	}
+}

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/fetcher.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "host/process.h"
+
+/*
+ * How many helpers may hang at a time. One of each user: what is his is not looked at again as long
+ * as that lasts, so that it takes as many users to hold up the others.
+ */
+#define LEFT_MAX FETCH_AVOID_MAX
+
+/**
+ * struct left - a helper that was left behind
+ * @socket: tells when it comes to its end, or to an answer
+ * @helper: its process, 0: systemd's
+ * @uid: the user whose process makes it hang; -1: of nobody in particular
+ */
+struct left {
+	int socket;
+	pid_t helper;
+	int64_t uid;
+};
+
+/**
+ * struct fetcher - a helper, and those before it that have not ended
+ * @lock: held for the length of a call
+ * @path, @program: see fetcher_new(); one of them is NULL
+ * @socket: connects us, -1: there is no helper
+ * @helper: its process, 0: systemd's
+ */
+struct fetcher {
+	pthread_mutex_t lock;
+	char *path;
+	char *program;
+	unsigned int timeout_msec;
+	int socket;
+	pid_t helper;
+	struct left left[LEFT_MAX];
+	size_t n_left;
+};
+
+void fetched_done(struct fetched *fetched)
+{
+	for (size_t i = 0; i < fetched->n; i++)
+		closep(&fetched->splitters[i]);
+	fetched->n = 0;
+}
+
+int fetcher_new(struct fetcher **ret, const char *socket, const char *program,
+		unsigned int timeout_msec)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	pthread_mutex_init(&f->lock, NULL);
+	f->socket = -1;
+	f->timeout_msec = timeout_msec;
+	if (socket)
+		f->path = strdup(socket);
+	else
+		f->program = strdup(program);
+	if (!f->path && !f->program)
+		return -ENOMEM;
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+struct fetcher *fetcher_free(struct fetcher *f)
+{
+	if (!f)
+		return NULL;
+	closep(&f->socket);
+	for (size_t i = 0; i < f->n_left; i++)
+		closep(&f->left[i].socket);
+	free(f->path);
+	free(f->program);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+	return NULL;
+}
+
+static int set_timeouts(int socket, unsigned int msec)
+{
+	const struct timeval limit = { .tv_sec = msec / 1000, .tv_usec = msec % 1000 * 1000 };
+
+	if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+	    setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int connect_to(const char *path, unsigned int timeout_msec)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	r = set_timeouts(fd, timeout_msec);
+	if (r < 0)
+		return r;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+/* Starts @program with @socket as its standard input. The caller's blocked signals are none of it. */
+static int spawn(const char *program, int socket, pid_t *ret)
+{
+	char *const argv[] = { (char *)program, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	int r;
+
+	r = posix_spawn_file_actions_init(&actions);
+	if (r != 0)
+		return -r;
+	r = posix_spawnattr_init(&attributes);
+	if (r != 0) {
+		posix_spawn_file_actions_destroy(&actions);
+		return -r;
+	}
+	sigemptyset(&none);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	r = posix_spawn_file_actions_adddup2(&actions, socket, STDIN_FILENO);
+	if (r == 0)
+		r = posix_spawn(ret, program, &actions, &attributes, argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+static int start_helper(struct fetcher *f)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	int fds[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	ours = fds[0];
+	theirs = fds[1];
+	r = set_timeouts(ours, f->timeout_msec);
+	if (r == 0)
+		r = spawn(f->program, theirs, &f->helper);
+	return r < 0 ? r : take_fd(&ours);
+}
+
+static bool has_ended(struct left *left)
+{
+	struct pollfd p = { .fd = left->socket, .events = POLLIN };
+
+	if (poll(&p, 1, 0) == 0)
+		return false;
+	closep(&left->socket);
+	/* It was killed, or nobody listens to it any more: it does not take long. */
+	if (left->helper)
+		waitpid(left->helper, NULL, 0);
+	return true;
+}
+
+/* Those that have ended after all are forgotten. */
+static void reap(struct fetcher *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_left; i++)
+		if (!has_ended(&f->left[i]))
+			f->left[n++] = f->left[i];
+	f->n_left = n;
+}
+
+static bool is_avoided(const struct fetcher *f, int64_t uid)
+{
+	for (size_t i = 0; i < f->n_left; i++)
+		if (uid >= 0 && f->left[i].uid == uid)
+			return true;
+	return false;
+}
+
+static int get_helper(struct fetcher *f)
+{
+	int r;
+
+	if (f->socket >= 0)
+		return 0;
+	if (f->n_left == LEFT_MAX)
+		return -EBUSY;
+	r = f->path ? connect_to(f->path, f->timeout_msec) : start_helper(f);
+	if (r < 0)
+		return r == -EAGAIN ? -EBUSY : r;
+	f->socket = r;
+	return 0;
+}
+
+/*
+ * One that hangs, or is not to be believed, is killed, if it is ours, which need not be the end of
+ * it, and not waited for. @pid: whose doing that is, 0: nobody's.
+ */
+static void leave_helper(struct fetcher *f, pid_t pid)
+{
+	f->left[f->n_left++] = (struct left){
+		.socket = f->socket,
+		.helper = f->helper,
+		.uid = pid ? process_get_uid(pid) : -1,
+	};
+	if (f->helper)
+		kill(f->helper, SIGKILL);
+	f->socket = -1;
+	f->helper = 0;
+}
+
+/* It has closed the connection, as it ends. */
+static void end_helper(struct fetcher *f)
+{
+	closep(&f->socket);
+	f->socket = -1;
+	if (f->helper)
+		waitpid(f->helper, NULL, 0);
+	f->helper = 0;
+}
+
+/* What has gone wrong while @pid was looked at is the end of the helper, or of that with us. */
+static int fail(struct fetcher *f, pid_t pid, int r)
+{
+	if (r == -ECONNRESET)
+		end_helper(f);
+	else
+		leave_helper(f, r == -ETIMEDOUT ? pid : 0);
+	return r;
+}
+
+static int send_request(struct fetcher *f, enum fetch_kind kind, pid_t pid)
+{
+	struct fetch_request request = { .kind = kind, .pid = pid };
+
+	for (size_t i = 0; i < f->n_left; i++)
+		if (f->left[i].uid >= 0)
+			request.avoid[request.n_avoid++] = (uint32_t)f->left[i].uid;
+	if (send(f->socket, &request, sizeof(request), MSG_NOSIGNAL) >= 0)
+		return 0;
+	return errno == EPIPE ? -ECONNRESET : -errno;
+}
+
+/* The descriptor that came along, or -1. */
+static int take_passed(struct msghdr *message)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	int fd = -1;
+
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+/* 0, and in @ret_fd what came along, which is the caller's, or -1. Or a negative errno. */
+static int receive(struct fetcher *f, struct fetch_reply *reply, int *ret_fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = reply, .iov_len = sizeof(*reply) };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n;
+
+	*ret_fd = -1;
+	n = recvmsg(f->socket, &message, MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	*ret_fd = take_passed(&message);
+	if (n == 0)
+		return -ECONNRESET;
+	reply->name[FETCH_NAME_MAX - 1] = '\0';
+	return n == sizeof(*reply) ? 0 : -EBADMSG;
+}
+
+/*
+ * Asks, and waits for the first reply. A helper that was there and has gone since was killed,
+ * most likely: then another one is asked.
+ */
+static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, struct fetch_reply *reply,
+	       int *ret_fd)
+{
+	bool fresh = f->socket < 0;
+	int r;
+
+	*ret_fd = -1;
+	r = get_helper(f);
+	if (r < 0)
+		return r;
+	r = send_request(f, kind, pid);
+	if (r == 0)
+		r = receive(f, reply, ret_fd);
+	if (r == 0)
+		return 0;
+	fail(f, pid, r);
+	return fresh || r != -ECONNRESET ? r : ask(f, kind, pid, reply, ret_fd);
+}
+
+/* The next reply, while @pid is looked at. */
+static int next(struct fetcher *f, pid_t pid, struct fetch_reply *reply, int *ret_fd)
+{
+	int r = receive(f, reply, ret_fd);
+
+	return r < 0 ? fail(f, pid, r) : 0;
+}
+
+/* Whether process @pid may be looked at now. 0 or -EBUSY. */
+static int check_user(struct fetcher *f, pid_t pid)
+{
+	reap(f);
+	return is_avoided(f, process_get_uid(pid)) ? -EBUSY : 0;
+}
+
+/* Takes @fd. */
+static int fetched_add(struct fetched *fetched, int number, int fd)
+{
+	if (fd < 0)
+		return -EBADMSG;
+	if (fetched->n == FETCH_VMS_MAX) {
+		close(fd);
+		return -EBADMSG;
+	}
+	fetched->numbers[fetched->n] = number;
+	fetched->splitters[fetched->n++] = fd;
+	return 0;
+}
+
+static int look(struct fetcher *f, pid_t pid, struct fetched *ret)
+{
+	struct fetch_reply reply;
+	int fd, r;
+
+	r = check_user(f, pid);
+	if (r < 0)
+		return r;
+	for (r = ask(f, FETCH_LOOK, pid, &reply, &fd); r == 0 && reply.more;
+	     r = next(f, pid, &reply, &fd)) {
+		r = fetched_add(ret, reply.number, fd);
+		if (r < 0)
+			return fail(f, pid, r);
+	}
+	closep(&fd);
+	if (r == 0 && reply.result < 0)
+		r = reply.result;
+	return r == 0 && !ret->n ? -ENOTTY : r;
+}
+
+int fetcher_look(struct fetcher *f, pid_t pid, struct fetched *ret)
+{
+	int r;
+
+	ret->n = 0;
+	pthread_mutex_lock(&f->lock);
+	r = look(f, pid, ret);
+	pthread_mutex_unlock(&f->lock);
+	if (r < 0)
+		fetched_done(ret);
+	return r;
+}
+
+int fetcher_name(struct fetcher *f, pid_t pid, char name[static FETCH_NAME_MAX])
+{
+	struct fetch_reply reply;
+	int fd = -1, r;
+
+	pthread_mutex_lock(&f->lock);
+	r = check_user(f, pid);
+	if (r == 0)
+		r = ask(f, FETCH_NAME, pid, &reply, &fd);
+	pthread_mutex_unlock(&f->lock);
+	closep(&fd);
+	if (r < 0)
+		return r;
+	memcpy(name, reply.name, FETCH_NAME_MAX);
+	return reply.result;
+}
+
+/* Up to its end, or until a process makes it hang: then @after is that, and -ETIMEDOUT. */
+static int scan_from(struct fetcher *f, pid_t *after, int (*found)(void *userdata, pid_t pid),
+		     void *userdata)
+{
+	struct fetch_reply reply;
+	int fd, r;
+
+	for (r = ask(f, FETCH_SCAN, *after, &reply, &fd); r == 0 && reply.more;
+	     r = next(f, *after, &reply, &fd)) {
+		closep(&fd);
+		*after = reply.number;
+		r = reply.result == -EINPROGRESS ? 0 : found(userdata, reply.number);
+		if (r != 0) {
+			/* What else it says is not wanted. */
+			leave_helper(f, 0);
+			return r;
+		}
+	}
+	closep(&fd);
+	return r < 0 ? r : reply.result;
+}
+
+int fetcher_scan(struct fetcher *f, int (*found)(void *userdata, pid_t pid), void *userdata)
+{
+	pid_t after = 0, hung;
+	int r;
+
+	pthread_mutex_lock(&f->lock);
+	do {
+		hung = after;
+		reap(f);
+		r = scan_from(f, &after, found, userdata);
+		if (r == -ETIMEDOUT && after != hung)
+			log_warning("Process %d cannot be looked into: it makes the helper hang",
+				    (int)after);
+	} while (r == -ETIMEDOUT && after != hung);
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}

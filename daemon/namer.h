@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What VMMs call their guests. To find that out means to look into another process, which may take
+ * as long as that likes: so it is done in a thread, one process after the other.
+ */
+#ifndef EAGERSPLITD_NAMER_H
+#define EAGERSPLITD_NAMER_H
+
+#include <sys/types.h>
+
+#include "base/util.h"
+
+struct backend;
+struct namer;
+struct worker_pool;
+
+/* @name: what it calls its guest, NULL: nothing, or that cannot be found out. From the event loop. */
+typedef void (*namer_found_fn)(void *userdata, pid_t pid, const char *name);
+
+/* Asks the host of @backend, which outlives it, as does @pool. 0 or -ENOMEM. */
+int namer_new(struct namer **ret, struct backend *backend, struct worker_pool *pool,
+	      namer_found_fn found, void *userdata);
+
+/* Once no job of the pool runs any more. Returns NULL. */
+struct namer *namer_free(struct namer *n);
+DEFINE_CLEANUP(struct namer *, namer_free);
+
+/*
+ * Asks for what process @pid calls its guest; each question has an answer. 0; -ENOBUFS: too
+ * many wait for theirs; -ENOMEM.
+ */
+int namer_ask(struct namer *n, pid_t pid);
+
+#endif /* EAGERSPLITD_NAMER_H */

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Preloaded into the daemon and its helper where KVM is real but not arm64's, or not patched: VMs,
+ * their descriptors and the kernel's events are what they are, and a splitter is an eventfd. What
+ * it has done is kept in a file of the folder $FAKE_SPLITTERS, by the number that the kernel tells
+ * eventfds apart by, for all processes that have it.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <linux/kvm_eager_split.h>
+
+#define BLOCKS	   64
+#define BLOCK_SIZE (UINT64_C(2) << 20)
+
+struct state {
+	uint32_t held;
+	uint32_t blocks_left;
+};
+
+static long real_ioctl(int fd, unsigned long request, unsigned long arg)
+{
+	static int (*next)(int, unsigned long, ...);
+
+	if (!next)
+		next = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	return next(fd, request, arg);
+}
+
+static ssize_t real_readlink(const char *path, char *buf, size_t size)
+{
+	static ssize_t (*next)(const char *, char *, size_t);
+
+	if (!next)
+		next = (ssize_t(*)(const char *, char *, size_t))dlsym(RTLD_NEXT, "readlink");
+	return next(path, buf, size);
+}
+
+static bool is_called(int fd, const char *name)
+{
+	char path[64], target[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = real_readlink(path, target, sizeof(target));
+	return n == (ssize_t)strlen(name) && memcmp(target, name, (size_t)n) == 0;
+}
+
+/* Eventfds are called what splitters are. */
+ssize_t readlink(const char *path, char *buf, size_t size)
+{
+	static const char eventfd_name[] = "anon_inode:[eventfd]",
+			  name[] = "anon_inode:kvm-splitter";
+	ssize_t n = real_readlink(path, buf, size);
+
+	if (n != sizeof(eventfd_name) - 1 || memcmp(buf, eventfd_name, (size_t)n) != 0 ||
+	    size < sizeof(name))
+		return n;
+	memcpy(buf, name, sizeof(name) - 1);
+	return sizeof(name) - 1;
+}
+
+/* What FORTIFY makes of it. */
+ssize_t __readlink_chk(const char *path, char *buf, size_t size, size_t room);
+ssize_t __readlink_chk(const char *path, char *buf, size_t size, size_t room)
+{
+	return readlink(path, buf, size < room ? size : room);
+}
+
+/* 0: it is no eventfd. */
+static uint64_t splitter_id(int fd)
+{
+	char path[64], line[128];
+	uint64_t id = 0;
+	FILE *file;
+
+	if (!is_called(fd, "anon_inode:[eventfd]"))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "eventfd-id: %" SCNu64, &id) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return id + 1;
+}
+
+static struct state *open_state(uint64_t id)
+{
+	const char *folder = getenv("FAKE_SPLITTERS");
+	struct state *state;
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%" PRIu64, folder ? folder : "/tmp", id);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, sizeof(*state)) < 0)
+		abort();
+	state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (state == MAP_FAILED)
+		abort();
+	return state;
+}
+
+static int survey(uint64_t id, const struct state *state, struct kvm_arm_split_survey *survey)
+{
+	struct kvm_arm_split_slot *slot = (void *)(uintptr_t)survey->slots;
+	uint32_t room = survey->nr_slots;
+
+	*survey = (struct kvm_arm_split_survey){
+		.slots = survey->slots,
+		.nr_slots = 1,
+		.flags = state->held ? KVM_ARM_SPLIT_SURVEY_HELD : 0,
+		.vm_id = id,
+		.holders = state->held,
+		.stats.blocks_split = BLOCKS - state->blocks_left,
+	};
+	if (!room) {
+		errno = E2BIG;
+		return -1;
+	}
+	*slot = (struct kvm_arm_split_slot){ .memory_size = BLOCKS * BLOCK_SIZE,
+					     .blocks[2] = state->blocks_left };
+	return 0;
+}
+
+static int run(struct state *state, struct kvm_arm_split_run *run)
+{
+	uint64_t max = run->max_blocks ? run->max_blocks : BLOCKS, n;
+	bool split = run->flags & KVM_ARM_SPLIT_RUN_SPLIT;
+
+	if (!split && state->held) {
+		errno = EBUSY;
+		return -1;
+	}
+	n = split ? state->blocks_left : BLOCKS - state->blocks_left;
+	run->blocks = n < max ? n : max;
+	run->tlbis = run->blocks > 0;
+	run->tlbi_ns = run->tlbis * 1000;
+	state->blocks_left = split ? state->blocks_left - (uint32_t)run->blocks
+				   : state->blocks_left + (uint32_t)run->blocks;
+	run->size = n > max ? BLOCK_SIZE : 0;
+	return 0;
+}
+
+static long on_splitter(uint64_t id, unsigned long request, unsigned long arg)
+{
+	struct state *state = open_state(id);
+	int r = 0;
+
+	switch (request) {
+	case KVM_ARM_SPLIT_SURVEY:
+		r = survey(id, state, (void *)arg);
+		break;
+	case KVM_ARM_SPLIT_HOLD:
+	case KVM_ARM_SPLIT_RELEASE:
+		state->held = request == KVM_ARM_SPLIT_HOLD;
+		break;
+	case KVM_ARM_SPLIT_RUN:
+		r = run(state, (void *)arg);
+		break;
+	}
+	munmap(state, sizeof(*state));
+	return r;
+}
+
+static int make_splitter(int vm)
+{
+	struct state *state;
+	int fd;
+
+	if (!is_called(vm, "anon_inode:kvm-vm")) {
+		errno = ENOTTY;
+		return -1;
+	}
+	fd = eventfd(0, EFD_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	state = open_state(splitter_id(fd));
+	*state = (struct state){ .blocks_left = BLOCKS };
+	munmap(state, sizeof(*state));
+	return fd;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	unsigned long arg;
+	uint64_t id;
+	va_list ap;
+
+	va_start(ap, request);
+	arg = va_arg(ap, unsigned long);
+	va_end(ap);
+
+	switch (request) {
+	case KVM_CHECK_EXTENSION:
+		if (arg == KVM_CAP_ARM_EAGER_SPLIT)
+			return KVM_ARM_EAGER_SPLIT_FD;
+		break;
+	case KVM_ARM_SPLIT_FD:
+		return make_splitter(fd);
+	case KVM_ARM_SPLIT_SURVEY:
+	case KVM_ARM_SPLIT_HOLD:
+	case KVM_ARM_SPLIT_RELEASE:
+	case KVM_ARM_SPLIT_RUN:
+		id = splitter_id(fd);
+		if (id)
+			return (int)on_splitter(id, request, arg);
+		break;
+	}
+	return (int)real_ioctl(fd, request, arg);
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The helper, as the daemon starts it, with VMs that are real where there is /dev/kvm. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/kvm.h>
+
+#include <cmocka.h>
+
+#include "host/anon-inode.h"
+#include "host/fetcher.h"
+#include "unit/child.h"
+#include "unit/scratch.h"
+
+/* Nothing here takes as long but what is meant to hang. */
+#define TIMEOUT_MSEC 500
+
+static char dir[] = SCRATCH_TEMPLATE;
+static char helper[4096];
+
+/* A child that has so many VMs, or none. -1: there is no KVM. */
+static pid_t start_vmm(int n_vms)
+{
+	int fds[2];
+	char ok = 1;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	pid = child_fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+		for (int i = 0; i < n_vms; i++)
+			ok = ok && kvm >= 0 && ioctl(kvm, KVM_CREATE_VM, 0UL) >= 0;
+		(void)!write(fds[1], &ok, 1);
+		for (;;)
+			pause();
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &ok, 1), 1);
+	close(fds[0]);
+	if (ok)
+		return pid;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return -1;
+}
+
+static void end_vmm(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static struct fetcher *new_fetcher(const char *program)
+{
+	struct fetcher *f;
+
+	assert_int_equal(fetcher_new(&f, NULL, program, TIMEOUT_MSEC), 0);
+	return f;
+}
+
+/* Each of its VMs comes as a splitter, and nothing else of it. */
+static void test_look(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
+	_cleanup_(fetched_done) struct fetched fetched;
+	pid_t pid = start_vmm(3);
+
+	if (pid < 0)
+		skip();
+	assert_int_equal(fetcher_look(f, pid, &fetched), 0);
+	assert_int_equal(fetched.n, 3);
+	for (size_t i = 0; i < fetched.n; i++)
+		assert_true(anon_inode_is(fetched.splitters[i], "kvm-splitter"));
+	assert_true(fetched.numbers[0] < fetched.numbers[1]);
+	end_vmm(pid);
+}
+
+static void test_nothing_there(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
+	struct fetched fetched;
+	pid_t pid = start_vmm(0);
+
+	assert_int_equal(fetcher_look(f, pid, &fetched), -ENOTTY);
+	assert_int_equal(fetched.n, 0);
+	end_vmm(pid);
+	assert_int_equal(fetcher_look(f, pid, &fetched), -ESRCH);
+	assert_int_equal(fetcher_look(f, -1, &fetched), -EINVAL);
+}
+
+static void test_name(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
+	char name[FETCH_NAME_MAX];
+
+	assert_int_equal(fetcher_name(f, getpid(), name), -ENOENT);
+	assert_int_equal(fetcher_name(f, 0, name), -ENOENT);
+}
+
+struct search {
+	pid_t pid;
+	bool found;
+};
+
+static int search(void *userdata, pid_t pid)
+{
+	struct search *s = userdata;
+
+	s->found = s->found || pid == s->pid;
+	return 0;
+}
+
+static void test_scan(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
+	struct search wanted = { .pid = start_vmm(1) }, other = { .pid = start_vmm(0) };
+
+	if (wanted.pid < 0)
+		skip();
+	assert_int_equal(fetcher_scan(f, search, &wanted), 0);
+	assert_true(wanted.found);
+	assert_int_equal(fetcher_scan(f, search, &other), 0);
+	assert_false(other.found);
+	end_vmm(wanted.pid);
+	end_vmm(other.pid);
+}
+
+/* A program that runs @script, in place of the helper. */
+static const char *write_script(const char *script)
+{
+	static char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/helper", dir);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "#!/bin/sh\n%s\n", script);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(path, 0700), 0);
+	return path;
+}
+
+/* One that says nothing is left behind, and a few of them are enough. */
+static void test_hangs(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(write_script("exec sleep 1000"));
+	struct fetched fetched;
+
+	/* Each is killed, so that another takes its place once it has ended; until then, none does. */
+	for (int i = 0; i < 4; i++) {
+		int r;
+
+		do
+			r = fetcher_look(f, getpid(), &fetched);
+		while (r == -EBUSY);
+		assert_int_equal(r, -ETIMEDOUT);
+	}
+}
+
+/* One that ends is replaced. */
+static void test_ends(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(write_script("exit 0"));
+	struct fetched fetched;
+
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ECONNRESET);
+	write_script("exec \"$HELPER\"");
+	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
+	/* And one that was killed while nobody needed it. */
+	assert_int_equal(system("pkill -KILL -P $PPID eagersplitd-fet"), 0);
+	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
+}
+
+/* What it says is not to be believed: no splitter, too many of them. */
+static void test_lies(void **state)
+{
+	static const char *const scripts[] = {
+		"exec 3>&0; head -c 8 >/dev/null; head -c 268 /dev/zero | tr '\\0' '\\1' >&3",
+		"head -c 8 >/dev/null; echo lie >&0",
+	};
+	struct fetched fetched;
+
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+		_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(write_script(scripts[i]));
+
+		assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBADMSG);
+		assert_int_equal(fetched.n, 0);
+	}
+}
+
+static void test_none(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher("/nonexistent");
+	_cleanup_(fetcher_freep) struct fetcher *g = NULL;
+	struct fetched fetched;
+
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ENOENT);
+	assert_int_equal(fetcher_new(&g, "/nonexistent", NULL, TIMEOUT_MSEC), 0);
+	assert_int_equal(fetcher_look(g, getpid(), &fetched), -ENOENT);
+}
+
+/* The socket of a service manager that starts no helper, as when there are too many. */
+static void test_refused(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = NULL;
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct fetched fetched;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(fetcher_new(&f, address.sun_path, NULL, TIMEOUT_MSEC), 0);
+	/* Nobody accepts, so nobody answers. */
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ETIMEDOUT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_look),	cmocka_unit_test(test_nothing_there),
+		cmocka_unit_test(test_name),	cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_hangs),	cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_lies),	cmocka_unit_test(test_none),
+		cmocka_unit_test(test_refused),
+	};
+	const char *build = getenv("BUILDDIR") ?: ".";
+	char fake[4096 + 32];
+	int failed;
+
+	snprintf(helper, sizeof(helper), "%s/eagersplitd-fetch", build);
+	snprintf(fake, sizeof(fake), "%s/tests/kvm/fake-splitter.so", build);
+	assert_non_null(mkdtemp(dir));
+	setenv("HELPER", helper, 1);
+	setenv("FAKE_SPLITTERS", dir, 1);
+	/* For the helper; this program has no use for it but to know splitters by their name. */
+	if (!getenv("LD_PRELOAD")) {
+		setenv("LD_PRELOAD", fake, 1);
+		execv("/proc/self/exe", (char *[]){ "test-fetcher", NULL });
+	}
+	failed = cmocka_run_group_tests_name("fetcher", tests, NULL, NULL);
+	scratch_remove(dir);
+	return failed;
+}

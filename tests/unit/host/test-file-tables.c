@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Processes that share their open files, and others. */
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "host/file-tables.h"
+
+#define N 40
+
+static pid_t start_child(unsigned long flags)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		for (;;)
+			pause();
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Whatever the order in which they come. */
+static void test_shared(void **state)
+{
+	_cleanup_(file_tables_freep) struct file_tables *t = NULL;
+	pid_t own[N], shared[N];
+
+	for (int i = 0; i < N; i++) {
+		own[i] = start_child(0);
+		shared[i] = start_child(CLONE_FILES);
+	}
+	assert_int_equal(file_tables_new(&t), 0);
+	for (int i = 0; i < N; i++) {
+		assert_true(file_tables_add(t, own[(i * 7) % N]));
+		/* All have ours. */
+		assert_int_equal(file_tables_add(t, shared[i]), i == 0);
+	}
+	assert_false(file_tables_add(t, getpid()));
+	for (int i = 0; i < N; i++)
+		assert_false(file_tables_add(t, own[i]));
+	for (int i = 0; i < N; i++) {
+		end_child(own[i]);
+		end_child(shared[i]);
+	}
+}
+
+/* Of one that is gone nothing is known, so it is new. */
+static void test_gone(void **state)
+{
+	_cleanup_(file_tables_freep) struct file_tables *t = NULL;
+	pid_t pid = start_child(0);
+
+	assert_int_equal(file_tables_new(&t), 0);
+	assert_true(file_tables_add(t, getpid()));
+	end_child(pid);
+	assert_true(file_tables_add(t, pid));
+	assert_false(file_tables_add(t, getpid()));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_gone),
+	};
+
+	return cmocka_run_group_tests_name("file-tables", tests, NULL, NULL);
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Names, asked for by a thread of a host that answers when it likes. */
+#include <errno.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "host/backend.h"
+#include "namer.h"
+#include "worker.h"
+
+struct fixture {
+	struct backend backend;
+	sd_event *event;
+	struct worker_pool *pool;
+	struct namer *namer;
+	char heard[256];
+	bool ask_again;
+};
+
+/* Each answer waits for it. */
+static sem_t allowed;
+
+static int fake_name(struct backend *backend, pid_t pid, char *name)
+{
+	while (sem_wait(&allowed) < 0)
+		;
+	if (pid % 2)
+		return -ENOENT;
+	snprintf(name, BACKEND_NAME_MAX, "guest%d", (int)pid);
+	return 0;
+}
+
+static const struct backend_ops ops = { .name = "fake", .guest_name = fake_name };
+
+static void found(void *userdata, pid_t pid, const char *name)
+{
+	struct fixture *f = userdata;
+	size_t n = strlen(f->heard);
+
+	snprintf(f->heard + n, sizeof(f->heard) - n, "%d=%s;", (int)pid, name ?: "-");
+	if (f->ask_again)
+		assert_int_equal(namer_ask(f->namer, 8), 0);
+	f->ask_again = false;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	sem_init(&allowed, 0, 0);
+	f->backend.ops = &ops;
+	assert_int_equal(sd_event_new(&f->event), 0);
+	assert_int_equal(worker_pool_new(&f->pool, f->event, 2), 0);
+	assert_int_equal(namer_new(&f->namer, &f->backend, f->pool, found, f), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 8; i++)
+		sem_post(&allowed);
+	worker_pool_free(f->pool);
+	namer_free(f->namer);
+	sd_event_unref(f->event);
+	free(f);
+	return 0;
+}
+
+static void run_until(struct fixture *f, const char *heard)
+{
+	while (strcmp(f->heard, heard) != 0)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+}
+
+static void test_in_turn(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(namer_ask(f->namer, 2), 0);
+	assert_int_equal(namer_ask(f->namer, 3), 0);
+	assert_int_equal(namer_ask(f->namer, 4), 0);
+	sem_post(&allowed);
+	run_until(f, "2=guest2;");
+	sem_post(&allowed);
+	sem_post(&allowed);
+	run_until(f, "2=guest2;3=-;4=guest4;");
+}
+
+/* Whoever is told may ask for more. */
+static void test_again(void **state)
+{
+	struct fixture *f = *state;
+
+	f->ask_again = true;
+	assert_int_equal(namer_ask(f->namer, 2), 0);
+	sem_post(&allowed);
+	sem_post(&allowed);
+	run_until(f, "2=guest2;8=guest8;");
+}
+
+static void test_bound(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 4096; i++)
+		assert_int_equal(namer_ask(f->namer, 2), 0);
+	assert_int_equal(namer_ask(f->namer, 2), -ENOBUFS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_in_turn, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests_name("namer", tests, NULL, NULL);
+}
