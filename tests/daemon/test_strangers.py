@@ -92,7 +92,9 @@ def daemon_on_kvm():
     except AssertionError as error:
         raise Skip("no VM can be made here (/dev/kvm)") from error
     with tempfile.TemporaryDirectory(prefix="eagersplitd-splitters-") as splitters:
-        environment = {"LD_PRELOAD": FAKE, "FAKE_SPLITTERS": splitters}
+        # The sanitizers' own library need not be the first one.
+        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        environment = {"LD_PRELOAD": FAKE, "FAKE_SPLITTERS": splitters, "ASAN_OPTIONS": options}
         with Daemon(arguments=[f"--helper={HELPER}"], environment=environment, Backend="kvm", TlbiRate=0) as daemon:
             yield daemon
 
