@@ -86,6 +86,8 @@ def swapper(path):
 def daemon_on_kvm():
     if os.getuid() != 0:
         raise Skip("needs root, to look into the processes of others")
+    if not os.path.exists(FAKE):
+        raise Skip("what stands in for a patched KVM is part of a build, not of what is installed")
     try:
         with vmm():
             pass
