@@ -65,11 +65,14 @@ class HangingFile:
     """The path of such a file, for as long as the context lasts; nobody hangs any longer after that."""
 
     def __enter__(self):
-        self._folder = tempfile.mkdtemp(prefix="eagersplitd-fuse-")
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        self._folder = tempfile.mkdtemp(prefix="eagersplitd-fuse-")
         options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
         if libc.mount(b"eagersplitd-test", self._folder.encode(), b"fuse", 6, options) < 0:
-            raise OSError(ctypes.get_errno(), "mount")
+            error = ctypes.get_errno()
+            os.close(device)
+            os.rmdir(self._folder)
+            raise OSError(error, "mount")
         self._server = os.fork()
         if self._server == 0:
             try:
