@@ -220,27 +220,36 @@ static int write_lead(struct metric_writer *w, json_object *metrics)
 	return write_histogram(w, NULL, ctl_json_member(metrics, "lead"));
 }
 
-/* Returns 0 or -ENOMEM. */
+/*
+ * A histogram for each object of @list, told apart by the label @name, which is a field of it too.
+ * Returns 0 or -ENOMEM.
+ */
+static int write_histograms(struct metric_writer *w, const struct metric_family *family,
+			    const char *name, json_object *list)
+{
+	int r = 0;
+
+	metric_begin(w, family);
+	for (size_t i = 0; r == 0 && i < ctl_json_length(list); i++) {
+		json_object *figures = json_object_array_get_idx(list, i);
+		const struct metric_label labels[] = {
+			{ name, ctl_json_string(figures, name) },
+			{ NULL, NULL },
+		};
+
+		r = write_histogram(w, labels, figures);
+	}
+	return r;
+}
+
 static int write_stalls(struct metric_writer *w, json_object *metrics)
 {
 	static const struct metric_family family = {
 		"eagersplitd_migration_stall_seconds", METRIC_HISTOGRAM, "seconds",
 		"How long in all vCPUs were stalled in a migration: faults waited for page tables."
 	};
-	json_object *list = ctl_json_member(metrics, "stalls");
-	int r = 0;
 
-	metric_begin(w, &family);
-	for (size_t i = 0; r == 0 && i < ctl_json_length(list); i++) {
-		json_object *stalls = json_object_array_get_idx(list, i);
-		const struct metric_label labels[] = {
-			{ "prepared", ctl_json_string(stalls, "prepared") },
-			{ NULL, NULL },
-		};
-
-		r = write_histogram(w, labels, stalls);
-	}
-	return r;
+	return write_histograms(w, &family, "prepared", ctl_json_member(metrics, "stalls"));
 }
 
 static int write_calls(struct metric_writer *w, json_object *metrics)
@@ -249,20 +258,8 @@ static int write_calls(struct metric_writer *w, json_object *metrics)
 		"eagersplitd_call_duration_seconds", METRIC_HISTOGRAM, "seconds",
 		"Time that calls into the kernel took, from entering it to coming back."
 	};
-	json_object *list = ctl_json_member(metrics, "calls");
-	int r = 0;
 
-	metric_begin(w, &family);
-	for (size_t i = 0; r == 0 && i < ctl_json_length(list); i++) {
-		json_object *call = json_object_array_get_idx(list, i);
-		const struct metric_label labels[] = {
-			{ "operation", ctl_json_string(call, "operation") },
-			{ NULL, NULL },
-		};
-
-		r = write_histogram(w, labels, call);
-	}
-	return r;
+	return write_histograms(w, &family, "operation", ctl_json_member(metrics, "calls"));
 }
 
 static void write_host(struct metric_writer *w, const struct figures *figures)

@@ -150,6 +150,10 @@ class Daemon:
             return vm if vm["stage"] == stage else None
         return self._lab.wait_for(f"{name} {stage}", check)
 
+    def wait_known(self, name):
+        """Until it has found the VM: one that was stopped looks for its VMs when it is ready."""
+        return self._lab.wait_for(f"{name} known", lambda: name in self.vms())
+
     def wait_split(self, name, blocks):
         """Until so many of the VM's blocks are split; returns the VM."""
         def check():

@@ -200,6 +200,7 @@ def stop_daemon(lab, daemon):
         before += split
         total += split
         lab.must("systemctl", "start", "eagersplitd.service")
+        daemon.wait_known("running")
     vm = daemon.wait_stage("running", "split")
     lab.eq((vm["migration"], vmm.leaves()[1]), ("scheduled", 0), "started again: it goes on with what was begun")
     vmm.work("stop")

@@ -180,10 +180,10 @@ static void test_ends(void **state)
 	struct fetched fetched;
 
 	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ECONNRESET);
-	write_script("exec \"$HELPER\"");
+	write_script("echo $$ >\"$0.pid\"; exec \"$HELPER\"");
 	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
 	/* And one that was killed while nobody needed it. */
-	assert_int_equal(system("pkill -KILL -P $PPID eagersplitd-fet"), 0);
+	assert_int_equal(system("kill -KILL $(cat \"$FAKE_SPLITTERS/helper.pid\")"), 0);
 	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
 }
 
