@@ -188,11 +188,15 @@ static void on_process_ended(void *userdata, pid_t pid)
 		sim_destroy(userdata, pid, i);
 }
 
-/* Images of processes that are gone are what the daemon before left behind. */
+/*
+ * Images of processes that are gone are what the daemon before left behind. One of a process that is
+ * there may be a VM that its VMM does not have yet.
+ */
 static int sim_found(struct sim *sim, const char *name, int (*found)(void *userdata, pid_t pid),
 		     void *userdata)
 {
 	struct sim_image *image;
+	uint64_t start_time;
 	int number;
 	pid_t pid;
 
@@ -200,7 +204,8 @@ static int sim_found(struct sim *sim, const char *name, int (*found)(void *userd
 	if (sim_image_parse_name(name, &pid, &number) < 0)
 		return 0;
 	if (sim_image_open(&image, sim->dir, pid, number) < 0) {
-		sim_destroy(sim, pid, number);
+		if (process_get_start_time(pid, &start_time) < 0)
+			sim_destroy(sim, pid, number);
 		return 0;
 	}
 	sim_image_close(image);
