@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "finder.h"
 #include "host/backend.h"
+#include "host/process.h"
 #include "manager.h"
 #include "manager-found.h"
 #include "manager-private.h"
@@ -74,8 +75,10 @@ static int registration_run(struct job *job)
 	}
 	r->look.numbers[0] = MANAGER_NUMBER_HANDED_OVER;
 	r->look.n = backend->ops->take_vm(backend, take_fd(&r->splitter), &r->look.vms[0]);
-	if (r->look.n == 0)
-		r->look.n = 1;
+	if (r->look.n < 0)
+		return 0;
+	r->look.vms[0]->uid = process_get_uid(r->look.pid);
+	r->look.n = 1;
 	return 0;
 }
 

@@ -36,8 +36,14 @@ static bool manager_take_kept(struct manager *m, int fd)
 
 	if (m->backend->ops->take_vm(m->backend, fd, &host_vm) < 0)
 		return false;
-	for (size_t i = 0; i < m->n_records; i++)
-		recorded |= m->records[i].vm_id == host_vm->id && !m->records[i].unwanted;
+	for (size_t i = 0; i < m->n_records; i++) {
+		const struct vm_record *record = &m->records[i];
+
+		if (record->vm_id != host_vm->id)
+			continue;
+		host_vm->uid = record->uid == UINT64_MAX ? -1 : (int64_t)record->uid;
+		recorded |= !record->unwanted;
+	}
 	/* Nothing is known of what it was held for, or nothing wanted: it is found as any other. */
 	if (recorded && manager_take_vm(m, host_vm, 0, 0, true) == 0)
 		return true;

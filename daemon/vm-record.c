@@ -28,6 +28,7 @@ static const struct field {
 	uint64_t min;
 	uint64_t max;
 	bool required;
+	bool optional; /* UINT64_MAX: there is none */
 } fields[] = {
 #define FIELD(k, t, f, ...)                                                                       \
 	{                                                                                         \
@@ -35,12 +36,13 @@ static const struct field {
 	}
 	FIELD("pid", INT, pid, .min = 1, .max = INT_MAX, .required = true),
 	FIELD("number", INT, number, .max = INT_MAX, .required = true),
+	FIELD("uid", NUMBER, uid, .max = UINT32_MAX, .optional = true),
 	FIELD("vmId", NUMBER, vm_id, .min = 1, .max = INT64_MAX, .required = true),
 	FIELD("registered", BOOL, registered),
 	FIELD("unwanted", BOOL, unwanted),
 	FIELD("dirtyLogging", BOOL, dirty_logging),
 	FIELD("scheduledUSec", NUMBER, told_usec, .max = INT64_MAX),
-	FIELD("deadlineUSec", NUMBER, deadline_usec, .max = INT64_MAX),
+	FIELD("deadlineUSec", NUMBER, deadline_usec, .max = INT64_MAX, .optional = true),
 	FIELD("tlbiRate", NUMBER, tlbi_rate, .max = INT64_MAX),
 	FIELD("blocksSplit", NUMBER, blocks_split, .max = INT64_MAX),
 	FIELD("tlbis", NUMBER, tlbis, .max = INT64_MAX),
@@ -70,6 +72,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 	*record = (struct vm_record){
 		.pid = vm->pid,
 		.number = vm->number,
+		.uid = vm->host_vm->uid < 0 ? UINT64_MAX : (uint64_t)vm->host_vm->uid,
 		.vm_id = vm->host_vm->id,
 		.registered = vm->table.registered,
 		.unwanted = vm->table.unwanted,
@@ -106,6 +109,13 @@ static json_object *field_to_json(const struct vm_record *record, const struct f
 	}
 }
 
+/* What is not known, or not there, is not written. */
+static bool field_is_absent(const struct vm_record *record, const struct field *field)
+{
+	return field->optional &&
+	       *(const uint64_t *)((const char *)record + field->offset) == UINT64_MAX;
+}
+
 static json_object *record_to_json(const struct vm_record *record)
 {
 	const char *migration = vm_migration_to_string(vm_state_get_migration(record->state));
@@ -114,8 +124,7 @@ static json_object *record_to_json(const struct vm_record *record)
 
 	r = varlink_json_set_u64(object, "version", RECORD_VERSION);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-		if (fields[i].offset != offsetof(struct vm_record, deadline_usec) ||
-		    record->deadline_usec != UINT64_MAX)
+		if (!field_is_absent(record, &fields[i]))
 			r |= varlink_json_set(object, fields[i].key,
 					      field_to_json(record, &fields[i]));
 	if (record->name[0])
@@ -238,7 +247,7 @@ static int record_from_json(struct vm_record *record, json_object *object)
 
 int vm_record_parse(const char *text, size_t size, struct vm_record *ret)
 {
-	struct vm_record record = { .deadline_usec = UINT64_MAX };
+	struct vm_record record = { .deadline_usec = UINT64_MAX, .uid = UINT64_MAX };
 	_cleanup_json_ json_object *object = NULL;
 	const char *why;
 	int r;

@@ -25,6 +25,7 @@
 struct vm_record {
 	pid_t pid;
 	int number;
+	uint64_t uid; /* UINT64_MAX: not known */
 	uint64_t vm_id;
 	char name[VM_NAME_MAX + 1];
 	bool registered;

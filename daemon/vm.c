@@ -246,6 +246,7 @@ void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *in
 	*info = (struct vm_info){
 		.name = vm->table.name,
 		.pid = vm->pid,
+		.uid = vm->host_vm ? vm->host_vm->uid : -1,
 		.migration = vm_state_get_migration(vm->migration.state),
 		.stage = vm->progress.stage,
 		.surveyed = vm->progress.surveyed,

@@ -45,6 +45,7 @@ struct work;
 
 /**
  * struct vm_info - a snapshot of a VM, see vm_get_info()
+ * @uid: the VMM's user, -1: not known
  * @surveyed: a survey has been made: before that, sizes and counts are 0
  * @bytes: guest memory in memslots
  * @blocks: blocks left to split
@@ -60,6 +61,7 @@ struct work;
 struct vm_info {
 	const char *name;
 	pid_t pid;
+	int64_t uid;
 	enum vm_migration migration;
 	enum vm_stage stage;
 	bool surveyed;

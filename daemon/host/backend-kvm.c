@@ -168,7 +168,7 @@ static int kvm_make_vm(struct kvm *kvm, int fd, struct backend_vm **ret)
 		return -ENOMEM;
 	}
 	*vm = (struct kvm_vm){
-		.vm = { .backend = &kvm->backend, .fd = fd },
+		.vm = { .backend = &kvm->backend, .fd = fd, .uid = -1 },
 		.no_break = kvm->no_break,
 	};
 	r = kvm_ask(vm, NULL, 0, &survey);
@@ -192,8 +192,10 @@ static int kvm_look(struct backend *backend, pid_t pid, int numbers[BACKEND_VMS_
 	r = fetcher_look(kvm->looker, pid, &fetched);
 	for (size_t i = 0; i < fetched.n; i++) {
 		r = kvm_make_vm(kvm, take_fd(&fetched.splitters[i]), &vms[n]);
-		if (r == 0)
-			numbers[n++] = fetched.numbers[i];
+		if (r < 0)
+			continue;
+		vms[n]->uid = fetched.uid;
+		numbers[n++] = fetched.numbers[i];
 	}
 	if (r == -ENODEV)
 		r = -ENOTTY;

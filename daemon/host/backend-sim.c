@@ -281,7 +281,7 @@ static int sim_make_vm(struct sim *sim, int fd, const struct sim_splitter_name *
 		return -ENOMEM;
 	}
 	*vm = (struct sim_vm){
-		.vm = { .backend = &sim->backend, .fd = fd, .id = name->id },
+		.vm = { .backend = &sim->backend, .fd = fd, .id = name->id, .uid = -1 },
 		.name = *name,
 		.image = image,
 	};
@@ -308,7 +308,10 @@ static int sim_open_vm(struct backend *backend, int pidfd, pid_t pid, int number
 		sim_image_close(image);
 		return fd;
 	}
-	return sim_make_vm(sim, fd, &name, image, ret);
+	r = sim_make_vm(sim, fd, &name, image, ret);
+	if (r == 0)
+		(*ret)->uid = process_get_uid(pid);
+	return r;
 }
 
 static bool sim_looks_like_vm(struct backend *backend, int fd)

@@ -137,8 +137,8 @@ struct backend_ops {
 	 */
 	bool (*looks_like_vm)(struct backend *backend, int fd);
 	/*
-	 * Takes a splitter that others have made, also on error. -ENOTTY: it is none;
-	 * -ENODEV: the VM is gone.
+	 * Takes a splitter that others have made, also on error; whose VM it is may not be
+	 * known. -ENOTTY: it is none; -ENODEV: the VM is gone.
 	 */
 	int (*take_vm)(struct backend *backend, int fd, struct backend_vm **ret);
 	/* Closes the splitter: its hold, if any, is over unless there are duplicates. */
@@ -164,11 +164,13 @@ struct backend {
  * struct backend_vm - the head of every backend's VM: a splitter
  * @fd: to poll, and to be kept by the service manager; the VM's
  * @id: tells VMs apart, never used twice until reboot, never 0
+ * @uid: the user whose process made it, -1: not known
  */
 struct backend_vm {
 	struct backend *backend;
 	int fd;
 	uint64_t id;
+	int64_t uid;
 	TAILQ_ENTRY(backend_vm) link;
 };
 

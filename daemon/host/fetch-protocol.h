@@ -45,12 +45,14 @@ struct fetch_request {
  * @result: of that which ends: how many VMs there are, 0, or a negative errno. Of another: 0, or
  *	    -EINPROGRESS: process @number is about to be looked at
  * @number: of a VM: its descriptor over there, whose splitter comes along; or the process
+ * @uid: of a VM: whose process that is
  * @name: ended by a NUL
  */
 struct fetch_reply {
 	uint32_t more;
 	int32_t result;
 	int32_t number;
+	int64_t uid;
 	char name[FETCH_NAME_MAX];
 };
 

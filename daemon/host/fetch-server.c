@@ -49,18 +49,22 @@ static int send_end(int socket, int result)
 	return send_reply(socket, &(struct fetch_reply){ .result = result }, -1);
 }
 
-/* A process that is gone, or has none, is said to be so. */
-static int list_vms(pid_t pid, struct kvm_vms *vms)
+/* A process that is gone, or has none, is said to be so. @ret_uid: whose it is. */
+static int list_vms(pid_t pid, struct kvm_vms *vms, int64_t *ret_uid)
 {
 	_cleanup_close_ int pidfd = process_open(pid);
 
-	return pidfd < 0 ? pidfd : kvm_fd_list(pidfd, pid, vms);
+	if (pidfd < 0)
+		return pidfd;
+	/* Before the look, whose last question is whether it is the same process still. */
+	*ret_uid = process_get_uid(pid);
+	return *ret_uid < 0 ? (int)*ret_uid : kvm_fd_list(pidfd, pid, vms);
 }
 
 /* The VM's descriptor was fetched, and is the kernel's: only a splitter of it goes on. */
-static int send_splitter(int socket, int vm, int number)
+static int send_splitter(int socket, int vm, int number, int64_t uid)
 {
-	const struct fetch_reply reply = { .more = true, .number = number };
+	const struct fetch_reply reply = { .more = true, .number = number, .uid = uid };
 	_cleanup_close_ int splitter = ioctl(vm, KVM_ARM_SPLIT_FD, 0);
 
 	return splitter < 0 ? -errno : send_reply(socket, &reply, splitter);
@@ -69,11 +73,12 @@ static int send_splitter(int socket, int vm, int number)
 static int serve_look(int socket, pid_t pid)
 {
 	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	int64_t uid = -1;
 	int n = 0, r;
 
-	r = list_vms(pid, &vms);
+	r = list_vms(pid, &vms, &uid);
 	for (size_t i = 0; i < vms.n && r >= 0; i++) {
-		r = send_splitter(socket, vms.fds[i], vms.numbers[i]);
+		r = send_splitter(socket, vms.fds[i], vms.numbers[i], uid);
 		n += r == 0;
 	}
 	/* What there is of them is of use, whatever became of the others. */
@@ -104,12 +109,13 @@ static int scan_one(int socket, const struct fetch_request *request, struct file
 {
 	struct fetch_reply reply = { .more = true, .result = -EINPROGRESS, .number = pid };
 	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	int64_t uid;
 	int r;
 
 	if (is_avoided(request, pid) || !file_tables_add(tables, pid))
 		return 0;
 	r = send_reply(socket, &reply, -1);
-	if (r < 0 || list_vms(pid, &vms) < 0)
+	if (r < 0 || list_vms(pid, &vms, &uid) < 0)
 		return r;
 	reply.result = 0;
 	return send_reply(socket, &reply, -1);

@@ -363,6 +363,7 @@ static int look(struct fetcher *f, pid_t pid, struct fetched *ret)
 		r = fetched_add(ret, reply.number, fd);
 		if (r < 0)
 			return fail(f, pid, r);
+		ret->uid = reply.uid;
 	}
 	closep(&fd);
 	if (r == 0 && reply.result < 0)
@@ -375,6 +376,7 @@ int fetcher_look(struct fetcher *f, pid_t pid, struct fetched *ret)
 	int r;
 
 	ret->n = 0;
+	ret->uid = -1;
 	pthread_mutex_lock(&f->lock);
 	r = look(f, pid, ret);
 	pthread_mutex_unlock(&f->lock);

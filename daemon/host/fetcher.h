@@ -9,6 +9,7 @@
 #define EAGERSPLITD_FETCHER_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/util.h"
@@ -20,9 +21,11 @@ struct fetcher;
  * struct fetched - the VMs of a process
  * @numbers: their descriptors over there
  * @splitters: of them, owned by whoever has this
+ * @uid: whose process it is
  */
 struct fetched {
 	size_t n;
+	int64_t uid;
 	int numbers[FETCH_VMS_MAX];
 	int splitters[FETCH_VMS_MAX];
 };

@@ -28,7 +28,8 @@ def comes_and_goes():
                 vmm = Vmm()
                 vm = daemon.create_vm(vmm)
                 found = daemon.wait_for_vm(vm.id)
-                equal((found["pid"], found["migration"], found["blocks"]), (vmm.pid, "none", 512))
+                equal((found["pid"], found["uid"], found["migration"], found["blocks"]),
+                      (vmm.pid, os.getuid(), "none", 512))
                 if end:
                     end(vmm)
                 else:

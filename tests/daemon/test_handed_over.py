@@ -75,12 +75,13 @@ def handed_over():
     """A VM is registered by its splitter, split, and known by the next daemon"""
     with Daemon(**FAST) as daemon, Vmm() as vmm, hidden_vm(daemon, vmm) as (vm, fd), Caller(daemon) as caller:
         answer = caller.call("Register", [fd], pid=vmm.pid, name="guest", splitter=0)["vm"]
-        equal((answer["vm"], answer["pid"], answer["blocks"]), ("guest", vmm.pid, 512))
+        equal((answer["vm"], answer["pid"], answer["uid"], answer["blocks"]), ("guest", vmm.pid, os.getuid(), 512))
         daemon.migrate("guest", "scheduled")
         daemon.wait_for_stage("guest", "split")
         equal((vm.held, vm.blocks), (True, 0))
         daemon.restart(signal.SIGKILL)
-        equal(daemon.wait_for_stage("guest", "split")["migration"], "scheduled")
+        seen = daemon.wait_for_stage("guest", "split")
+        equal((seen["migration"], seen["uid"]), ("scheduled", os.getuid()))
         vm.destroy()
         with contextlib.suppress(Exception):
             daemon.wait_for("guest", lambda vm: False)

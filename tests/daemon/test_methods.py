@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The methods of org.eagersplit.Manager, one by one."""
 
+import os
 import threading
 
 from harness import FAST, INTERFACES, STUCK, Daemon, Vmm, interface_file
@@ -41,7 +42,7 @@ def register():
         vm = daemon.register(vmm, "guest")
         equal(vm, {"vm": "guest", "pid": vmm.pid, "migration": "none", "stage": "whole",
                    "bytes": 4 * GIB, "blocks": 2048, "blockBytes": 4 * GIB, "blocksSplit": 0,
-                   "tlbis": 0, "tlbiUSec": 0, "late": False})
+                   "tlbis": 0, "tlbiUSec": 0, "late": False, "uid": os.getuid()})
         equal(daemon.call("ListVms"), {"vms": [vm]})
         full = daemon.call("GetVm", vm="guest")["vm"]
         memslots = full.pop("memslots")

@@ -24,6 +24,7 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 	return (struct vm_record){
 		.pid = 4711,
 		.number = 12,
+		.uid = 1000,
 		.vm_id = 123456789,
 		.name = "web-1",
 		.registered = true,
@@ -43,6 +44,7 @@ static void assert_same(const struct vm_record *a, const struct vm_record *b)
 {
 	assert_int_equal(a->pid, b->pid);
 	assert_int_equal(a->number, b->number);
+	assert_true(a->uid == b->uid);
 	assert_true(a->vm_id == b->vm_id);
 	assert_string_equal(a->name, b->name);
 	assert_int_equal(a->registered, b->registered);
@@ -77,8 +79,10 @@ static void test_there_and_back(void **state)
 			char text[VM_RECORD_MAX];
 			int n;
 
-			if (s % 2)
+			if (s % 2) {
 				before.deadline_usec = 1700000000000000;
+				before.uid = UINT64_MAX;
+			}
 			if (stage % 2)
 				before.name[0] = '\0';
 			before.unwanted = stage == VM_STAGE_FAILED;
@@ -93,7 +97,7 @@ static void test_there_and_back(void **state)
 /* What tells its process from others of the same id is the VM's own, as the rest. */
 static void test_from_a_vm(void **state)
 {
-	struct backend_vm host_vm = { .id = 123456789 };
+	struct backend_vm host_vm = { .id = 123456789, .uid = 1000 };
 	struct vm vm = {
 		.table.name = (char[]){ "web-1" },
 		.id = (char[]){ "4711.12" },
@@ -186,7 +190,7 @@ static void test_good_and_bad(void **state)
 static void test_id_for_a_name(void **state)
 {
 	static const char text[] = HEAD "\"name\":\"1.0\"," TAIL;
-	struct backend_vm host_vm = { .id = 5 };
+	struct backend_vm host_vm = { .id = 5, .uid = -1 };
 	struct vm_record record;
 	struct vm *vm;
 
