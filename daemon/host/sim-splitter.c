@@ -26,6 +26,28 @@ static void format_start(char buf[static NAME_SIZE], const struct sim_splitter_n
 		 name->id);
 }
 
+/*
+ * It has its name once it is open: one that nobody has open is left over, to whoever looks, and
+ * removed.
+ */
+static int make_open(int dir, const char *path)
+{
+	char hidden[2 * NAME_SIZE + 1];
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	snprintf(hidden, sizeof(hidden), ".%s", path);
+	if (mkfifoat(dir, hidden, 0600) < 0 && errno != EEXIST)
+		return -errno;
+	/* For both, so that it is never at its end. */
+	fd = openat(dir, hidden, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && renameat2(dir, hidden, dir, path, RENAME_NOREPLACE) == 0)
+		return take_fd(&fd);
+	r = -errno;
+	(void)unlinkat(dir, hidden, 0);
+	return r;
+}
+
 int sim_splitter_make(int dir, const struct sim_splitter_name *name)
 {
 	static atomic_uint made;
@@ -33,12 +55,11 @@ int sim_splitter_make(int dir, const struct sim_splitter_name *name)
 	int fd;
 
 	format_start(start, name);
-	do
+	do {
 		snprintf(path, sizeof(path), "%s%d.%u", start, (int)getpid(), made++);
-	while (mkfifoat(dir, path, 0600) < 0 && errno == EEXIST);
-	/* For both, so that it is never at its end. */
-	fd = openat(dir, path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? -errno : fd;
+		fd = make_open(dir, path);
+	} while (fd == -EEXIST);
+	return fd;
 }
 
 /* What the descriptor is called, without the folder; NULL: not as a splitter is. */

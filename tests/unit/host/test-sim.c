@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The simulated host behaves as the kernel interface says. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -215,6 +217,43 @@ static void test_process_that_ends(void **state)
 	f.backend->ops->close_vm(other);
 	waitpid(pid, NULL, 0);
 	stop(&f);
+}
+
+static atomic_bool all_made;
+
+static void *clean_up(void *userdata)
+{
+	struct dirent *entry;
+	DIR *folder;
+
+	while (!all_made) {
+		folder = opendir(dir);
+		while ((entry = readdir(folder)))
+			sim_splitter_clean(dirfd(folder), entry->d_name);
+		closedir(folder);
+	}
+	return NULL;
+}
+
+/* One that is being made is none that is left over. */
+static void test_made_while_all_are_looked_at(void **state)
+{
+	struct sim_splitter_name name = { .pid = getpid(), .number = 1, .id = 1 }, parsed;
+	int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pthread_t thread;
+
+	all_made = false;
+	assert_int_equal(pthread_create(&thread, NULL, clean_up, NULL), 0);
+	for (int i = 0; i < 500; i++) {
+		int fd = sim_splitter_make(folder, &name);
+
+		assert_true(fd >= 0);
+		assert_int_equal(sim_splitter_parse(folder, fd, &parsed), 0);
+		sim_splitter_close(folder, fd);
+	}
+	all_made = true;
+	pthread_join(thread, NULL);
+	close(folder);
 }
 
 /* What is called as a splitter is, and is none, and what is not even that. */
@@ -498,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_holds_of_several),
 		cmocka_unit_test(test_what_it_tells),
 		cmocka_unit_test(test_process_that_ends),
+		cmocka_unit_test(test_made_while_all_are_looked_at),
 		cmocka_unit_test(test_what_is_no_splitter),
 		cmocka_unit_test(test_splitting_in_steps),
 		cmocka_unit_test(test_ranges),
