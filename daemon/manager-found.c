@@ -8,6 +8,7 @@
 #include "closing.h"
 #include "finder.h"
 #include "manager-history.h"
+#include "manager-migration.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "manager-tell.h"
@@ -77,6 +78,20 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 	if (r == 0)
 		manager_resume_vm(m, vm, &record);
 	return r;
+}
+
+int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
+			struct vm **ret)
+{
+	struct vm_record record;
+	int r;
+
+	r = manager_add_vm(m, host_vm, pid, number, false, ret);
+	if (r < 0 || !manager_take_record(m, host_vm->id, &record) || record.unwanted)
+		return r;
+	manager_resume_vm(m, *ret, &record);
+	manager_arm_timeout(m);
+	return 0;
 }
 
 int manager_take_look(struct manager *m, struct look *look)

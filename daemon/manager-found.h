@@ -9,6 +9,7 @@
 struct backend_vm;
 struct look;
 struct manager;
+struct vm;
 
 /*
  * Takes a VM that was found, or whose splitter was @kept by the service manager: it goes
@@ -17,6 +18,13 @@ struct manager;
  */
 int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
 		    bool kept);
+
+/*
+ * The same for one that somebody registers, be it before it has been found: as the daemon
+ * before left it, unless that was told that it is not wanted.
+ */
+int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
+			struct vm **ret);
 
 /*
  * Takes the VMs of @look that are not known, and closes the other splitters. How many

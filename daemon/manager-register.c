@@ -90,28 +90,30 @@ static int registration_add(struct registration *r, int i, struct vm **ret)
 	int e;
 
 	manager_forgive(m, host_vm->id);
-	e = manager_add_vm(m, host_vm, r->look.pid, r->look.numbers[i], false, ret);
+	e = manager_take_wanted(m, host_vm, r->look.pid, r->look.numbers[i], ret);
 	if (e == 0)
 		r->look.vms[i] = NULL;
 	return e;
 }
 
-/* The VM that is meant: of several the first that nobody has registered yet. */
+/*
+ * The VM that is meant: of several the first that nobody has registered yet, be it with the daemon
+ * before.
+ */
 static int registration_choose(struct registration *r, struct vm **ret)
 {
 	for (int i = 0; i < r->look.n; i++) {
-		struct vm *vm;
+		int e = 0;
 
 		if (!r->look.vms[i])
 			continue;
-		vm = manager_find_host_vm(r->manager, r->look.vms[i]->id);
-		if (!vm)
-			return registration_add(r, i, ret);
-		if (vm->table.registered)
-			continue;
-		*ret = vm;
-		return 0;
+		*ret = manager_find_host_vm(r->manager, r->look.vms[i]->id);
+		if (!*ret)
+			e = registration_add(r, i, ret);
+		if (e < 0 || !(*ret)->table.registered)
+			return e;
 	}
+	*ret = NULL;
 	return -EEXIST;
 }
 

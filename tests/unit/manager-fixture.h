@@ -139,6 +139,50 @@ static inline void stop(struct fixture *f)
 	}
 }
 
+static inline void run_once(struct fixture *f)
+{
+	assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+}
+
+/* What daemons keep in the folder of this test. */
+static inline struct vm_store *open_store(void)
+{
+	struct vm_store *store;
+
+	assert_int_equal(vm_store_new(&store, dir), 0);
+	return store;
+}
+
+/*
+ * Begins to look at all processes. What is kept of a VM that there never was is dropped once that has
+ * ended.
+ */
+static inline void begin_to_look(struct fixture *f)
+{
+	struct vm_record marker = { .vm_id = 1, .pid = 1 };
+	struct vm_store *store = open_store();
+
+	assert_int_equal(vm_store_save(store, &marker), 0);
+	manager_begin(f->manager, store, NULL, 0);
+}
+
+/* Until that has ended. */
+static inline void run_until_looked(struct fixture *f)
+{
+	char marker[64];
+
+	snprintf(marker, sizeof(marker), "%s/vms/1", dir);
+	while (access(marker, F_OK) == 0)
+		run_once(f);
+}
+
+/* From then on the manager does only what the test has it do. */
+static inline void begin(struct fixture *f)
+{
+	begin_to_look(f);
+	run_until_looked(f);
+}
+
 /* A process to be registered as a VMM. */
 static inline pid_t make_vmm(struct fixture *f)
 {
@@ -158,11 +202,6 @@ static inline struct vm_info info_of(struct vm *vm)
 
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	return info;
-}
-
-static inline void run_once(struct fixture *f)
-{
-	assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
 }
 
 /* Once it has come to an end, be it at once. */

@@ -127,7 +127,7 @@ static void test_late_by_time(void **state)
 	uint64_t deadline;
 	struct fixture f;
 
-	start_in_a_call(&f, NULL);
+	start_in_a_call(&f);
 	late.vm = manager_find_vm(f.manager, "a");
 	manager_set_observer(f.manager, &late_observer, NULL);
 	do {

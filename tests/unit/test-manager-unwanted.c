@@ -22,7 +22,7 @@ static void test_unregistered_in_the_middle_of_a_call(void **state)
 	unsigned int n;
 	pid_t pid;
 
-	pid = start_in_a_call(&f, NULL);
+	pid = start_in_a_call(&f);
 	assert_int_equal(manager_unregister(f.manager, "a"), 0);
 
 	/* It is looked for again when it has been looked for in vain. */
@@ -53,7 +53,7 @@ static void test_unwanted_and_lost(void **state)
 
 	start_on(&f, SIM_QUICK, wrap_told);
 	pid = make_vm(&f);
-	manager_begin(f.manager, NULL, NULL, 0);
+	begin(&f);
 	vm = run_until_found(&f, pid);
 	while (!info_of(vm).surveyed)
 		run_once(&f);
@@ -86,9 +86,8 @@ static bool take_record(void *userdata, const struct vm_record *record)
 static struct vm_record load_record(void)
 {
 	struct vm_record kept = {};
-	struct vm_store *store;
+	struct vm_store *store = open_store();
 
-	assert_int_equal(vm_store_new(&store, dir), 0);
 	assert_int_equal(vm_store_load(store, take_record, &kept), 0);
 	vm_store_free(store);
 	return kept;
@@ -97,13 +96,11 @@ static struct vm_record load_record(void)
 /* Its first life, "a", is in the middle of a call that takes minutes when it begins the next one. */
 static struct vm *register_twice(struct fixture *f)
 {
-	struct vm_store *store;
 	struct vm *vm;
 	pid_t pid;
 
 	start(f, SIM_STUCK);
-	assert_int_equal(vm_store_new(&store, dir), 0);
-	manager_begin(f->manager, store, NULL, 0);
+	begin(f);
 	vm = add_vm(f, "a");
 	pid = info_of(vm).pid;
 	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
@@ -151,14 +148,12 @@ static void test_record_of_one_unregistered_again(void **state)
 /* Nothing is kept of a VM that was not wanted when its VMM is gone. */
 static void test_unwanted_and_gone(void **state)
 {
-	struct vm_store *store;
 	struct fixture f;
 	struct vm *vm;
 	pid_t pid;
 
 	start_on(&f, SIM_QUICK, wrap_told);
-	assert_int_equal(vm_store_new(&store, dir), 0);
-	manager_begin(f.manager, store, NULL, 0);
+	begin(&f);
 	vm = add_vm(&f, "a");
 	pid = info_of(vm).pid;
 	/* So that it is let go of at once. */
@@ -174,13 +169,11 @@ static void test_unwanted_and_gone(void **state)
 /* Nor if that was before it was let go of. */
 static void test_gone_before_it_is_let_go_of(void **state)
 {
-	struct vm_store *store;
 	struct fixture f;
 	siginfo_t si;
 	pid_t pid;
 
-	assert_int_equal(vm_store_new(&store, dir), 0);
-	pid = start_in_a_call(&f, store);
+	pid = start_in_a_call(&f);
 	assert_int_equal(manager_unregister(f.manager, "a"), 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
@@ -192,34 +185,104 @@ static void test_gone_before_it_is_let_go_of(void **state)
 	stop(&f);
 }
 
-static bool drop_record(void *userdata, const struct vm_record *record)
+/* What the daemon before knew of the VM of @pid. */
+static void keep_record(pid_t pid, bool unwanted)
 {
-	return false;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct vm_store *store = open_store();
+	struct vm_record record = {
+		.pid = pid,
+		.name = "kept",
+		.unwanted = unwanted,
+		.state = VM_STATE_SCHEDULED,
+		.told_usec = clock_usec(CLOCK_BOOTTIME),
+		.deadline_usec = UINT64_MAX,
+	};
+	struct sim_image *image;
+
+	assert_int_equal(sim_image_open(&image, fd, pid, 0), 0);
+	record.vm_id = image->id;
+	sim_image_close(image);
+	close(fd);
+	assert_int_equal(vm_store_save(store, &record), 0);
+	vm_store_free(store);
 }
 
-/*
- * The daemon forgets VMs that are gone once it has looked for all of them, which may be after a test
- * has read the records: none may be left by the test before.
- */
-static int forget(void **state)
+/* A VM of before is registered while the first look has it in hand. */
+static struct vm *register_while_looked_at(struct fixture *f, bool unwanted)
 {
-	struct vm_store *store;
+	struct vm *vm;
+	pid_t pid;
 
-	assert_int_equal(vm_store_new(&store, dir), 0);
-	assert_int_equal(vm_store_load(store, drop_record, NULL), 0);
-	vm_store_free(store);
-	return 0;
+	start_on(f, SIM_STUCK, wrap_told);
+	pid = make_vm(f);
+	keep_record(pid, unwanted);
+	told.last = true;
+	begin_to_look(f);
+	while (!told.in_thread)
+		assert_true(sd_event_run(f->event, 1000) >= 0);
+	sem_wait(&told.looked);
+	assert_int_equal(register_vm(f, pid, "new", &vm), 0);
+	return vm;
+}
+
+/* What is known of it holds, and is kept. */
+static void test_registered_before_found(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+
+	vm = register_while_looked_at(&f, false);
+	assert_string_equal(info_of(vm).name, "new");
+	assert_int_equal(info_of(vm).migration, VM_MIGRATION_SCHEDULED);
+	sem_post(&told.go_on);
+	run_until_looked(&f);
+	assert_string_equal(load_record().name, "new");
+	assert_int_equal(load_record().state, VM_STATE_SCHEDULED);
+	stop(&f);
+}
+
+/* It is neither found by that look, nor by the next daemon's. */
+static void test_unregistered_before_found(void **state)
+{
+	struct fixture f;
+
+	(void)register_while_looked_at(&f, false);
+	assert_int_equal(manager_unregister(f.manager, "new"), 0);
+	sem_post(&told.go_on);
+	run_until_looked(&f);
+	assert_null(manager_next_vm(f.manager, NULL));
+	assert_true(load_record().unwanted);
+	stop(&f);
+}
+
+/* One that was not wanted is, from then on, and is told nothing of what was before. */
+static void test_wanted_before_found(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+
+	vm = register_while_looked_at(&f, true);
+	assert_int_equal(info_of(vm).migration, VM_MIGRATION_NONE);
+	sem_post(&told.go_on);
+	run_until_looked(&f);
+	assert_string_equal(load_record().name, "new");
+	assert_false(load_record().unwanted);
+	stop(&f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_unwanted_and_lost, forget),
-		cmocka_unit_test_teardown(test_unregistered_in_the_middle_of_a_call, forget),
-		cmocka_unit_test_teardown(test_record_of_one_registered_again, forget),
-		cmocka_unit_test_teardown(test_record_of_one_unregistered_again, forget),
-		cmocka_unit_test_teardown(test_unwanted_and_gone, forget),
-		cmocka_unit_test_teardown(test_gone_before_it_is_let_go_of, forget),
+		cmocka_unit_test(test_unwanted_and_lost),
+		cmocka_unit_test(test_unregistered_in_the_middle_of_a_call),
+		cmocka_unit_test(test_record_of_one_registered_again),
+		cmocka_unit_test(test_record_of_one_unregistered_again),
+		cmocka_unit_test(test_unwanted_and_gone),
+		cmocka_unit_test(test_gone_before_it_is_let_go_of),
+		cmocka_unit_test(test_registered_before_found),
+		cmocka_unit_test(test_unregistered_before_found),
+		cmocka_unit_test(test_wanted_before_found),
 	};
 
 	return cmocka_run_group_tests_name("manager-unwanted", tests, setup, teardown);

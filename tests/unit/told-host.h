@@ -96,12 +96,12 @@ static inline struct backend *wrap_told(struct backend *backend)
 }
 
 /* A VM, "a", that is in the middle of a call, whatever happens, until told.end. */
-static inline pid_t start_in_a_call(struct fixture *f, struct vm_store *store)
+static inline pid_t start_in_a_call(struct fixture *f)
 {
 	struct vm *vm;
 
 	start_on(f, SIM_STUCK, wrap_told);
-	manager_begin(f->manager, store, NULL, 0);
+	begin(f);
 	vm = add_vm(f, "a");
 	told.no_end = true;
 	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
