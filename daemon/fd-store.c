@@ -5,25 +5,35 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <systemd/sd-daemon.h>
+#include "notify.h"
 
 #define PREFIX "vm-"
+
+/* Room for a name, whatever the id. */
+#define NAME_SIZE 32
 
 bool fd_store_is_ours(const char *name)
 {
 	return strncmp(name, PREFIX, strlen(PREFIX)) == 0;
 }
 
-void fd_store_add(uint64_t vm_id, int fd)
+static void format_name(char buf[static NAME_SIZE], uint64_t vm_id)
 {
-	char message[64];
-
-	snprintf(message, sizeof(message), "FDSTORE=1\nFDNAME=" PREFIX "%" PRIu64, vm_id);
-	/* Where it is not kept, the VM is found anew, and held anew. */
-	(void)sd_pid_notify_with_fds(0, 0, message, &fd, 1);
+	snprintf(buf, NAME_SIZE, PREFIX "%" PRIu64, vm_id);
 }
 
-void fd_store_remove(uint64_t vm_id)
+void fd_store_add(struct notify *notify, uint64_t vm_id, int fd)
 {
-	sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=" PREFIX "%" PRIu64, vm_id);
+	char name[NAME_SIZE];
+
+	format_name(name, vm_id);
+	notify_keep(notify, name, fd);
+}
+
+void fd_store_remove(struct notify *notify, uint64_t vm_id)
+{
+	char name[NAME_SIZE];
+
+	format_name(name, vm_id);
+	notify_forget(notify, name);
 }

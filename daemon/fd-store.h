@@ -10,13 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct notify;
+
 /* Whether a descriptor that was passed under that name is one of them. */
 bool fd_store_is_ours(const char *name);
 
-/* Has the splitter @fd of that VM kept, beside others under its name; it stays the caller's. */
-void fd_store_add(uint64_t vm_id, int fd);
+/* Has the splitter @fd of that VM kept, of which none is kept by then; it stays the caller's. */
+void fd_store_add(struct notify *notify, uint64_t vm_id, int fd);
 
 /* Has it kept no longer. */
-void fd_store_remove(uint64_t vm_id);
+void fd_store_remove(struct notify *notify, uint64_t vm_id);
 
 #endif /* EAGERSPLITD_FD_STORE_H */

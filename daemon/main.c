@@ -22,6 +22,7 @@
 #include "host/backend.h"
 #include "manager.h"
 #include "manager-history.h"
+#include "notify.h"
 #include "vm-store.h"
 
 /* Messages that may wait for the journal. */
@@ -142,7 +143,8 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 	}
 	d->stopping = true;
 	log_full(LOG_INFO, MESSAGE_STARTED, "Stopping");
-	sd_notify(0, "STOPPING=1\nSTATUS=Waiting for what is under way");
+	notify_say(manager_get_notify(d->manager), NOTIFY_STOPPING,
+		   "STOPPING=1\nSTATUS=Waiting for what is under way");
 	d->control = control_free(d->control);
 	manager_set_observer(d->manager, NULL, NULL);
 	manager_stop(d->manager, on_stopped, d);
@@ -425,7 +427,7 @@ static int daemon_start(struct daemon *d, const struct options *options)
 		log_error("Cannot serve the control socket: %s", strerror(-r));
 		return r;
 	}
-	r = sd_event_set_watchdog(d->event, true);
+	r = notify_set_watchdog(manager_get_notify(d->manager));
 	if (r < 0)
 		log_warning("No watchdog: %s", strerror(-r));
 	return 0;
@@ -465,7 +467,7 @@ int main(int argc, char **argv)
 		log_set_outbox(outbox);
 	r = daemon_start(&d, &options);
 	if (r >= 0) {
-		sd_notify(0, "READY=1");
+		notify_say(manager_get_notify(d.manager), NOTIFY_READY, "READY=1");
 		log_ready(d.manager);
 		r = sd_event_loop(d.event);
 		if (r < 0)

@@ -27,6 +27,7 @@ struct finder;
 struct history;
 struct machined;
 struct namer;
+struct notify;
 struct manager_observer;
 struct splitter;
 struct vm_record;
@@ -78,6 +79,7 @@ struct manager {
 	struct machined *machined;
 	struct namer *namer;
 	struct closing *closing;
+	struct notify *notify;
 	TAILQ_HEAD(registration_list, registration_head) registrations;
 	struct vm_store *store;
 	bool store_loaded;

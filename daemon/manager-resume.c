@@ -47,7 +47,7 @@ static bool manager_take_kept(struct manager *m, int fd)
 	/* Nothing is known of what it was held for, or nothing wanted: it is found as any other. */
 	if (recorded && manager_take_vm(m, host_vm, 0, 0, true) == 0)
 		return true;
-	fd_store_remove(host_vm->id);
+	fd_store_remove(m->notify, host_vm->id);
 	m->backend->ops->close_vm(host_vm);
 	return false;
 }

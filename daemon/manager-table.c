@@ -193,7 +193,7 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 
 	/* Once registered again it is another one's. */
 	if (!m->stopped && !manager_knows(m, id)) {
-		fd_store_remove(id);
+		fd_store_remove(m->notify, id);
 		if (m->store)
 			vm_store_remove(m->store, id);
 	}
@@ -207,7 +207,7 @@ void manager_forgive(struct manager *m, uint64_t id)
 	struct vm *unwanted = vm_list_find(&m->unwanted, id);
 
 	if (leaving || unwanted)
-		fd_store_remove(id);
+		fd_store_remove(m->notify, id);
 	/* Its own splitter lets go of it. */
 	if (leaving)
 		leaving->table.unwanted = false;
@@ -280,7 +280,7 @@ int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int
 	m->n_vms++;
 	m->vms_registered++;
 	if (!kept)
-		fd_store_add(host_vm->id, host_vm->fd);
+		fd_store_add(m->notify, host_vm->id, host_vm->fd);
 	manager_notify_status(m);
 	*ret = vm;
 	return 0;

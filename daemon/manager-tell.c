@@ -3,12 +3,11 @@
 
 #include <string.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "base/log.h"
 #include "course.h"
 #include "manager-history.h"
 #include "manager-private.h"
+#include "notify.h"
 #include "status.h"
 #include "vm-store.h"
 
@@ -31,7 +30,7 @@ static void manager_send_status(struct manager *m)
 		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 		status_add(&status, &info);
 	}
-	sd_notifyf(0, "STATUS=%s",
+	notify_say(m->notify, NOTIFY_STATUS, "STATUS=%s",
 		   status_format(text, &status, m->host.supported ? NULL : m->host.reason));
 }
 

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "base/log.h"
 #include "closing.h"
 #include "conf.h"
@@ -24,6 +22,7 @@
 #include "manager-table.h"
 #include "manager-tell.h"
 #include "namer.h"
+#include "notify.h"
 #include "splitter.h"
 #include "vm-store.h"
 #include "work.h"
@@ -240,6 +239,9 @@ static int manager_start(struct manager *m)
 	struct work_limits limits;
 	int r;
 
+	r = notify_new(&m->notify, m->event);
+	if (r < 0)
+		return r;
 	r = sd_event_add_time(m->event, &m->budget_timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
 			      on_budget_timer, m);
 	if (r < 0)
@@ -358,6 +360,7 @@ struct manager *manager_free(struct manager *m)
 	namer_free(m->namer);
 	splitter_free(m->splitter);
 	closing_free(m->closing);
+	notify_free(m->notify);
 	sd_event_source_disable_unref(m->budget_timer);
 	sd_event_source_disable_unref(m->pump_source);
 	sd_event_source_disable_unref(m->timeout);
@@ -457,7 +460,8 @@ int manager_reload(struct manager *m, char **ret_error)
 	struct config *config;
 	int r;
 
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_usec(CLOCK_MONOTONIC));
+	notify_say(m->notify, NOTIFY_RELOADING, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		   clock_usec(CLOCK_MONOTONIC));
 	r = config_load(&config, m->config->path, m->config->required, &error);
 	if (r < 0) {
 		m->reloads_failed++;
@@ -477,7 +481,7 @@ int manager_reload(struct manager *m, char **ret_error)
 			 config_format_limits(limits, config->tlbi_load, config->tlbi_rate),
 			 config->tlbi_burst);
 	}
-	sd_notify(0, "READY=1");
+	notify_say(m->notify, NOTIFY_READY, "READY=1");
 	manager_notify_status(m);
 	if (ret_error)
 		*ret_error = TAKE_PTR(error);
@@ -519,6 +523,11 @@ void manager_get_metrics(const struct manager *m, struct manager_metrics *metric
 	};
 	splitter_get_load(m->splitter, &metrics->load);
 	worker_pool_get_load(m->pool, &metrics->workers);
+}
+
+struct notify *manager_get_notify(const struct manager *m)
+{
+	return m->notify;
 }
 
 const struct config *manager_get_config(const struct manager *m)

@@ -23,6 +23,7 @@ struct config;
 struct history;
 struct history_stats;
 struct manager;
+struct notify;
 struct vm_store;
 
 /* GetHost: all strings are borrowed, valid until the loop runs again. */
@@ -109,6 +110,9 @@ void manager_get_host(const struct manager *m, struct host_info *info);
 
 /* What is in force: borrowed, valid until the loop runs again. */
 const struct config *manager_get_config(const struct manager *m);
+
+/* To say to the service manager what is not about VMs. */
+struct notify *manager_get_notify(const struct manager *m);
 
 /* Fills @metrics. */
 void manager_get_metrics(const struct manager *m, struct manager_metrics *metrics);

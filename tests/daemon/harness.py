@@ -181,8 +181,11 @@ class SimVm:
     def splitter(self):
         """A descriptor that is a splitter, as a VMM makes one."""
         path = os.path.join(self.folder, f"splitter-{self.id}-{self.vm_id}-test{next(COUNTER)}")
-        os.mkfifo(path, 0o600)
-        return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        os.mkfifo(path + ".new", 0o600)
+        fd = os.open(path + ".new", os.O_RDWR | os.O_NONBLOCK)
+        # One that nobody has open the daemon takes for left over.
+        os.rename(path + ".new", path)
+        return fd
 
     @contextlib.contextmanager
     def hold(self):

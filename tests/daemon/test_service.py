@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 
 from harness import CTL, DAEMON, FAST, STUCK, Daemon, NotifySocket, Vmm
 from tap import Skip, equal, main, test, true
@@ -55,6 +56,89 @@ def no_watchdog():
             message = daemon.notify.receive()
             true("WATCHDOG" not in message, message)
             if message.get("READY"):
+                break
+
+
+class DeafManager:
+    """A service manager that does not read what it is told, and has no room for more of it."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.fill()
+
+    def fill(self):
+        took = True
+        while took:
+            took = False
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+                s.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while s.sendto(b"FULL", self.path):
+                        took = True
+
+    def listen(self):
+        """What it is told from then on: the message, and how many descriptors came with it."""
+        while True:
+            data, fds, _, _ = socket.recv_fds(self.socket, 65536, 8)
+            for fd in fds:
+                os.close(fd)
+            if data != b"FULL":
+                yield data.decode(), len(fds)
+
+
+@contextlib.contextmanager
+def unheard(**settings):
+    """A daemon and its service manager, which does not listen."""
+    with tempfile.TemporaryDirectory() as folder:
+        manager = DeafManager(os.path.join(folder, "notify.sock"))
+        daemon = Daemon(environment={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "100000"}, **settings)
+        try:
+            daemon.wait_for_log("Ready: ")
+            yield daemon, manager
+        except BaseException as error:
+            daemon.__exit__(type(error), error, None)
+            raise
+        else:
+            daemon.__exit__(None, None, None)
+        finally:
+            manager.socket.close()
+
+
+@test
+def service_manager_that_does_not_listen():
+    """Calls are answered, VMs found, split and kept, and SIGTERM ends it, though nobody reads what it says"""
+    for settings in FAST, STUCK:
+        with unheard(**settings) as (daemon, _), Vmm() as vmm, Vmm() as other:
+            for n in range(20):
+                daemon.register(vmm, "guest")
+                daemon.migrate("guest", "scheduled")
+                daemon.call("Reload")
+                daemon.kill(signal.SIGHUP)
+                if n % 2:
+                    daemon.migrate("guest", "failed")
+                daemon.call("Unregister", vm="guest")
+            vm = daemon.create_vm(other)
+            daemon.wait_for_vm(vm.id)
+            daemon.kill(signal.SIGTERM)
+            equal(daemon.process.wait(), 0)
+
+
+@test
+def service_manager_that_listens_late():
+    """Once somebody reads, it is told all that holds by then: ready, status, the watchdog's, and what to keep"""
+    with unheard(**FAST) as (daemon, manager), contextlib.ExitStack() as stack:
+        expected = {"READY=1", "WATCHDOG=1", "STATUS=3 VMs"}
+        for _ in range(3):
+            vm = daemon.create_vm(stack.enter_context(Vmm()))
+            daemon.wait_for_vm(vm.id)
+            expected.add(f"FDSTORE=1\nFDNAME=vm-{vm.vm_id}")
+        for message, n_fds in manager.listen():
+            equal(n_fds, int("FDSTORE=" in message), message)
+            # What is told in time goes on, of course.
+            expected.discard(message)
+            if not expected:
                 break
 
 
