@@ -50,6 +50,7 @@ static const struct setting settings[] = {
 	{ "Split", "ScheduledTimeoutSec", "3600", SETTING_TIME, FIELD(scheduled_timeout_sec),
 	  .max = UINT32_MAX, .unit_usec = USEC_PER_SEC },
 	{ "Control", "Group", "", SETTING_GROUP, FIELD(control_group) },
+	{ "Names", "TrustedUsers", "root libvirt-qemu qemu", SETTING_USERS, FIELD(trusted_users) },
 	{ "Sim", "Memory", "64G", SETTING_SIZE, FIELD(sim.memory), .min = 2 * MIB,
 	  .max = 64 * TIB },
 	{ "Sim", "BlockSize", "2M", SETTING_CHOICE, FIELD(sim.block_size), .choices = block_sizes },
@@ -212,6 +213,22 @@ static char *setting_reason(const struct setting *setting, const char *text, int
 	return n < 0 ? NULL : reason;
 }
 
+static int setting_set_users(const struct setting *setting, struct config *config, const char *text,
+			     char **ret_reason)
+{
+	struct config_users *users = (void *)((char *)config + setting->offset);
+	int r = parse_users(text, users->uids, CONFIG_USERS_MAX);
+
+	if (r >= 0) {
+		users->n = (size_t)r;
+		return 0;
+	}
+	if (asprintf(ret_reason, "%s=%s: not up to %d users", setting->name, text,
+		     CONFIG_USERS_MAX) < 0)
+		*ret_reason = NULL;
+	return r;
+}
+
 static void setting_store(const struct setting *setting, struct config *config, uint64_t value)
 {
 	void *field = (char *)config + setting->offset;
@@ -235,6 +252,8 @@ int setting_set(const struct setting *setting, struct config *config, const char
 	int r;
 
 	*ret_reason = NULL;
+	if (setting->type == SETTING_USERS)
+		return setting_set_users(setting, config, text, ret_reason);
 	r = setting_parse(setting, text, &value);
 	if (r < 0) {
 		*ret_reason = setting_reason(setting, text, r);

@@ -17,6 +17,7 @@ enum setting_type {
 	SETTING_TIME, /* see parse_duration() */
 	SETTING_CHOICE, /* one of some words */
 	SETTING_GROUP, /* a group's id, see parse_group(); empty: CONFIG_GROUP_NONE */
+	SETTING_USERS, /* a struct config_users, see parse_users() */
 };
 
 /* What a SETTING_CHOICE may be: text, and what it is stored as. */

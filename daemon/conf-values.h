@@ -4,10 +4,14 @@
 #define EAGERSPLITD_CONF_VALUES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "host/sim-settings.h"
+
+/* The most users that may be trusted by name. */
+#define CONFIG_USERS_MAX 32
 
 /* No group. */
 #define CONFIG_GROUP_NONE ((gid_t)-1)
@@ -27,6 +31,12 @@ enum config_on_dirty_log {
 	CONFIG_ON_DIRTY_LOG_IGNORE,
 };
 
+/* Some users, the first @n. */
+struct config_users {
+	size_t n;
+	uid_t uids[CONFIG_USERS_MAX];
+};
+
 /**
  * struct config - what the files say
  * @path: the file it was read from
@@ -41,6 +51,7 @@ enum config_on_dirty_log {
  * @on_dirty_log: OnDirtyLog=: dirty logging that starts unannounced
  * @scheduled_timeout_sec: ScheduledTimeoutSec=, 0: none
  * @control_group: Group=, whose members may change what is done; CONFIG_GROUP_NONE
+ * @trusted_users: TrustedUsers=, whose VMMs are believed what they call their guests
  * @sim: of the simulated host
  */
 struct config {
@@ -56,6 +67,7 @@ struct config {
 	enum config_on_dirty_log on_dirty_log;
 	uint64_t scheduled_timeout_sec;
 	gid_t control_group;
+	struct config_users trusted_users;
 	struct sim_settings sim;
 };
 

@@ -57,6 +57,10 @@ static int set_optional(json_object *object, const struct vm_info *info)
 		r |= varlink_json_set_u64(object, "deadlineUSec", info->deadline_usec);
 	if (info->uid >= 0)
 		r |= varlink_json_set_u64(object, "uid", (uint64_t)info->uid);
+	if (info->uuid)
+		r |= varlink_json_set_string(object, "uuid", info->uuid);
+	if (info->claimed)
+		r |= varlink_json_set_string(object, "claimedName", info->claimed);
 	if (info->error)
 		r |= varlink_json_set_string(object, "error", info->error);
 	return r;

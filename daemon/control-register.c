@@ -13,6 +13,7 @@
 #include "control-json.h"
 #include "control-pending.h"
 #include "manager.h"
+#include "manager-names.h"
 #include "manager-register.h"
 #include "manager-table.h"
 #include "strangers.h"
@@ -221,6 +222,8 @@ int registrations_begin(struct registrations *r, struct varlink_connection *conn
 			const void *params, bool privileged)
 {
 	const struct register_params *p = params;
+	int64_t teller =
+		privileged ? REGISTER_TOLD : (int64_t)varlink_connection_peer(connection)->uid;
 	pid_t pid = (pid_t)p->pid.value;
 	struct waiting_call *call;
 	struct vm *vm;
@@ -234,7 +237,7 @@ int registrations_begin(struct registrations *r, struct varlink_connection *conn
 	if (e < 0)
 		return refuse(r->manager, connection, pid, p->name, e);
 	call = add_waiting_call(r, connection, p);
-	e = call ? manager_register(r->manager, pid, p->name, fd, call, &vm) : -ENOMEM;
+	e = call ? manager_register(r->manager, pid, p->name, teller, fd, call, &vm) : -ENOMEM;
 	if (e == 0) {
 		varlink_connection_stream(connection, &waiting_ops, call);
 		return 0;

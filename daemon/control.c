@@ -18,6 +18,7 @@
 #include "manager.h"
 #include "manager-history.h"
 #include "manager-migration.h"
+#include "manager-names.h"
 #include "manager-register.h"
 #include "manager-table.h"
 #include "strangers.h"
@@ -205,8 +206,14 @@ static int get_history(struct varlink_connection *connection, const void *params
 	const struct history_params *p = params;
 	struct control *c = userdata;
 	size_t limit = p->limit.given ? (size_t)p->limit.value : HISTORY_LIMIT_DEFAULT;
-	json_object *list = history_to_json(manager_get_history(c->manager), p->vm, limit);
+	struct vm *vm = p->vm ? manager_find_vm(c->manager, p->vm) : NULL;
+	struct vm_info info = { .name = p->vm };
+	json_object *list;
 
+	/* By whatever it is given; one that is gone by the name that it had. */
+	if (vm)
+		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
+	list = history_to_json(manager_get_history(c->manager), info.name, limit);
 	return varlink_connection_reply(connection, control_parameter("migrations", list));
 }
 

@@ -9,6 +9,7 @@
 #include "finder.h"
 #include "manager-history.h"
 #include "manager-migration.h"
+#include "manager-names.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "manager-tell.h"
@@ -34,8 +35,7 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	work_update_ceiling(vm->work);
 	vm->course = record->course;
 	manager_note_course(m, vm);
-	if (record->name[0])
-		(void)manager_name_vm(m, vm, record->name);
+	manager_resume_names(m, vm, record);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
 		    (int)vm->pid,
 		    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));

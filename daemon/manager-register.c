@@ -11,6 +11,7 @@
 #include "host/process.h"
 #include "manager.h"
 #include "manager-found.h"
+#include "manager-names.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "manager-tell.h"
@@ -21,6 +22,7 @@
  * @head: for the manager
  * @job: looks at the process, or at what was handed over
  * @name: NULL: none was given
+ * @teller: whose word that is, REGISTER_TOLD: of who may change something
  * @splitter: that was handed over, -1: none
  * @caller: see manager_register()
  */
@@ -30,6 +32,7 @@ struct registration {
 	struct job job;
 	struct look look;
 	char *name;
+	int64_t teller;
 	int splitter;
 	void *caller;
 };
@@ -46,7 +49,8 @@ static void registration_free(struct registration_head *head)
 }
 
 /* What can be told without looking at the process. */
-static int manager_check_registration(struct manager *m, pid_t pid, const char *name)
+static int manager_check_registration(struct manager *m, pid_t pid, const char *name,
+				      int64_t teller)
 {
 	const struct vm *vm;
 	int r;
@@ -58,8 +62,8 @@ static int manager_check_registration(struct manager *m, pid_t pid, const char *
 	r = manager_check_host(m);
 	if (r < 0)
 		return r;
-	/* It may be called that already, for a reason of its own. */
-	vm = name ? manager_find_vm(m, name) : NULL;
+	/* What others only call themselves is in nobody's way. */
+	vm = name && teller == REGISTER_TOLD ? manager_find_told(m, name) : NULL;
 	return vm && (vm->pid != pid || vm->table.registered) ? -EEXIST : 0;
 }
 
@@ -117,14 +121,19 @@ static int registration_choose(struct registration *r, struct vm **ret)
 	return -EEXIST;
 }
 
-static int manager_finish_registration(struct manager *m, struct vm *vm, const char *name)
+static int manager_finish_registration(struct manager *m, struct vm *vm, const char *name,
+				       int64_t teller)
 {
-	int r;
+	int r = 0;
 
-	r = name ? manager_name_vm(m, vm, name) : 0;
+	if (name && teller == REGISTER_TOLD)
+		r = manager_tell_name(m, vm, name);
+	else if (name)
+		manager_claim_name(m, vm, name, (uid_t)teller);
 	if (r < 0)
 		return r;
-	vm->table.registered = true;
+	/* By others it is as good as found, and can be registered yet. */
+	vm->table.registered |= teller == REGISTER_TOLD;
 	manager_save_vm(m, vm);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)vm->pid);
 	/* One that was known before may be called otherwise now. */
@@ -140,11 +149,11 @@ static void registration_done(struct job *job, int result)
 	struct vm *vm = NULL;
 	int e;
 
-	e = manager_check_registration(m, r->look.pid, r->name);
+	e = manager_check_registration(m, r->look.pid, r->name, r->teller);
 	if (e == 0)
 		e = r->look.n < 0 ? r->look.n : registration_choose(r, &vm);
 	if (e == 0)
-		e = manager_finish_registration(m, vm, r->name);
+		e = manager_finish_registration(m, vm, r->name, r->teller);
 	if (m->observer)
 		m->observer->vm_registered(m->observer_userdata, r->caller, e, vm);
 	/* The others of the process are found by the way. */
@@ -153,21 +162,21 @@ static void registration_done(struct job *job, int result)
 	registration_free(&r->head);
 }
 
-int manager_register(struct manager *m, pid_t pid, const char *name, int splitter, void *caller,
-		     struct vm **ret)
+int manager_register(struct manager *m, pid_t pid, const char *name, int64_t teller, int splitter,
+		     void *caller, struct vm **ret)
 {
 	struct registration *registration;
 	struct vm *vm;
 	int r;
 
-	r = manager_check_registration(m, pid, name);
+	r = manager_check_registration(m, pid, name, teller);
 	if (r < 0)
 		return r;
 	/* One that is called that already is the one that is meant. */
 	vm = name && splitter < 0 ? manager_find_vm(m, name) : NULL;
-	if (vm) {
+	if (vm && vm->pid == pid && !vm->table.registered) {
 		*ret = vm;
-		r = manager_finish_registration(m, vm, name);
+		r = manager_finish_registration(m, vm, name, teller);
 		return r < 0 ? r : 1;
 	}
 	registration = calloc(1, sizeof(*registration));
@@ -181,6 +190,7 @@ int manager_register(struct manager *m, pid_t pid, const char *name, int splitte
 	registration->job.run = registration_run;
 	registration->job.done = registration_done;
 	registration->look.pid = pid;
+	registration->teller = teller;
 	registration->splitter = splitter;
 	registration->caller = caller;
 	registration->head.free = registration_free;

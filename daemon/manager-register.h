@@ -4,14 +4,19 @@
 #define EAGERSPLITD_MANAGER_REGISTER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct manager;
 struct vm;
 
+/* The word of who may change something, see below. */
+#define REGISTER_TOLD (-1)
+
 /*
  * Takes a VM of process @pid that is not registered yet, whether it was found
- * before or not, and calls it @name, unless that is NULL. @splitter is one of
+ * before or not, and calls it @name, unless that is NULL. @teller: REGISTER_TOLD, or the user who
+ * registers his own: that is no more than a claim, see manager-names.h. @splitter is one of
  * that VM, which is taken, but not on error; -1: the process is looked into. A survey
  * starts at once; the observer hears of its end as VM_CHANGE_PROGRESS. @ret is
  * owned by the manager.
@@ -22,8 +27,8 @@ struct vm;
  * -EOPNOTSUPP: the kernel lacks the ioctls (host_info tells why); -EPERM, -EACCES: may not
  * look into that process.
  */
-int manager_register(struct manager *m, pid_t pid, const char *name, int splitter, void *caller,
-		     struct vm **ret);
+int manager_register(struct manager *m, pid_t pid, const char *name, int64_t teller, int splitter,
+		     void *caller, struct vm **ret);
 
 /*
  * Whether @fd, which others gave us, may be a splitter, and is one to be had a look at

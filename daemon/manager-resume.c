@@ -8,6 +8,7 @@
 #include "fd-store.h"
 #include "manager-found.h"
 #include "manager-migration.h"
+#include "manager-names.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "vm-store.h"
@@ -64,7 +65,6 @@ void manager_drop_records(struct manager *m)
 
 void manager_load(struct manager *m, int *splitters, size_t n)
 {
-	struct vm *vm;
 	int r;
 
 	/* On a host that cannot split, what there is to know stays until it can. */
@@ -77,6 +77,5 @@ void manager_load(struct manager *m, int *splitters, size_t n)
 	for (size_t i = 0; i < n; i++)
 		(void)manager_take_kept(m, take_fd(&splitters[i]));
 	/* Not before: what others call one VM may be the name that another has had. */
-	TAILQ_FOREACH(vm, &m->vms, link)
-		manager_look_for_name(m, vm);
+	manager_look_for_names(m);
 }

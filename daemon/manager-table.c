@@ -5,48 +5,15 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/parse.h"
 #include "closing.h"
 #include "fd-store.h"
-#include "host/machined.h"
 #include "manager-history.h"
+#include "manager-names.h"
 #include "manager-private.h"
 #include "manager-tell.h"
-#include "namer.h"
 #include "splitter.h"
 #include "vm-store.h"
 #include "work.h"
-
-/* The VM of that process, if it has one, and no more. */
-static struct vm *manager_find_pid(struct manager *m, const char *text)
-{
-	struct vm *vm, *found = NULL;
-	uint64_t pid;
-
-	if (parse_u64(text, &pid) < 0)
-		return NULL;
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if ((uint64_t)vm->pid != pid)
-			continue;
-		if (found)
-			return NULL;
-		found = vm;
-	}
-	return found;
-}
-
-struct vm *manager_find_vm(struct manager *m, const char *name)
-{
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (strcmp(vm->table.name, name) == 0)
-			return vm;
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (strcmp(vm->id, name) == 0)
-			return vm;
-	return manager_find_pid(m, name);
-}
 
 static struct vm *vm_list_find(const struct vm_list *list, uint64_t id)
 {
@@ -72,93 +39,6 @@ bool manager_knows(const struct manager *m, uint64_t id)
 struct vm *manager_next_vm(struct manager *m, struct vm *prev)
 {
 	return prev ? TAILQ_NEXT(prev, link) : TAILQ_FIRST(&m->vms);
-}
-
-/*
- * Names
- */
-
-int manager_name_vm(struct manager *m, struct vm *vm, const char *name)
-{
-	struct vm *other;
-	char *copy;
-
-	if (!vm_name_is_valid(name))
-		return -EINVAL;
-	other = manager_find_vm(m, name);
-	if (other)
-		return other == vm ? 0 : -EEXIST;
-	copy = strdup(name);
-	if (!copy)
-		return -ENOMEM;
-	free(vm->table.name);
-	vm->table.name = copy;
-	return 0;
-}
-
-/* What its VMM or systemd-machined calls @vm: its name, unless somebody gave it one. */
-static void manager_found_name(struct manager *m, struct vm *vm, const char *name)
-{
-	char *copy = strdup(name);
-	int r;
-
-	if (!copy)
-		return;
-	free(vm->table.found_name);
-	vm->table.found_name = copy;
-	if (vm->table.registered)
-		return;
-	r = manager_name_vm(m, vm, name);
-	if (r == -EEXIST)
-		log_vm_info(vm, NULL, "Its name, %s, is another VM's", name);
-	else if (r < 0)
-		log_vm_info(vm, NULL, "Its name is none that can be used");
-}
-
-void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
-{
-	struct manager *m = userdata;
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (vm->pid != pid || vm->table.found_name)
-			continue;
-		manager_found_name(m, vm, name);
-		manager_tell(m, vm, VM_CHANGE_STATE);
-	}
-}
-
-void manager_on_guest_name(void *userdata, pid_t pid, const char *name)
-{
-	struct manager *m = userdata;
-
-	if (name)
-		manager_on_machine_name(m, pid, name);
-	else
-		machined_ask(m->machined, pid);
-}
-
-/* The VM that was called @name is gone: another that was to be called so may be now. */
-static void manager_pass_name_on(struct manager *m, const char *name)
-{
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (vm->table.registered || !vm->table.found_name ||
-		    strcmp(vm->table.found_name, name) != 0)
-			continue;
-		if (manager_name_vm(m, vm, name) < 0)
-			continue;
-		manager_save_vm(m, vm);
-		return;
-	}
-}
-
-void manager_look_for_name(struct manager *m, struct vm *vm)
-{
-	/* It goes by its id, then. */
-	if (namer_ask(m->namer, vm->pid) < 0)
-		log_vm_warning(vm, NULL, "Its name cannot be asked for");
 }
 
 /*
@@ -234,7 +114,7 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
 	/* On stopping it stays its own, for the next daemon. */
 	if (!m->stopped)
-		manager_pass_name_on(m, vm->table.name);
+		manager_pass_names_on(m, vm);
 	manager_notify_status(m);
 	work_leave(vm->work, vm->table.unwanted);
 }

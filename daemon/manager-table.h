@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The table of VMs: who is in it, what they are called, and how they leave it. */
+/* The table of VMs: who is in it, and how they leave it. */
 #ifndef EAGERSPLITD_MANAGER_TABLE_H
 #define EAGERSPLITD_MANAGER_TABLE_H
 
@@ -14,9 +14,6 @@
 
 struct backend_vm;
 struct manager;
-
-/* The VM of that name or id, or the only one of the process with that pid; NULL: none. */
-struct vm *manager_find_vm(struct manager *m, const char *name);
 
 /* The VM registered next after @prev (NULL: the first), or NULL. */
 struct vm *manager_next_vm(struct manager *m, struct vm *prev);
@@ -45,17 +42,5 @@ void manager_forget_vm(struct manager *m, struct vm *vm);
 
 /* One that was not wanted is again, and will be added as another one. */
 void manager_forgive(struct manager *m, uint64_t id);
-
-/* See machined_new(). */
-void manager_on_machine_name(void *userdata, pid_t pid, const char *name);
-
-/* See namer_new(): where QEMU has no name for it, systemd-machined is asked. */
-void manager_on_guest_name(void *userdata, pid_t pid, const char *name);
-
-/* Calls @vm @name. -EINVAL: that is none; -EEXIST: another VM's; -ENOMEM. */
-int manager_name_vm(struct manager *m, struct vm *vm, const char *name);
-
-/* Asks what others call @vm. */
-void manager_look_for_name(struct manager *m, struct vm *vm);
 
 #endif /* EAGERSPLITD_MANAGER_TABLE_H */

@@ -17,6 +17,7 @@
 #include "manager-found.h"
 #include "manager-history.h"
 #include "manager-migration.h"
+#include "manager-names.h"
 #include "manager-private.h"
 #include "manager-resume.h"
 #include "manager-table.h"
@@ -290,7 +291,7 @@ static int manager_start(struct manager *m)
 	r = splitter_new(&m->splitter, &splitter_ops, m, &limits);
 	if (r < 0)
 		return r;
-	r = namer_new(&m->namer, m->backend, m->pool, manager_on_guest_name, m);
+	r = namer_new(&m->namer, m->backend, m->pool, manager_on_guest_names, m);
 	if (r < 0)
 		return r;
 	r = machined_new(&m->machined, m->event, manager_on_machine_name, m);
@@ -451,6 +452,7 @@ static void manager_apply(struct manager *m)
 		m->backend->ops->configure(m->backend, &m->config->sim);
 	manager_probe(m);
 	manager_arm_timeout(m);
+	manager_look_for_names(m);
 }
 
 int manager_reload(struct manager *m, char **ret_error)

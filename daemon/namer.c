@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "host/backend.h"
+#include "host/qemu-name.h"
 #include "worker.h"
 
 /* As many as there may be VMs. */
@@ -24,7 +25,7 @@ TAILQ_HEAD(question_list, question);
 /**
  * struct namer - questions, the first of which is being asked
  * @asking: by @job
- * @name: what came of it
+ * @names: what came of it
  */
 struct namer {
 	struct backend *backend;
@@ -35,7 +36,7 @@ struct namer {
 	size_t n;
 	struct job job;
 	bool asking;
-	char name[BACKEND_NAME_MAX];
+	struct guest_names names;
 };
 
 /* In a worker's thread, which looks at nothing but the first question: that stays. */
@@ -43,7 +44,7 @@ static int namer_run(struct job *job)
 {
 	struct namer *n = container_of(job, struct namer, job);
 
-	return n->backend->ops->guest_name(n->backend, TAILQ_FIRST(&n->questions)->pid, n->name);
+	return n->backend->ops->guest_names(n->backend, TAILQ_FIRST(&n->questions)->pid, &n->names);
 }
 
 static void namer_go_on(struct namer *n)
@@ -62,7 +63,7 @@ static void namer_done(struct job *job, int r)
 	TAILQ_REMOVE(&n->questions, question, link);
 	n->n--;
 	free(question);
-	n->found(n->userdata, pid, r == 0 ? n->name : NULL);
+	n->found(n->userdata, pid, r == 0 ? &n->names : NULL);
 	namer_go_on(n);
 }
 

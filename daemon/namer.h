@@ -11,11 +11,12 @@
 #include "base/util.h"
 
 struct backend;
+struct guest_names;
 struct namer;
 struct worker_pool;
 
-/* @name: what it calls its guest, NULL: nothing, or that cannot be found out. From the event loop. */
-typedef void (*namer_found_fn)(void *userdata, pid_t pid, const char *name);
+/* @names: what it calls its guest, NULL: nothing, or that cannot be found out. From the event loop. */
+typedef void (*namer_found_fn)(void *userdata, pid_t pid, const struct guest_names *names);
 
 /* Asks the host of @backend, which outlives it, as does @pool. 0 or -ENOMEM. */
 int namer_new(struct namer **ret, struct backend *backend, struct worker_pool *pool,

@@ -38,6 +38,7 @@ static const struct field {
 	FIELD("number", INT, number, .max = INT_MAX, .required = true),
 	FIELD("uid", NUMBER, uid, .max = UINT32_MAX, .optional = true),
 	FIELD("vmId", NUMBER, vm_id, .min = 1, .max = INT64_MAX, .required = true),
+	FIELD("told", BOOL, told),
 	FIELD("registered", BOOL, registered),
 	FIELD("unwanted", BOOL, unwanted),
 	FIELD("dirtyLogging", BOOL, dirty_logging),
@@ -69,11 +70,14 @@ static const struct field {
 
 void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 {
+	const char *name;
+
 	*record = (struct vm_record){
 		.pid = vm->pid,
 		.number = vm->number,
 		.uid = vm->host_vm->uid < 0 ? UINT64_MAX : (uint64_t)vm->host_vm->uid,
 		.vm_id = vm->host_vm->id,
+		.told = vm->names.told,
 		.registered = vm->table.registered,
 		.unwanted = vm->table.unwanted,
 		.state = vm->migration.state,
@@ -87,8 +91,10 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 		.tlbi_nsec = vm->progress.tlbi_nsec,
 		.course = vm->course,
 	};
-	if (strcmp(vm->table.name, vm->id) != 0)
-		snprintf(record->name, sizeof(record->name), "%s", vm->table.name);
+	name = vm->names.told ?: vm->names.own ?: vm->names.machine;
+	if (name)
+		snprintf(record->name, sizeof(record->name), "%s", name);
+	memcpy(record->uuid, vm->names.uuid, sizeof(record->uuid));
 }
 
 /*
@@ -129,6 +135,8 @@ static json_object *record_to_json(const struct vm_record *record)
 					      field_to_json(record, &fields[i]));
 	if (record->name[0])
 		r |= varlink_json_set_string(object, "name", record->name);
+	if (record->uuid[0])
+		r |= varlink_json_set_string(object, "uuid", record->uuid);
 	r |= varlink_json_set_string(object, "migration", migration);
 	r |= varlink_json_set_bool(object, "seen", vm_state_is_seen(record->state));
 	r |= varlink_json_set_bool(object, "wasScheduled",
@@ -225,6 +233,15 @@ static int name_from_json(struct vm_record *record, json_object *object)
 	return 0;
 }
 
+static int uuid_from_json(struct vm_record *record, json_object *object)
+{
+	const char *uuid = get_string(object, "uuid");
+
+	if (!json_object_object_get_ex(object, "uuid", NULL))
+		return 0;
+	return uuid && uuid_parse(uuid, record->uuid) == 0 ? 0 : -EBADMSG;
+}
+
 static int record_from_json(struct vm_record *record, json_object *object)
 {
 	json_object *value;
@@ -242,6 +259,8 @@ static int record_from_json(struct vm_record *record, json_object *object)
 			return r;
 	}
 	r = name_from_json(record, object);
+	if (r == 0)
+		r = uuid_from_json(record, object);
 	return r < 0 ? r : state_from_json(record, object);
 }
 

@@ -17,7 +17,8 @@
 /**
  * struct vm_record - a VM
  * @vm_id: the host's
- * @name: what it is called, whoever named it; empty: by its id
+ * @name: what it is called, or would be but for others; empty: nothing
+ * @told: by who may change something
  * @stage: what was reached
  *
  * The rest is as in struct vm.
@@ -28,6 +29,8 @@ struct vm_record {
 	uint64_t uid; /* UINT64_MAX: not known */
 	uint64_t vm_id;
 	char name[VM_NAME_MAX + 1];
+	bool told;
+	char uuid[UUID_SIZE];
 	bool registered;
 	bool unwanted;
 	enum vm_state state;

@@ -65,7 +65,9 @@ struct vm *vm_free(struct vm *vm)
 	free(vm->progress.error);
 	free(vm->table.name);
 	free(vm->id);
-	free(vm->table.found_name);
+	free(vm->names.told);
+	free(vm->names.machine);
+	free(vm->names.own);
 	free(vm);
 	return NULL;
 }
@@ -241,12 +243,22 @@ bool vm_name_is_valid(const char *name)
 	return true;
 }
 
+/* The best of the names that it goes by no more than by its id, where that is what it does. */
+static const char *vm_get_claimed(const struct vm *vm)
+{
+	if (strcmp(vm->table.name, vm->id) != 0)
+		return NULL;
+	return vm->names.own ?: vm->names.machine;
+}
+
 void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *info)
 {
 	*info = (struct vm_info){
 		.name = vm->table.name,
 		.pid = vm->pid,
 		.uid = vm->host_vm ? vm->host_vm->uid : -1,
+		.uuid = vm->names.uuid[0] ? vm->names.uuid : NULL,
+		.claimed = vm_get_claimed(vm),
 		.migration = vm_state_get_migration(vm->migration.state),
 		.stage = vm->progress.stage,
 		.surveyed = vm->progress.surveyed,

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "host/qemu-name.h"
 #include "host/survey.h"
 #include "passage.h"
 #include "vm-state.h"
@@ -46,6 +47,8 @@ struct work;
 /**
  * struct vm_info - a snapshot of a VM, see vm_get_info()
  * @uid: the VMM's user, -1: not known
+ * @uuid: what its VMM calls it, NULL: not known
+ * @claimed: the name that it has by itself, and another VM, too; NULL: none
  * @surveyed: a survey has been made: before that, sizes and counts are 0
  * @bytes: guest memory in memslots
  * @blocks: blocks left to split
@@ -62,6 +65,8 @@ struct vm_info {
 	const char *name;
 	pid_t pid;
 	int64_t uid;
+	const char *uuid;
+	const char *claimed;
 	enum vm_migration migration;
 	enum vm_stage stage;
 	bool surveyed;
@@ -94,11 +99,16 @@ struct vm_info {
  *
  * @table: the manager's table of VMs
  * @table.name: what it is called: a name, or a copy of @id
- * @table.found_name: what others call it, NULL: not known
- * @table.registered: somebody has, and that may have given it its name
+ * @table.registered: somebody who may change something has
  * @table.unwanted: somebody has unregistered it
  * @table.leaving: it is no longer in the table
  * @table.gone: it has said so itself
+ *
+ * @names: what it is called, of which @table.name is one: see manager-names.h
+ * @names.told: by who may change something, NULL: nothing
+ * @names.machine: by systemd-machined, NULL: not known
+ * @names.own: by its VMM, NULL: not known
+ * @names.uuid: the same, in lower case; empty: not known
  *
  * @migration: what happens to it
  * @migration.state: where it is
@@ -136,12 +146,18 @@ struct vm {
 
 	struct {
 		char *name;
-		char *found_name;
 		bool registered;
 		bool unwanted;
 		bool leaving;
 		bool gone;
 	} table;
+
+	struct {
+		char *told;
+		char *machine;
+		char *own;
+		char uuid[UUID_SIZE];
+	} names;
 
 	struct {
 		enum vm_state state;

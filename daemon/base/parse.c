@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -222,4 +223,53 @@ int parse_group(const char *s, gid_t *ret)
 		return r == 0 || r == -ENOENT ? -ESRCH : r;
 	*ret = found->gr_gid;
 	return 0;
+}
+
+/* -ESRCH: there is none of that name, or that cannot be found out. */
+static int parse_user(const char *s, uid_t *ret)
+{
+	struct passwd user, *found = NULL;
+	char buffer[16384];
+	uint64_t number;
+	int r;
+
+	r = parse_u64(s, &number);
+	if (r == -ERANGE || (r == 0 && number >= UINT32_MAX))
+		return -ERANGE;
+	if (r == 0) {
+		*ret = (uid_t)number;
+		return 0;
+	}
+	do
+		r = -getpwnam_r(s, &user, buffer, sizeof(buffer), &found);
+	while (r == -EINTR);
+	if (!found)
+		return -ESRCH;
+	*ret = found->pw_uid;
+	return 0;
+}
+
+int parse_users(const char *s, uid_t *ret, size_t max)
+{
+	size_t n = 0;
+
+	for (;;) {
+		size_t length;
+		char word[256];
+		int r;
+
+		s += strspn(s, " \t");
+		length = strcspn(s, " \t");
+		if (length == 0)
+			return (int)n;
+		if (n == max || length >= sizeof(word))
+			return -E2BIG;
+		memcpy(word, s, length);
+		word[length] = '\0';
+		s += length;
+		r = parse_user(word, &ret[n]);
+		if (r == -ERANGE)
+			return r;
+		n += r == 0;
+	}
 }

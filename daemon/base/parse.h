@@ -6,6 +6,7 @@
 #ifndef EAGERSPLITD_PARSE_H
 #define EAGERSPLITD_PARSE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -37,5 +38,11 @@ int parse_fraction(const char **s, uint64_t *ret);
 
 /* A group by its name or number. -ESRCH: there is none of that name. */
 int parse_group(const char *s, gid_t *ret);
+
+/*
+ * Users by their names or numbers, with blanks in between, up to @max of them, to @ret; those that
+ * there are not are passed over. How many, or -E2BIG.
+ */
+int parse_users(const char *s, uid_t *ret, size_t max);
 
 #endif /* EAGERSPLITD_PARSE_H */

@@ -3,6 +3,7 @@
 #include "ctl/ctl.h"
 
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +31,10 @@ static void add_vm(struct table *table, const struct ctl_vm *vm)
 {
 	char buf[FORMAT_SIZE];
 
-	table_add(table, vm->name);
+	if (*vm->claimed)
+		table_addf(table, "%s (%s?)", vm->name, vm->claimed);
+	else
+		table_add(table, vm->name);
 	table_addf(table, "%" PRId64, vm->pid);
 	table_add(table, vm->migration);
 	table_add(table, vm->stage);
@@ -121,13 +125,29 @@ static const char *late_text(const struct ctl_vm *vm, uint64_t now_usec)
 	return vm->deadline_usec > now_usec ? ", will be missed" : ", has passed";
 }
 
+static void print_names(const struct ctl_vm *vm)
+{
+	const struct passwd *user = vm->uid >= 0 ? getpwuid((uid_t)vm->uid) : NULL;
+
+	printf("VM:         %s\n", vm->name);
+	if (*vm->claimed)
+		printf("Claims:     %s, as another VM does\n", vm->claimed);
+	if (*vm->uuid)
+		printf("UUID:       %s\n", vm->uuid);
+	if (user)
+		printf("Process:    %" PRId64 ", of user %s\n", vm->pid, user->pw_name);
+	else if (vm->uid >= 0)
+		printf("Process:    %" PRId64 ", of user %" PRId64 "\n", vm->pid, vm->uid);
+	else
+		printf("Process:    %" PRId64 "\n", vm->pid);
+}
+
 static void print_vm(const struct term *term, const struct ctl_vm *vm, uint64_t now_usec)
 {
 	enum colour colour = ctl_stage_colour(vm->stage);
 	char buf[FORMAT_SIZE], n[FORMAT_SIZE];
 
-	printf("VM:         %s\n", vm->name);
-	printf("Process:    %" PRId64 "\n", vm->pid);
+	print_names(vm);
 	printf("Migration:  %s\n", vm->migration);
 	printf("Stage:      %s%s%s\n", term_on(term, colour), vm->stage, term_off(term, colour));
 	if (*vm->error)

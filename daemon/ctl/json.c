@@ -48,6 +48,8 @@ void ctl_json_print(json_object *object)
 void ctl_vm_from_json(struct ctl_vm *vm, json_object *object)
 {
 	*vm = (struct ctl_vm){
+		.uuid = ctl_json_string(object, "uuid"),
+		.uid = ctl_json_member(object, "uid") ? ctl_json_int(object, "uid") : -1,
 		.pid = ctl_json_int(object, "pid"),
 		.migration = ctl_json_string(object, "migration"),
 		.stage = ctl_json_string(object, "stage"),
@@ -64,6 +66,7 @@ void ctl_vm_from_json(struct ctl_vm *vm, json_object *object)
 		.error = ctl_json_string(object, "error"),
 	};
 	text_escape(vm->name, ctl_json_string(object, "vm"));
+	text_escape(vm->claimed, ctl_json_string(object, "claimedName"));
 }
 
 size_t ctl_json_length(json_object *array)

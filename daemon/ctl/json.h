@@ -26,9 +26,12 @@ bool ctl_json_bool(json_object *object, const char *name);
 /* One line on stdout. */
 void ctl_json_print(json_object *object);
 
-/* A VM; the strings belong to the JSON, but for the name, which is escaped for people. */
+/* A VM; the strings belong to the JSON, but for the names, which are escaped for people. */
 struct ctl_vm {
 	char name[TEXT_ESCAPED_MAX];
+	char claimed[TEXT_ESCAPED_MAX]; /* that another VM claims, too; "": none */
+	const char *uuid; /* "": none */
+	int64_t uid; /* -1: not known */
 	int64_t pid;
 	const char *migration;
 	const char *stage;

@@ -133,10 +133,9 @@ static int kvm_scan(struct backend *backend, int (*found)(void *userdata, pid_t 
 	return fetcher_scan(((struct kvm *)backend)->looker, found, userdata);
 }
 
-static int kvm_guest_name(struct backend *backend, pid_t pid, char *name)
+static int kvm_guest_names(struct backend *backend, pid_t pid, struct guest_names *ret)
 {
-	static_assert(BACKEND_NAME_MAX == FETCH_NAME_MAX, "it comes as it is");
-	return fetcher_name(((struct kvm *)backend)->namer, pid, name);
+	return fetcher_names(((struct kvm *)backend)->namer, pid, ret);
 }
 
 static void kvm_close_vm(struct backend_vm *vm)
@@ -351,7 +350,7 @@ static const struct backend_ops kvm_ops = {
 	.probe = kvm_probe,
 	.watch = kvm_watch,
 	.scan = kvm_scan,
-	.guest_name = kvm_guest_name,
+	.guest_names = kvm_guest_names,
 	.look = kvm_look,
 	.looks_like_vm = kvm_looks_like_vm,
 	.take_vm = kvm_take_vm,

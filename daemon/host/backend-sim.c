@@ -252,9 +252,12 @@ static int sim_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbe
 	return n ? n : -ENOTTY;
 }
 
-static int sim_guest_name(struct backend *backend, pid_t pid, char *name)
+static int sim_guest_names(struct backend *backend, pid_t pid, struct guest_names *ret)
 {
-	return qemu_name_of_process(pid, name, BACKEND_NAME_MAX);
+	int r = qemu_names_of_process(pid, ret);
+
+	ret->uid = process_get_uid(pid);
+	return r;
 }
 
 static int sim_adopt(struct backend *backend, pid_t pid)
@@ -609,7 +612,7 @@ static const struct backend_ops sim_ops = {
 	.watch = sim_watch,
 	.scan = sim_scan,
 	.list_vms = sim_list_vms,
-	.guest_name = sim_guest_name,
+	.guest_names = sim_guest_names,
 	.adopt = sim_adopt,
 	.open_vm = sim_open_vm,
 	.looks_like_vm = sim_looks_like_vm,

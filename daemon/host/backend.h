@@ -22,6 +22,7 @@
 
 struct backend;
 struct backend_vm;
+struct guest_names;
 struct sim_settings;
 
 /**
@@ -48,9 +49,8 @@ enum host_event {
 /* @pid: the VMM's process; 0: not known */
 typedef void (*host_event_fn)(void *userdata, enum host_event event, pid_t pid);
 
-/* The most VMs of one process, and the longest name of one with its NUL. */
-#define BACKEND_VMS_MAX	 64
-#define BACKEND_NAME_MAX 256
+/* The most VMs of one process. */
+#define BACKEND_VMS_MAX 64
 
 /* What a VM tells by its splitter, see backend_ops.read_events(). */
 enum {
@@ -116,10 +116,10 @@ struct backend_ops {
 	int (*list_vms)(struct backend *backend, int pidfd, pid_t pid,
 			int numbers[BACKEND_VMS_MAX]);
 	/*
-	 * What the VMM of process @pid calls its guest, BACKEND_NAME_MAX bytes. 0; -ENOENT:
-	 * nothing; another negative errno: that cannot be found out.
+	 * What the VMM of process @pid calls its guest. 0; -ENOENT: nothing; another negative
+	 * errno: that cannot be found out.
 	 */
-	int (*guest_name)(struct backend *backend, pid_t pid, char *name);
+	int (*guest_names)(struct backend *backend, pid_t pid, struct guest_names *ret);
 	/*
 	 * Both of these at once, of which a host has one or the other: the VMs of process @pid,
 	 * and splitters of them. As list_vms(); or as much as opening the first of them gave.

@@ -9,15 +9,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The most VMs of one process, and the longest name of one with its NUL. */
-#define FETCH_VMS_MAX  64
-#define FETCH_NAME_MAX 256
+#include "host/qemu-name.h"
+
+/* The most VMs of one process. */
+#define FETCH_VMS_MAX 64
 
 enum fetch_kind {
 	/* The VMs of process @pid: a reply for each with its splitter, and one that ends. */
 	FETCH_LOOK,
 	/* What QEMU of process @pid was told to call its guest. One reply. */
-	FETCH_NAME,
+	FETCH_NAMES,
 	/* The processes with VMs whose ids are above @pid. A reply before each is looked at, one
 	 * if it has any, and one that ends. */
 	FETCH_SCAN,
@@ -46,14 +47,14 @@ struct fetch_request {
  *	    -EINPROGRESS: process @number is about to be looked at
  * @number: of a VM: its descriptor over there, whose splitter comes along; or the process
  * @uid: of a VM: whose process that is
- * @name: ended by a NUL
+ * @names: of its guest
  */
 struct fetch_reply {
 	uint32_t more;
 	int32_t result;
 	int32_t number;
 	int64_t uid;
-	char name[FETCH_NAME_MAX];
+	struct guest_names names;
 };
 
 #endif /* EAGERSPLITD_FETCH_PROTOCOL_H */

@@ -85,11 +85,18 @@ static int serve_look(int socket, pid_t pid)
 	return send_end(socket, n ? n : r);
 }
 
-static int serve_name(int socket, pid_t pid)
+static int serve_names(int socket, pid_t pid)
 {
+	_cleanup_close_ int pidfd = process_open(pid);
 	struct fetch_reply reply = {};
 
-	reply.result = qemu_name_of_process(pid, reply.name, sizeof(reply.name));
+	if (pidfd < 0)
+		return send_end(socket, pidfd);
+	reply.result = qemu_names_of_process(pid, &reply.names);
+	reply.names.uid = process_get_uid(pid);
+	/* Both are of the process that was meant, then. */
+	if (process_is_gone(pidfd))
+		return send_end(socket, -ESRCH);
 	return send_reply(socket, &reply, -1);
 }
 
@@ -149,8 +156,8 @@ static int serve_one(int socket, const struct fetch_request *request)
 	switch (request->kind) {
 	case FETCH_LOOK:
 		return serve_look(socket, request->pid);
-	case FETCH_NAME:
-		return serve_name(socket, request->pid);
+	case FETCH_NAMES:
+		return serve_names(socket, request->pid);
 	case FETCH_SCAN:
 		return serve_scan(socket, request);
 	default:

@@ -294,7 +294,8 @@ static int receive(struct fetcher *f, struct fetch_reply *reply, int *ret_fd)
 	*ret_fd = take_passed(&message);
 	if (n == 0)
 		return -ECONNRESET;
-	reply->name[FETCH_NAME_MAX - 1] = '\0';
+	reply->names.name[GUEST_NAME_SIZE - 1] = '\0';
+	reply->names.uuid[UUID_SIZE - 1] = '\0';
 	return n == sizeof(*reply) ? 0 : -EBADMSG;
 }
 
@@ -385,7 +386,7 @@ int fetcher_look(struct fetcher *f, pid_t pid, struct fetched *ret)
 	return r;
 }
 
-int fetcher_name(struct fetcher *f, pid_t pid, char name[static FETCH_NAME_MAX])
+int fetcher_names(struct fetcher *f, pid_t pid, struct guest_names *ret)
 {
 	struct fetch_reply reply;
 	int fd = -1, r;
@@ -393,12 +394,12 @@ int fetcher_name(struct fetcher *f, pid_t pid, char name[static FETCH_NAME_MAX])
 	pthread_mutex_lock(&f->lock);
 	r = check_user(f, pid);
 	if (r == 0)
-		r = ask(f, FETCH_NAME, pid, &reply, &fd);
+		r = ask(f, FETCH_NAMES, pid, &reply, &fd);
 	pthread_mutex_unlock(&f->lock);
 	closep(&fd);
 	if (r < 0)
 		return r;
-	memcpy(name, reply.name, FETCH_NAME_MAX);
+	*ret = reply.names;
 	return reply.result;
 }
 

@@ -53,7 +53,7 @@ DEFINE_CLEANUP(struct fetcher *, fetcher_free);
 int fetcher_look(struct fetcher *f, pid_t pid, struct fetched *ret);
 
 /* What QEMU calls the guest of process @pid. 0, -ENOENT: nothing, or as above. */
-int fetcher_name(struct fetcher *f, pid_t pid, char name[static FETCH_NAME_MAX]);
+int fetcher_names(struct fetcher *f, pid_t pid, struct guest_names *ret);
 
 /*
  * Has @found called for each process with a VM until that returns other than 0, which is

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/qemu-name.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,9 +31,10 @@ static bool is_qemu(const char *program)
 	return strncmp(name, "qemu", strlen("qemu")) == 0 || strcmp(name, "kvm") == 0;
 }
 
-static bool is_name_option(const char *arg)
+/* @option: with one dash; QEMU takes two for the same. */
+static bool is_option(const char *arg, const char *option)
 {
-	return strcmp(arg, "-name") == 0 || strcmp(arg, "--name") == 0;
+	return strcmp(arg + (arg[0] == '-' && arg[1] == '-'), option) == 0;
 }
 
 /* The comma that ends the value at @value, or its end; doubled ones do not. */
@@ -78,26 +80,54 @@ static int parse_option(const char *option, char *name, size_t name_size)
 	}
 }
 
-int qemu_name_parse(const char *cmdline, size_t size, char *name, size_t name_size)
+/* What comes behind @option, whose value the last one counts, as in QEMU; NULL: nothing. */
+static const char *find_value(const char *cmdline, size_t size, const char *option)
 {
-	const char *end = cmdline + size;
-	int r = -ENOENT;
+	const char *end = cmdline + size, *value = NULL;
 
 	if (!memchr(cmdline, '\0', size) || !is_qemu(cmdline))
-		return -ENOENT;
+		return NULL;
 	for (const char *arg = next_argument(cmdline, end); arg; arg = next_argument(arg, end)) {
-		if (!is_name_option(arg))
+		if (!is_option(arg, option))
 			continue;
 		arg = next_argument(arg, end);
 		if (!arg)
 			break;
-		/* As in QEMU, the last one counts. */
-		r = parse_option(arg, name, name_size);
+		value = arg;
 	}
-	return r;
+	return value;
 }
 
-int qemu_name_of_process(pid_t pid, char *name, size_t name_size)
+int qemu_name_parse(const char *cmdline, size_t size, char *name, size_t name_size)
+{
+	const char *value = find_value(cmdline, size, "-name");
+
+	return value ? parse_option(value, name, name_size) : -ENOENT;
+}
+
+int uuid_parse(const char *text, char ret[static UUID_SIZE])
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	for (size_t i = 0; i < UUID_SIZE - 1; i++) {
+		bool good = form[i] == 'x' ? isxdigit((unsigned char)text[i]) : text[i] == '-';
+
+		if (!good)
+			return -EINVAL;
+		ret[i] = (char)tolower((unsigned char)text[i]);
+	}
+	ret[UUID_SIZE - 1] = '\0';
+	return text[UUID_SIZE - 1] ? -EINVAL : 0;
+}
+
+int qemu_uuid_parse(const char *cmdline, size_t size, char ret[static UUID_SIZE])
+{
+	const char *value = find_value(cmdline, size, "-uuid");
+
+	return value && uuid_parse(value, ret) == 0 ? 0 : -ENOENT;
+}
+
+int qemu_names_of_process(pid_t pid, struct guest_names *ret)
 {
 	_cleanup_free_ char *cmdline = NULL;
 	_cleanup_close_ int fd = -1;
@@ -105,6 +135,7 @@ int qemu_name_of_process(pid_t pid, char *name, size_t name_size)
 	size_t n = 0;
 	ssize_t r;
 
+	*ret = (struct guest_names){};
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -116,5 +147,11 @@ int qemu_name_of_process(pid_t pid, char *name, size_t name_size)
 		r = read(fd, cmdline + n, CMDLINE_MAX - n);
 		n += r > 0 ? (size_t)r : 0;
 	} while (r > 0 && n < CMDLINE_MAX);
-	return r < 0 ? -errno : qemu_name_parse(cmdline, n, name, name_size);
+	if (r < 0)
+		return -errno;
+	if (qemu_name_parse(cmdline, n, ret->name, sizeof(ret->name)) < 0)
+		ret->name[0] = '\0';
+	if (qemu_uuid_parse(cmdline, n, ret->uuid) < 0)
+		ret->uuid[0] = '\0';
+	return ret->name[0] || ret->uuid[0] ? 0 : -ENOENT;
 }

@@ -52,6 +52,7 @@ SECTIONS = {
     "OnDirtyLog": "Split",
     "ScheduledTimeoutSec": "Split",
     "Group": "Control",
+    "TrustedUsers": "Names",
     "Memory": "Sim",
     "BlockSize": "Sim",
     "TlbiUSec": "Sim",
@@ -81,9 +82,9 @@ def configuration(**settings):
 class Vmm:
     """A process that does nothing until it is told to end: what sim takes for a VMM."""
 
-    def __init__(self, command=("cat",), program=None, stdout=subprocess.DEVNULL):
+    def __init__(self, command=("cat",), program=None, stdout=subprocess.DEVNULL, user=None):
         self.process = subprocess.Popen(command, executable=program, stdin=subprocess.PIPE,
-                                        stdout=stdout)
+                                        stdout=stdout, user=user)
         self.pid = self.process.pid
 
     def __enter__(self):
@@ -104,14 +105,14 @@ class Vmm:
 
 class Qemu(Vmm):
     """
-    One whose command line is that of a QEMU with -name. As a QEMU that has created a VM it is
+    One whose command line is that of a QEMU with -name, and -uuid. As a QEMU that has created a VM it is
     past execve(), in the middle of which, when Popen() returns, there is no command line yet:
     so it says that it runs, and that is waited for.
     """
 
-    def __init__(self, name):
-        super().__init__(["qemu-system-aarch64", "-c", "import sys; print(flush=True); sys.stdin.read()",
-                          "-name", name], sys.executable, subprocess.PIPE)
+    def __init__(self, name, uuid=None, user=None):
+        super().__init__(["qemu-system-aarch64", "-c", "echo; read -r _", "-name", name, *(("-uuid", uuid) if uuid else ())],
+                         "/bin/sh", subprocess.PIPE, user)
         with self.process.stdout as stdout:
             stdout.readline()
 
@@ -425,13 +426,21 @@ class Daemon:
         """A VM that nobody registers."""
         return SimVm(self.path("sim"), vmm, **options)
 
-    def wait_for_vm(self, name):
-        """What the VM of that name or id is, once it is found and surveyed."""
+    def wait_until(self, condition):
+        """The first of all VMs that is so, once one is."""
         with self.client() as client:
             for vm in client.watch():
-                if vm["vm"] == name and vm["bytes"]:
+                if condition(vm):
                     return vm
         raise AssertionError("the watch has ended")
+
+    def wait_for_vm(self, name):
+        """What the VM of that name or id is, once it is found and surveyed."""
+        return self.wait_until(lambda vm: vm["vm"] == name and vm["bytes"])
+
+    def wait_for_claim(self, vmm, name):
+        """The same of that process's VM, once it goes by its id as that name is another's, too."""
+        return self.wait_until(lambda vm: (vm["pid"], vm.get("claimedName")) == (vmm.pid, name))
 
     def register(self, vmm, name):
         return self.call("Register", pid=vmm.pid, name=name)["vm"]

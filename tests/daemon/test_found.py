@@ -131,15 +131,18 @@ def named_by_qemu():
 
 @test
 def same_name_twice():
-    """The second VM of a name goes by its id until the first is gone: a migration within a host"""
+    """Two VMs of a name go by their ids until one is gone: a migration within a host"""
     with Daemon(**FAST) as daemon, Qemu("guest=web") as target:
         source = Qemu("guest=web")
-        daemon.create_vm(source)
+        first = daemon.create_vm(source)
         daemon.wait_for_vm("web")
         vm = daemon.create_vm(target)
-        equal(daemon.wait_for_vm(vm.id)["pid"], target.pid)
+        daemon.wait_for_claim(target, "web")
+        equal([(vm["vm"], vm["claimedName"]) for vm in daemon.call("ListVms")["vms"]],
+              [(first.id, "web"), (vm.id, "web")])
+        equal(daemon.error("GetVm", vm="web"), ("NoSuchVm", {"vm": "web"}))
         with daemon.client() as client:
-            watch = client.watch("web")
+            watch = client.watch(first.id)
             equal(next(watch)["pid"], source.pid)
             source.kill()
             with contextlib.suppress(Error):
@@ -155,11 +158,11 @@ def registered_later():
         daemon.wait_for_vm("web")
         daemon.create_vm(other)
         daemon.wait_for_vm(f"{other.pid}.0")
-        equal(daemon.error("Register", pid=other.pid, name="web"), ("VmExists", {"vm": "web", "pid": vmm.pid}))
         equal(daemon.register(vmm, "mine")["vm"], "mine")
         equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], "mine")
         equal(daemon.error("GetVm", vm="web"), ("NoSuchVm", {"vm": "web"}))
         equal(daemon.error("Register", pid=vmm.pid, name="yours"), ("VmExists", {"vm": "mine", "pid": vmm.pid}))
+        equal(daemon.error("Register", pid=other.pid, name="mine"), ("VmExists", {"vm": "mine", "pid": vmm.pid}))
         equal(daemon.call("Register", pid=other.pid)["vm"]["vm"], f"{other.pid}.0")
         equal(len(names(daemon)), 2)
 

@@ -195,8 +195,9 @@ def by_others():
         os.close(fd)
         denied = "org.varlink.service.PermissionDenied"
         equal([answers[0], answers[1], answers[3]], [denied, denied, denied])
-        # The VM is that of the splitter, whatever it was found as.
-        equal(answers[2]["vm"]["vm"], "x")
+        # The VM is that of the splitter, and called what it was: that is no user who is trusted.
+        equal(answers[2]["vm"]["vm"], vm.id)
+        equal(daemon.register(roots, "x")["vm"], "x")
 
 
 @test

@@ -423,19 +423,17 @@ def wait_until_called(daemon, name, vmm):
 
 @test
 def names_stay():
-    """Which of two VMs has a name that could be either's is so for the next daemon, in whichever order it knows them"""
+    """A name that could be either's of two VMs is neither's for the next daemon, too"""
     for number in signal.SIGTERM, signal.SIGKILL:
-        with Qemu("guest=web") as a, Qemu("guest=web") as b:
-            for source, target in (a, b), (b, a):
-                with Daemon(**FAST) as daemon:
-                    daemon.create_vm(source)
-                    daemon.wait_for_vm("web")
-                    vm = daemon.create_vm(target)
-                    daemon.wait_for_vm(vm.id)
-                    before = pids(daemon)
-                    equal(before, {"web": source.pid, vm.id: target.pid})
-                    daemon.restart(number)
-                    equal(pids(daemon), before)
+        with Qemu("guest=web") as source, Qemu("guest=web") as target:
+            with Daemon(**FAST) as daemon:
+                first, second = (daemon.create_vm(vmm) for vmm in (source, target))
+                for vmm in source, target:
+                    daemon.wait_for_claim(vmm, "web")
+                before = {first.id: source.pid, second.id: target.pid}
+                equal(pids(daemon), before)
+                daemon.restart(number)
+                equal(pids(daemon), before)
 
 
 @test
@@ -457,20 +455,15 @@ def given_names_stay():
 @test
 def names_pass_on():
     """A name that has passed to another VM while there was a daemon is that one's for the next, too"""
-    with Qemu("guest=web") as a, Qemu("guest=web") as b:
-        for target, third in (a, b), (b, a):
-            with Daemon(**FAST) as daemon:
-                source = Qemu("guest=web")
-                daemon.create_vm(source)
-                daemon.wait_for_vm("web")
-                vm = daemon.create_vm(target)
-                daemon.wait_for_vm(vm.id)
-                source.kill()
-                wait_until_called(daemon, "web", target)
-                vm = daemon.create_vm(third)
-                daemon.wait_for_vm(vm.id)
-                daemon.restart(signal.SIGKILL)
-                equal(pids(daemon), {"web": target.pid, vm.id: third.pid})
+    with Daemon(**FAST) as daemon, Qemu("guest=web") as target:
+        source = Qemu("guest=web")
+        daemon.create_vm(source)
+        daemon.create_vm(target)
+        daemon.wait_for_claim(target, "web")
+        source.kill()
+        wait_until_called(daemon, "web", target)
+        daemon.restart(signal.SIGKILL)
+        equal(pids(daemon), {"web": target.pid})
 
 
 @test

@@ -13,12 +13,14 @@
 
 static void check_cmdline(const char *data, size_t size)
 {
-	char name[64] = "";
+	char name[64] = "", uuid[UUID_SIZE] = "";
 	int r = qemu_name_parse(data, size, name, sizeof(name));
 
 	check(r == 0 || r == -ENOENT || r == -ENAMETOOLONG);
 	if (r == 0)
 		check(name[0] && memchr(name, '\0', sizeof(name)));
+	r = qemu_uuid_parse(data, size, uuid);
+	check(r == -ENOENT || (r == 0 && strlen(uuid) == UUID_SIZE - 1));
 }
 
 static void check_stat(const char *text)

@@ -29,6 +29,7 @@
 #include "host/sim-image.h"
 #include "manager.h"
 #include "manager-migration.h"
+#include "manager-names.h"
 #include "manager-register.h"
 #include "manager-table.h"
 #include "splitter.h"
@@ -210,7 +211,7 @@ static inline int register_vm(struct fixture *f, pid_t pid, const char *name, st
 	int r;
 
 	f->registered = false;
-	r = manager_register(f->manager, pid, name, -1, f, ret);
+	r = manager_register(f->manager, pid, name, REGISTER_TOLD, -1, f, ret);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	while (!f->registered)

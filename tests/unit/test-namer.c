@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "host/backend.h"
+#include "host/qemu-name.h"
 #include "namer.h"
 #include "worker.h"
 
@@ -27,24 +28,24 @@ struct fixture {
 /* Each answer waits for it. */
 static sem_t allowed;
 
-static int fake_name(struct backend *backend, pid_t pid, char *name)
+static int fake_names(struct backend *backend, pid_t pid, struct guest_names *ret)
 {
 	while (sem_wait(&allowed) < 0)
 		;
 	if (pid % 2)
 		return -ENOENT;
-	snprintf(name, BACKEND_NAME_MAX, "guest%d", (int)pid);
+	snprintf(ret->name, sizeof(ret->name), "guest%d", (int)pid);
 	return 0;
 }
 
-static const struct backend_ops ops = { .name = "fake", .guest_name = fake_name };
+static const struct backend_ops ops = { .name = "fake", .guest_names = fake_names };
 
-static void found(void *userdata, pid_t pid, const char *name)
+static void found(void *userdata, pid_t pid, const struct guest_names *names)
 {
 	struct fixture *f = userdata;
 	size_t n = strlen(f->heard);
 
-	snprintf(f->heard + n, sizeof(f->heard) - n, "%d=%s;", (int)pid, name ?: "-");
+	snprintf(f->heard + n, sizeof(f->heard) - n, "%d=%s;", (int)pid, names ? names->name : "-");
 	if (f->ask_again)
 		assert_int_equal(namer_ask(f->namer, 8), 0);
 	f->ask_again = false;

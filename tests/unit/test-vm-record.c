@@ -27,6 +27,8 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 		.uid = 1000,
 		.vm_id = 123456789,
 		.name = "web-1",
+		.told = true,
+		.uuid = "01234567-89ab-cdef-0123-456789abcdef",
 		.registered = true,
 		.state = state,
 		.stage = stage,
@@ -47,6 +49,8 @@ static void assert_same(const struct vm_record *a, const struct vm_record *b)
 	assert_true(a->uid == b->uid);
 	assert_true(a->vm_id == b->vm_id);
 	assert_string_equal(a->name, b->name);
+	assert_int_equal(a->told, b->told);
+	assert_string_equal(a->uuid, b->uuid);
 	assert_int_equal(a->registered, b->registered);
 	assert_int_equal(a->unwanted, b->unwanted);
 	assert_int_equal(a->state, b->state);
@@ -100,6 +104,9 @@ static void test_from_a_vm(void **state)
 	struct backend_vm host_vm = { .id = 123456789, .uid = 1000 };
 	struct vm vm = {
 		.table.name = (char[]){ "web-1" },
+		.names.told = (char[]){ "web-1" },
+		.names.own = (char[]){ "web" },
+		.names.uuid = "01234567-89ab-cdef-0123-456789abcdef",
 		.id = (char[]){ "4711.12" },
 		.pid = 4711,
 		.number = 12,
@@ -119,10 +126,12 @@ static void test_from_a_vm(void **state)
 
 	vm_record_from_vm(&record, &vm);
 	assert_same(&record, &expected);
-	/* Whoever named it. */
-	vm.table.registered = false;
+	/* Whoever named it, also where that is another's name, too. */
+	vm.names.told = NULL;
+	vm.table.name = vm.id;
 	vm_record_from_vm(&record, &vm);
-	assert_string_equal(record.name, "web-1");
+	assert_string_equal(record.name, "web");
+	assert_false(record.told);
 }
 
 /* No part of a record is one. */
@@ -167,6 +176,8 @@ static void test_good_and_bad(void **state)
 		{ HEAD "\"unwanted\":1," TAIL, -EBADMSG },
 		{ HEAD "\"name\":\"not/good\"," TAIL, -EBADMSG },
 		{ HEAD "\"name\":7," TAIL, -EBADMSG },
+		{ HEAD "\"uuid\":7," TAIL, -EBADMSG },
+		{ HEAD "\"uuid\":\"01234567-89ab-cdef-0123-456789abcde\"," TAIL, -EBADMSG },
 		{ HEAD "\"name\":\"a\\u0000b\"," TAIL, -EBADMSG },
 		{ HEAD "\"deep\":[[[[1]]]]," TAIL, 0 },
 		{ HEAD "\"deep\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]," TAIL, -EBADMSG },

@@ -107,10 +107,10 @@ static void test_nothing_there(void **state)
 static void test_name(void **state)
 {
 	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
-	char name[FETCH_NAME_MAX];
+	struct guest_names names;
 
-	assert_int_equal(fetcher_name(f, getpid(), name), -ENOENT);
-	assert_int_equal(fetcher_name(f, 0, name), -ENOENT);
+	assert_int_equal(fetcher_names(f, getpid(), &names), -ENOENT);
+	assert_int_equal(fetcher_names(f, 0, &names), -EINVAL);
 }
 
 struct search {

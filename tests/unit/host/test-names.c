@@ -81,6 +81,30 @@ static void test_cut(void **state)
 		assert_int_equal(parse(whole, n, name), -ENOENT);
 }
 
+static void test_uuid(void **state)
+{
+#define UUID "01234567-89ab-cdef-0123-456789abcdef"
+	static const char last[] = "qemu\0-uuid\0x\0--uuid\0"
+				   "01234567-89AB-cdef-0123-456789abcdeF";
+	static const char bad[] = "qemu\0-uuid\0" UUID "0";
+	static const char other[] = "vmm\0-uuid\0" UUID;
+	static const char *const wrong[] = { "", "0123456789abcdef0123456789abcdef",
+					     "01234567-89ab-cdef-0123-456789abcde",
+					     "01234567-89ab-cdef-0123-456789abcdeg",
+					     "01234567-89ab-cdef-01234-56789abcdef" };
+	char uuid[UUID_SIZE];
+
+	assert_int_equal(qemu_uuid_parse(last, sizeof(last), uuid), 0);
+	assert_string_equal(uuid, UUID);
+	assert_int_equal(qemu_uuid_parse(bad, sizeof(bad), uuid), -ENOENT);
+	assert_int_equal(qemu_uuid_parse(other, sizeof(other), uuid), -ENOENT);
+	for (size_t n = 0; n < sizeof(last); n++)
+		assert_int_equal(qemu_uuid_parse(last, n, uuid), -ENOENT);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_int_equal(uuid_parse(wrong[i], uuid), -EINVAL);
+#undef UUID
+}
+
 static void test_processes(void **state)
 {
 	uint64_t ours, theirs;
@@ -113,9 +137,8 @@ static void test_processes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_qemu),
-		cmocka_unit_test(test_no_qemu_or_no_name),
-		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_qemu),	  cmocka_unit_test(test_no_qemu_or_no_name),
+		cmocka_unit_test(test_cut),	  cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_processes),
 	};
 
