@@ -33,7 +33,7 @@ COUNTER = itertools.count()
 # Starts a program with the descriptors that a service manager has kept, from 3 on.
 LAUNCHER = """
 import fcntl, os, sys
-fds = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 500) for fd in sys.argv[1].split(",")]
+fds = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 3 + max(map(int, sys.argv[1].split(",")))) for fd in sys.argv[1].split(",")]
 for fd in sys.argv[1].split(","):
     os.close(int(fd))
 for i, fd in enumerate(fds):
