@@ -7,11 +7,13 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "base/heap.h"
+
 /* A TLBI token, in the bucket's unit: a rate times nanoseconds gives those. */
 #define TOKEN ((int64_t)NSEC_PER_SEC)
 
 /* Virtual time that a token costs a client of weight 1. */
-#define VTIME_TOKEN (UINT64_C(1) << 20)
+#define VTIME_TOKEN (UINT64_C(1) << 30)
 
 /* Grants a second at which tokens are handed out, where the burst allows. */
 #define GRANTS_PER_SEC 100
@@ -64,31 +66,58 @@ struct load {
 	uint64_t granted;
 };
 
+/**
+ * struct budget - what there is, and who wants some of it
+ * @vtime: how far a client has got that gets what is its due
+ * @weights: of those that want tokens, or have some
+ * @turn: counts clients that came, and grants
+ * @early: clients that want tokens, have none, and have got further: the one that has least first
+ * @ready: those that have not: the one that is to get there first with what it is given
+ * @blocked: those that wait for their ceilings, the first to be let by it first
+ */
 struct budget {
 	struct bucket host;
 	struct load load;
 	uint64_t vtime;
-	TAILQ_HEAD(budget_client_list, budget_client) clients;
+	uint64_t weights;
+	uint64_t turn;
+	struct heap early;
+	struct heap ready;
+	struct heap blocked;
+	LIST_HEAD(budget_client_list, budget_client) clients;
 };
 
 /**
  * struct budget_client - one that shares in the budget
  * @ceiling: its own limit
- * @vtime: weighted count of the tokens it got: the lowest is next
+ * @vtime: how far it has got: the tokens it got, by its weight
+ * @end: how far it will have got with what it is given next
+ * @turn: when it was last granted some, or came: of two that are equal, the lower is next
  * @want: tokens it could use
  * @granted: tokens in flight
  * @granted_at: since when
+ * @granted_vtime: @vtime before that
+ * @queue: of those of the budget, where it is, by @node; NULL: in none
+ * @let_at: until then its ceiling has too little, where it is blocked
+ * @counted: what it is of budget.weights
  */
 struct budget_client {
 	struct budget *budget;
 	void *userdata;
 	struct bucket ceiling;
 	uint64_t vtime;
+	uint64_t end;
+	uint64_t turn;
 	uint64_t want;
 	uint64_t granted;
 	uint64_t granted_at;
+	uint64_t granted_vtime;
+	struct heap *queue;
+	struct heap_node node;
+	uint64_t let_at;
 	uint32_t weight;
-	TAILQ_ENTRY(budget_client) link;
+	uint32_t counted;
+	LIST_ENTRY(budget_client) link;
 };
 
 /*
@@ -293,6 +322,36 @@ static void assert_limits(const struct budget_limits *limits)
 	(void)limits;
 }
 
+static struct budget_client *to_client(const struct heap_node *node)
+{
+	return node ? container_of(node, struct budget_client, node) : NULL;
+}
+
+static bool is_sooner(uint64_t a, uint64_t b, const struct budget_client *x,
+		      const struct budget_client *y)
+{
+	return a == b ? x->turn < y->turn : (int64_t)(a - b) < 0;
+}
+
+static bool is_behind(const struct heap_node *a, const struct heap_node *b)
+{
+	const struct budget_client *x = to_client(a), *y = to_client(b);
+
+	return is_sooner(x->vtime, y->vtime, x, y);
+}
+
+static bool ends_before(const struct heap_node *a, const struct heap_node *b)
+{
+	const struct budget_client *x = to_client(a), *y = to_client(b);
+
+	return is_sooner(x->end, y->end, x, y);
+}
+
+static bool is_let_before(const struct heap_node *a, const struct heap_node *b)
+{
+	return to_client(a)->let_at < to_client(b)->let_at;
+}
+
 int budget_new(struct budget **ret, const struct budget_limits *limits, uint64_t now)
 {
 	struct budget *b;
@@ -307,16 +366,70 @@ int budget_new(struct budget **ret, const struct budget_limits *limits, uint64_t
 		.debt = BUDGET_LOAD_START_NSEC * BUDGET_LOAD_MAX,
 		.settled = now,
 	};
-	TAILQ_INIT(&b->clients);
+	b->early.less = is_behind;
+	b->ready.less = ends_before;
+	b->blocked.less = is_let_before;
+	LIST_INIT(&b->clients);
 	*ret = b;
 	return 0;
 }
 
 struct budget *budget_free(struct budget *b)
 {
-	assert(!b || TAILQ_EMPTY(&b->clients));
+	assert(!b || LIST_EMPTY(&b->clients));
 	free(b);
 	return NULL;
+}
+
+/* Virtual time that a burst costs @c: how far it may save up, or be ahead. */
+static int64_t client_vtime_span(const struct budget_client *c)
+{
+	return (int64_t)(c->ceiling.burst * VTIME_TOKEN / c->weight);
+}
+
+/* What @c, which wants some and has none, could be given if there were nobody else. */
+static uint64_t client_quantum(const struct budget_client *c)
+{
+	const struct budget *b = c->budget;
+	uint64_t n = min_u64(bucket_quantum(&b->host), bucket_quantum(&c->ceiling));
+
+	return min_u64(min_u64(c->want, n), load_quantum(&b->load));
+}
+
+static void client_enter(struct budget_client *c, struct heap *queue)
+{
+	if (c->queue)
+		heap_remove(c->queue, &c->node);
+	c->queue = queue;
+	if (queue)
+		heap_add(queue, &c->node);
+}
+
+static void client_count(struct budget_client *c, bool takes_part)
+{
+	c->budget->weights -= c->counted;
+	c->counted = takes_part ? c->weight : 0;
+	c->budget->weights += c->counted;
+}
+
+/*
+ * Puts @c where it belongs. Whether its ceiling lets it is seen when it is its turn. One that could
+ * not use its share saves up a little.
+ */
+static void client_queue(struct budget_client *c)
+{
+	struct budget *b = c->budget;
+	int64_t behind = (int64_t)(b->vtime - c->vtime);
+	int64_t span = client_vtime_span(c);
+
+	client_enter(c, NULL);
+	client_count(c, c->want || c->granted);
+	if (!c->want || c->granted)
+		return;
+	if (behind > span)
+		c->vtime = b->vtime - (uint64_t)span;
+	c->end = c->vtime + client_quantum(c) * VTIME_TOKEN / c->weight;
+	client_enter(c, &b->early);
 }
 
 void budget_set_limits(struct budget *b, const struct budget_limits *limits, uint64_t now)
@@ -326,8 +439,10 @@ void budget_set_limits(struct budget *b, const struct budget_limits *limits, uin
 	assert_limits(limits);
 	bucket_set_limits(&b->host, limits->rate, limits->burst, now);
 	load_set_limit(&b->load, limits->load, now);
-	TAILQ_FOREACH(c, &b->clients, link)
+	LIST_FOREACH(c, &b->clients, link) {
 		bucket_set_limits(&c->ceiling, c->ceiling.rate, limits->burst, now);
+		client_queue(c);
+	}
 }
 
 int budget_client_new(struct budget_client **ret, struct budget *b, void *userdata, uint64_t now)
@@ -341,8 +456,9 @@ int budget_client_new(struct budget_client **ret, struct budget *b, void *userda
 	c->userdata = userdata;
 	c->weight = BUDGET_WEIGHT_DEFAULT;
 	c->vtime = b->vtime;
+	c->turn = ++b->turn;
 	bucket_init(&c->ceiling, 0, b->host.burst, now);
-	TAILQ_INSERT_TAIL(&b->clients, c, link);
+	LIST_INSERT_HEAD(&b->clients, c, link);
 	*ret = c;
 	return 0;
 }
@@ -352,7 +468,9 @@ struct budget_client *budget_client_free(struct budget_client *c)
 	if (!c)
 		return NULL;
 	assert(!c->granted);
-	TAILQ_REMOVE(&c->budget->clients, c, link);
+	client_enter(c, NULL);
+	client_count(c, false);
+	LIST_REMOVE(c, link);
 	free(c);
 	return NULL;
 }
@@ -364,20 +482,24 @@ void *budget_client_get_userdata(const struct budget_client *c)
 
 void budget_client_set_weight(struct budget_client *c, uint32_t weight)
 {
+	double ahead = (double)(int64_t)(c->vtime - c->budget->vtime) * c->weight / weight, most;
+
 	assert(weight >= 1 && weight <= BUDGET_WEIGHT_MAX);
+	if (weight == c->weight)
+		return;
 	c->weight = weight;
+	/* What it got before the others counts as many tokens as ever, and they cost something else now. */
+	most = 2 * (double)client_vtime_span(c);
+	if (!c->granted)
+		c->vtime = c->budget->vtime + (uint64_t)(int64_t)fmax(fmin(ahead, most), -most);
+	client_queue(c);
 }
 
 void budget_client_set_ceiling(struct budget_client *c, uint64_t rate, uint64_t now)
 {
 	assert(rate <= BUDGET_RATE_MAX);
 	bucket_set_limits(&c->ceiling, rate, c->ceiling.burst, now);
-}
-
-/* Virtual time that a burst costs @c: how far it may save up, or be ahead. */
-static int64_t client_vtime_span(const struct budget_client *c)
-{
-	return (int64_t)(c->ceiling.burst * VTIME_TOKEN / c->weight);
+	client_queue(c);
 }
 
 void budget_client_set_want(struct budget_client *c, uint64_t want)
@@ -392,32 +514,44 @@ void budget_client_set_want(struct budget_client *c, uint64_t want)
 		else if (ahead > span)
 			c->vtime = c->budget->vtime + (uint64_t)span;
 	}
+	if (c->want == want)
+		return;
 	c->want = want;
+	client_queue(c);
 }
 
 /* What @c is given when it is its turn; 0: it has to wait for a return. */
 static uint64_t client_amount(const struct budget_client *c)
 {
 	const struct bucket *host = &c->budget->host;
-	uint64_t n;
+	uint64_t n = client_quantum(c);
 
-	if (!c->want || c->granted)
-		return 0;
-	n = min_u64(c->want, min_u64(bucket_quantum(host), bucket_quantum(&c->ceiling)));
-	n = min_u64(n, load_quantum(&c->budget->load));
 	/* Its own bucket is whole: nothing of it is in flight. */
 	return host->rate ? min_u64(n, bucket_room(host)) : n;
 }
 
-/* @c's place in the order; one that could not use its share saves up a little. */
-static uint64_t client_order(struct budget_client *c)
+/* @c has to wait until its ceiling has @n tokens. */
+static void client_block(struct budget_client *c, uint64_t n, uint64_t now)
 {
-	int64_t behind = (int64_t)(c->budget->vtime - c->vtime);
-	int64_t span = client_vtime_span(c);
+	client_enter(c, NULL);
+	c->let_at = bucket_ready_at(&c->ceiling, n, now);
+	client_enter(c, &c->budget->blocked);
+}
 
-	if (behind > span)
-		c->vtime = c->budget->vtime - (uint64_t)span;
-	return c->vtime;
+/*
+ * The client that is to get where it gets before the others, of those that have got no further than
+ * is their due; where there is none, of all: what one does not use is the others'. So one that has
+ * most of it comes as often as is its due, beside however many that have little.
+ */
+static struct budget_client *budget_first(struct budget *b)
+{
+	struct budget_client *c = to_client(heap_first(&b->early));
+
+	if (c && !heap_first(&b->ready) && (int64_t)(c->vtime - b->vtime) > 0)
+		b->vtime = c->vtime;
+	for (; c && (int64_t)(c->vtime - b->vtime) <= 0; c = to_client(heap_first(&b->early)))
+		client_enter(c, &b->ready);
+	return to_client(heap_first(&b->ready));
 }
 
 /*
@@ -427,20 +561,22 @@ static uint64_t client_order(struct budget_client *c)
  */
 static struct budget_client *budget_pick(struct budget *b, uint64_t now)
 {
-	struct budget_client *c, *best = NULL;
+	struct budget_client *c;
 	uint64_t n;
 
-	TAILQ_FOREACH(c, &b->clients, link) {
+	/* All that there is is in flight. */
+	if (b->host.rate && !bucket_room(&b->host))
+		return NULL;
+	while ((c = to_client(heap_first(&b->blocked))) && c->let_at <= now)
+		client_queue(c);
+	while ((c = budget_first(b))) {
 		n = client_amount(c);
-		if (!n)
-			continue;
 		bucket_refill(&c->ceiling, now);
-		if (!bucket_has(&c->ceiling, n))
-			continue;
-		if (!best || (int64_t)(client_order(c) - client_order(best)) < 0)
-			best = c;
+		if (bucket_has(&c->ceiling, n))
+			return c;
+		client_block(c, n, now);
 	}
-	return best;
+	return NULL;
 }
 
 struct budget_client *budget_grant(struct budget *b, uint64_t now, uint64_t *ret_tlbis)
@@ -464,20 +600,20 @@ struct budget_client *budget_grant(struct budget *b, uint64_t now, uint64_t *ret
 	bucket_take(&c->ceiling, n);
 	c->granted = n;
 	c->granted_at = now;
-	if ((int64_t)(c->vtime - b->vtime) > 0)
-		b->vtime = c->vtime;
+	c->granted_vtime = c->vtime;
+	b->vtime += n * VTIME_TOKEN / b->weights;
 	c->vtime += n * VTIME_TOKEN / c->weight;
 
 	/* Behind those of the same order: whoever gets the same, in turn. */
-	TAILQ_REMOVE(&b->clients, c, link);
-	TAILQ_INSERT_TAIL(&b->clients, c, link);
+	c->turn = ++b->turn;
+	client_enter(c, NULL);
 	*ret_tlbis = n;
 	return c;
 }
 
 void budget_return(struct budget_client *c, uint64_t now, uint64_t used, uint64_t tlbi_nsec)
 {
-	uint64_t granted = c->granted;
+	uint64_t granted = c->granted, spent = min_u64(used, c->budget->host.burst + granted);
 	double took = now > c->granted_at ? (double)(now - c->granted_at) : 0;
 
 	load_learn(&c->budget->load, (double)used, (double)tlbi_nsec, took);
@@ -485,29 +621,26 @@ void budget_return(struct budget_client *c, uint64_t now, uint64_t used, uint64_
 	bucket_put(&c->budget->host, granted, used, now);
 	bucket_put(&c->ceiling, granted, used, now);
 	c->granted = 0;
-	c->vtime -= granted * VTIME_TOKEN / c->weight;
-	c->vtime += min_u64(used, c->budget->host.burst + granted) * VTIME_TOKEN / c->weight;
+	c->vtime = c->granted_vtime + spent * VTIME_TOKEN / c->weight;
+	c->budget->vtime -= granted * VTIME_TOKEN / c->budget->weights;
+	c->budget->vtime += spent * VTIME_TOKEN / c->budget->weights;
+	client_queue(c);
 }
 
 /* As budget_next_ready(), but for the load. */
 static uint64_t budget_next_tokens(struct budget *b, uint64_t now)
 {
-	uint64_t n, ready = UINT64_MAX;
 	struct budget_client *c;
 
 	bucket_refill(&b->host, now);
 	c = budget_pick(b, now);
 	if (c)
 		return bucket_ready_at(&b->host, client_amount(c), now);
-
 	/* All who could are below their ceilings' water: the first to be let. */
-	TAILQ_FOREACH(c, &b->clients, link) {
-		n = client_amount(c);
-		if (n)
-			ready = min_u64(ready, max_u64(bucket_ready_at(&c->ceiling, n, now),
-						       bucket_ready_at(&b->host, n, now)));
-	}
-	return ready;
+	c = to_client(heap_first(&b->blocked));
+	if (!c || !client_amount(c))
+		return UINT64_MAX;
+	return max_u64(c->let_at, bucket_ready_at(&b->host, client_amount(c), now));
 }
 
 uint64_t budget_next_ready(struct budget *b, uint64_t now)
@@ -531,57 +664,15 @@ double budget_get_rate(const struct budget *b)
 	return fmin(rate, (double)NSEC_PER_SEC / period);
 }
 
-/* Whether @c counts in the sharing, seen from @self, which always does. */
-static bool client_shares(const struct budget_client *c, const struct budget_client *self)
-{
-	return c == self || c->want || c->granted;
-}
-
 double budget_client_get_ceiling(const struct budget_client *c)
 {
 	return c->ceiling.rate ? (double)c->ceiling.rate : INFINITY;
 }
 
-double budget_client_get_share(const struct budget_client *c)
-{
-	const struct budget *b = c->budget;
-	const struct budget_client *o;
-	double all = budget_get_rate(b), fill = 0, next;
-
-	if (isinf(all))
-		return budget_client_get_ceiling(c);
-
-	/*
-	 * @fill is the rate for each unit of weight when those with a ceiling
-	 * below it leave the rest to the others. It only rises, and each round
-	 * adds a client to those, so this ends.
-	 */
-	for (;;) {
-		double rate = all, weights = 0;
-
-		TAILQ_FOREACH(o, &b->clients, link) {
-			if (!client_shares(o, c))
-				continue;
-			if (budget_client_get_ceiling(o) <= fill * o->weight)
-				rate -= budget_client_get_ceiling(o);
-			else
-				weights += o->weight;
-		}
-		if (weights == 0)
-			break;
-		next = rate / weights;
-		if (next <= fill)
-			break;
-		fill = next;
-	}
-	return fmin(fill * c->weight, budget_client_get_ceiling(c));
-}
-
 void budget_get_load(const struct budget *b, struct budget_load *load)
 {
-	const struct budget_client *c;
-
-	*load = (struct budget_load){ .granted = b->host.in_flight };
-	TAILQ_FOREACH(c, &b->clients, link)
-		load->waiting += c->want > 0 && !c->granted;
+	*load = (struct budget_load){
+		.granted = b->host.in_flight,
+		.waiting = b->early.n + b->ready.n + b->blocked.n,
+	};
 }

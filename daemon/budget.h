@@ -35,8 +35,8 @@
 
 #define BUDGET_RATE_MAX	      UINT64_C(1000000000)
 #define BUDGET_BURST_MAX      UINT64_C(1000000000)
-#define BUDGET_WEIGHT_DEFAULT 100
-#define BUDGET_WEIGHT_MAX     10000
+#define BUDGET_WEIGHT_DEFAULT 1000
+#define BUDGET_WEIGHT_MAX     10000000
 
 /* What a single grant is limited to where no rate is. */
 #define BUDGET_UNLIMITED_GRANT UINT64_C(512)
@@ -135,12 +135,6 @@ uint64_t budget_next_ready(struct budget *b, uint64_t now);
  * it is known what one takes, by its load; INFINITY: any number.
  */
 double budget_get_rate(const struct budget *b);
-
-/*
- * The TLBIs a second that @c can count on while it and all who want some now
- * go on wanting; INFINITY where nothing limits it.
- */
-double budget_client_get_share(const struct budget_client *c);
 
 /* Fills @load. */
 void budget_get_load(const struct budget *b, struct budget_load *load);

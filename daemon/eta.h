@@ -11,7 +11,7 @@
  * @tlbis: that it will take to split what is left
  * @share: what it gets of the budget as that is divided now
  * @speed: what calls get done
- * @rate: of the whole budget, if that is given to one after the other, by deadlines
+ * @rate: what it and those before it get together, by deadlines; INFINITY: it has none
  * @limit: the most it can use of that
  * @ahead: TLBIs of those before it
  */

@@ -11,6 +11,10 @@
 /* How often shares follow the time that is left. */
 #define DIVIDE_INTERVAL_NSEC (100 * NSEC_PER_MSEC)
 
+/* Of all that share in it, so few may have changed that it is not divided anew at once. */
+#define UNDIVIDED_PART 64
+
+/* @now_usec: that deadlines are seen from. */
 static struct deadline_demand work_to_demand(struct work *w, uint64_t now_usec)
 {
 	uint64_t deadline = w->vm->migration.deadline_usec, left = DEADLINE_NONE;
@@ -18,82 +22,111 @@ static struct deadline_demand work_to_demand(struct work *w, uint64_t now_usec)
 	if (deadline != UINT64_MAX)
 		left = deadline > now_usec ? deadline - now_usec : 0;
 	return (struct deadline_demand){
-		.tokens = work_count_tlbis(w),
+		.tokens = w->goal == VM_GOAL_SPLIT ? work_count_tlbis(w) : 0,
 		.usec_left = left,
 		.ceiling = work_get_limit(w),
+		.uid = w->vm->host_vm ? w->vm->host_vm->uid : -1,
+		.announced =
+			w->goal == VM_GOAL_SPLIT && w->vm->migration.state != VM_STATE_ACTIVE_SEEN,
 		.userdata = w,
 	};
 }
 
-/* Divides the budget among all that are being split, by their deadlines. */
+static void work_take_share(struct work *w, const struct deadline_demand *d)
+{
+	w->share = d->share;
+	w->ahead = d->ahead;
+	w->turn = d->turn;
+	budget_client_set_weight(w->client, d->weight);
+}
+
+/* Room for all demands. False: there is no memory for it. */
+static bool splitter_make_room(struct splitter *s)
+{
+	struct deadline_demand *demands;
+	size_t n = s->group.n_sharing;
+
+	if (n <= s->room)
+		return true;
+	demands = reallocarray(s->division.demands, 2 * n, sizeof(*demands));
+	if (!demands)
+		return false;
+	s->division.demands = demands;
+	s->room = 2 * n;
+	return true;
+}
+
+/* Divides the budget among all that share in it. */
 static void splitter_divide(struct splitter *s)
 {
-	uint64_t now_usec = s->ops->realtime(s->userdata);
-	_cleanup_free_ struct deadline_demand *demands = NULL;
-	size_t n = 0;
+	struct deadline_division *d = &s->division;
 	struct work *w;
 
-	TAILQ_FOREACH(w, &s->group.works, link)
-		n++;
 	/* Without the memory it stays divided as it is. */
-	demands = calloc(n + 1, sizeof(*demands));
-	if (!demands)
+	if (!splitter_make_room(s))
 		return;
-	n = 0;
-	TAILQ_FOREACH(w, &s->group.works, link) {
-		w->ahead = 0;
-		budget_client_set_weight(w->client, BUDGET_WEIGHT_DEFAULT);
-		if (w->goal == VM_GOAL_SPLIT && w->vm->progress.stage == VM_STAGE_SPLITTING)
-			demands[n++] = work_to_demand(w, now_usec);
-	}
-	deadline_divide(demands, n, budget_get_rate(s->group.budget));
-	for (size_t i = 0; i < n; i++) {
-		w = demands[i].userdata;
-		w->ahead = demands[i].ahead;
-		budget_client_set_weight(w->client, demands[i].weight);
+	s->group.division++;
+	s->divided_usec = s->ops->realtime(s->userdata);
+	d->rate = budget_get_rate(s->group.budget);
+	d->n = 0;
+	LIST_FOREACH(w, &s->group.sharing, sharing)
+		d->demands[d->n++] = work_to_demand(w, s->divided_usec);
+	deadline_divide(d);
+	for (size_t i = 0; i < d->n; i++) {
+		w = d->demands[i].userdata;
+		w->division = s->group.division;
+		work_take_share(w, &d->demands[i]);
 	}
 }
 
-/* When there is something new, or enough time has gone by for shares to be others. */
-static void splitter_check_division(struct work_group *group)
+/*
+ * When enough is new, or enough time has gone by for shares to be others: so that what it takes grows
+ * with the number of those that come, and not with its square. False: there is nothing to divide.
+ */
+static bool splitter_check_division(struct splitter *s)
 {
-	struct splitter *s = container_of(group, struct splitter, group);
-	uint64_t now = work_group_now(group);
+	uint64_t now = work_group_now(&s->group);
 
-	if (!group->limits.throttled || isinf(budget_get_rate(group->budget)))
-		return;
-	if (!group->undivided && now - s->divided < DIVIDE_INTERVAL_NSEC)
-		return;
-	group->undivided = false;
+	if (!s->group.limits.throttled || isinf(budget_get_rate(s->group.budget)))
+		return false;
+	if (s->group.undivided * UNDIVIDED_PART <= s->division.n &&
+	    now - s->divided < DIVIDE_INTERVAL_NSEC)
+		return true;
+	s->group.undivided = 0;
 	s->divided = now;
 	splitter_divide(s);
+	return true;
+}
+
+/* work_group.divide() */
+static void on_divide(struct work_group *group, struct work *w)
+{
+	struct splitter *s = container_of(group, struct splitter, group);
+	struct deadline_demand demand;
+
+	if (!splitter_check_division(s) || w->division == group->division)
+		return;
+	/* It has come since. */
+	demand = work_to_demand(w, s->divided_usec);
+	deadline_estimate(&s->division, &demand);
+	work_take_share(w, &demand);
 }
 
 void splitter_pump(struct splitter *s)
 {
-	uint64_t now = work_group_now(&s->group), next, tlbis;
+	uint64_t now = work_group_now(&s->group), tlbis;
 	struct budget_client *client;
-	struct work *w;
 
-	splitter_check_division(&s->group);
+	(void)splitter_check_division(s);
 	while ((client = budget_grant(s->group.budget, now, &tlbis)))
 		work_granted(budget_client_get_userdata(client), tlbis);
-
-	next = budget_next_ready(s->group.budget, now);
-	TAILQ_FOREACH(w, &s->group.works, link)
-		if (work_get_retry(w))
-			next = min_u64(next, work_get_retry(w));
-	s->ops->set_timer(s->userdata, next);
+	s->ops->set_timer(s->userdata, min_u64(budget_next_ready(s->group.budget, now),
+					       work_group_get_retry(&s->group)));
 }
 
 void splitter_on_timer(struct splitter *s)
 {
-	uint64_t now = work_group_now(&s->group);
-	struct work *w;
-
-	TAILQ_FOREACH(w, &s->group.works, link)
-		if (work_get_retry(w) && work_get_retry(w) <= now)
-			work_step(w);
+	work_group_retry(&s->group, work_group_now(&s->group));
 	splitter_pump(s);
 }
 
@@ -111,8 +144,10 @@ int splitter_new(struct splitter **ret, const struct splitter_ops *ops, void *us
 	s->group.ops = &ops->work;
 	s->group.userdata = userdata;
 	s->group.limits = *limits;
-	s->group.divide = splitter_check_division;
+	s->group.divide = on_divide;
+	s->group.retries.less = work_is_before;
 	TAILQ_INIT(&s->group.works);
+	LIST_INIT(&s->group.sharing);
 	r = budget_new(&s->group.budget, &limits->host, work_group_now(&s->group));
 	if (r < 0) {
 		free(s);
@@ -128,6 +163,7 @@ struct splitter *splitter_free(struct splitter *s)
 		return NULL;
 	assert(TAILQ_EMPTY(&s->group.works));
 	budget_free(s->group.budget);
+	free(s->division.demands);
 	free(s);
 	return NULL;
 }

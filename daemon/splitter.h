@@ -13,6 +13,7 @@
 
 #include "base/util.h"
 #include "budget.h"
+#include "deadline.h"
 #include "work.h"
 
 /**
@@ -40,12 +41,18 @@ struct splitter_load {
 /**
  * struct splitter - the works, and how the budget gets to them
  * @divided: when it was last divided among them
+ * @divided_usec: the same, CLOCK_REALTIME
+ * @division: how
+ * @room: for so many demands in there
  */
 struct splitter {
 	const struct splitter_ops *ops;
 	void *userdata;
 	struct work_group group;
 	uint64_t divided;
+	uint64_t divided_usec;
+	struct deadline_division division;
+	size_t room;
 };
 
 /* 0 or -ENOMEM. @ops outlives the splitter. */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/heap.h"
 #include "batching.h"
 #include "budget.h"
 #include "host/backend.h"
@@ -99,8 +100,11 @@ struct work_ops {
 /**
  * struct work_group - the works, and what they have in common
  * @batching: of all VMs, for those of which nothing is known yet
- * @undivided: the budget is to be divided anew among them
- * @divide: does that, if need be
+ * @undivided: what has changed since the budget was divided among them
+ * @division: counts these divisions
+ * @divide: has what that says of @work hold, by dividing anew if need be
+ * @sharing: works that take part in that, @n_sharing
+ * @retries: works that are to go on at a time, the next one first
  */
 struct work_group {
 	const struct work_ops *ops;
@@ -109,9 +113,13 @@ struct work_group {
 	struct work_limits limits;
 	struct work_stats stats;
 	struct batching batching;
-	bool undivided;
-	void (*divide)(struct work_group *group);
+	size_t undivided;
+	uint64_t division;
+	void (*divide)(struct work_group *group, struct work *work);
+	struct heap retries;
 	TAILQ_HEAD(work_list, work) works;
+	LIST_HEAD(sharing_list, work) sharing;
+	size_t n_sharing;
 };
 
 /* See struct work_ops. */

@@ -136,14 +136,12 @@ static enum step work_next(struct work *w)
 	return w->want_survey && !w->leaving ? STEP_SURVEY : STEP_NONE;
 }
 
-void work_step(struct work *w)
+/* Does the next step, or asks the budget for it. */
+static void work_do_next(struct work *w)
 {
 	bool throttled = w->group->limits.throttled;
 	uint64_t want = 0;
 	enum step step;
-
-	if (w->step != STEP_NONE)
-		return;
 
 	step = work_next(w);
 	if (step == STEP_SPLIT && throttled)
@@ -169,6 +167,79 @@ void work_step(struct work *w)
 	default:
 		break;
 	}
+}
+
+/* When it is to go on after a failure, or to look again, 0: it does not wait for that. */
+static uint64_t work_get_retry(const struct work *w)
+{
+	if (w->step != STEP_NONE)
+		return 0;
+	return w->not_before ?: w->look_at;
+}
+
+bool work_is_before(const struct heap_node *a, const struct heap_node *b)
+{
+	return container_of(a, struct work, retry)->retry_at <
+	       container_of(b, struct work, retry)->retry_at;
+}
+
+static struct work *work_group_first_retry(const struct work_group *g)
+{
+	struct heap_node *node = heap_first(&g->retries);
+
+	return node ? container_of(node, struct work, retry) : NULL;
+}
+
+uint64_t work_group_get_retry(const struct work_group *g)
+{
+	const struct work *w = work_group_first_retry(g);
+
+	return w ? w->retry_at : UINT64_MAX;
+}
+
+void work_group_retry(struct work_group *g, uint64_t now)
+{
+	struct work *w;
+
+	while ((w = work_group_first_retry(g)) && w->retry_at <= now)
+		work_step(w);
+}
+
+/* Whether the budget is divided for it, too. */
+static bool work_takes_part(const struct work *w)
+{
+	enum vm_stage stage = w->vm->progress.stage;
+
+	return (w->goal == VM_GOAL_SPLIT && stage == VM_STAGE_SPLITTING) ||
+	       (w->goal == VM_GOAL_RECOVER && stage == VM_STAGE_RECOVERING);
+}
+
+static void work_set_sharing(struct work *w, bool shares)
+{
+	struct work_group *g = w->group;
+
+	if (w->shares == shares)
+		return;
+	w->shares = shares;
+	g->undivided++;
+	if (shares) {
+		LIST_INSERT_HEAD(&g->sharing, w, sharing);
+		g->n_sharing++;
+	} else {
+		LIST_REMOVE(w, sharing);
+		g->n_sharing--;
+	}
+}
+
+void work_step(struct work *w)
+{
+	if (w->step == STEP_NONE)
+		work_do_next(w);
+	work_set_sharing(w, work_takes_part(w));
+	heap_remove(&w->group->retries, &w->retry);
+	w->retry_at = work_get_retry(w);
+	if (w->retry_at)
+		heap_add(&w->group->retries, &w->retry);
 }
 
 /*
@@ -254,7 +325,7 @@ static void work_handle_survey(struct work *w)
 	/* In the middle of a pass only the walk knows whether it gets anywhere. */
 	if (!w->walk.active)
 		w->retries = 0;
-	w->group->undivided = true;
+	w->group->undivided += w->shares;
 	/* The daemon before us has ended between what it was told and what followed from it. */
 	if (w->goal == VM_GOAL_NONE && w->held) {
 		w->goal = VM_GOAL_RELEASE;
@@ -500,7 +571,7 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 {
 	struct vm *vm = w->vm;
 
-	w->group->undivided = true;
+	w->group->undivided++;
 	if (w->goal == goal && work_is_in_progress(w))
 		return;
 	if (w->goal != goal)
@@ -547,7 +618,7 @@ void work_update_ceiling(struct work *w)
 {
 	uint64_t rate = w->group->limits.vm_rate;
 
-	w->group->undivided = true;
+	w->group->undivided++;
 	if (w->vm->migration.tlbi_rate)
 		rate = rate ? min_u64(rate, w->vm->migration.tlbi_rate)
 			    : w->vm->migration.tlbi_rate;
@@ -588,7 +659,7 @@ void work_leave(struct work *w, bool release)
 {
 	struct work_group *g = w->group;
 
-	g->undivided = true;
+	g->undivided++;
 	w->leaving = true;
 	w->release = release;
 	w->goal = VM_GOAL_RELEASE;
@@ -629,23 +700,27 @@ double work_get_limit(const struct work *w)
 /* vm->progress.get_eta() */
 static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 {
-	const struct work *w = vm->work;
+	struct work *w = vm->work;
 	const struct work_limits *limits = &w->group->limits;
 	struct eta_demand demand;
 
 	if (vm->progress.stage != VM_STAGE_SPLITTING || !vm->progress.surveyed || w->leaving)
 		return false;
-	w->group->divide(w->group);
+	w->group->divide(w->group, w);
 	demand = (struct eta_demand){
 		.tlbis = work_count_tlbis(w),
-		.share = limits->throttled ? budget_client_get_share(w->client) : INFINITY,
+		.share = INFINITY,
 		.speed = w->speed > 0 ? w->speed / work_get_batch(w) : INFINITY,
 		.rate = INFINITY,
 		.limit = work_get_limit(w),
 		.ahead = w->ahead,
 	};
-	if (limits->throttled && vm->migration.deadline_usec != UINT64_MAX)
-		demand.rate = budget_get_rate(w->group->budget);
+	if (limits->throttled && isinf(budget_get_rate(w->group->budget)))
+		demand.share = budget_client_get_ceiling(w->client);
+	else if (limits->throttled)
+		demand.share = w->share;
+	if (limits->throttled && w->turn > 0)
+		demand.rate = w->turn;
 	return eta_estimate(&demand, ret_usec);
 }
 
@@ -683,8 +758,10 @@ struct work *work_free(struct work *w)
 	if (w->granted)
 		budget_return(w->client, work_group_now(w->group), w->call.tlbis,
 			      w->call.tlbi_nsec);
+	heap_remove(&w->group->retries, &w->retry);
 	budget_client_free(w->client);
 	survey_done(&w->survey);
+	work_set_sharing(w, false);
 	TAILQ_REMOVE(&w->group->works, w, link);
 	w->vm->work = NULL;
 	w->vm->progress.get_eta = NULL;
@@ -704,11 +781,4 @@ void work_granted(struct work *w, uint64_t tlbis)
 	}
 	w->granted = true;
 	work_submit_walk(w, step, tlbis);
-}
-
-uint64_t work_get_retry(const struct work *w)
-{
-	if (w->step != STEP_NONE)
-		return 0;
-	return w->not_before ?: w->look_at;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/heap.h"
 #include "base/util.h"
 #include "batching.h"
 #include "host/backend.h"
@@ -44,7 +45,13 @@ struct budget_client;
  * @not_before: no call before that time, 0: at any
  * @speed: blocks split a second while calls run, 0: not known
  * @batching: of its blocks
- * @ahead: TLBIs of works with earlier deadlines, as of the last division
+ * @division: the last division that it was part of
+ * @share: TLBIs a second that it has by that
+ * @ahead: TLBIs of works with earlier deadlines, by that
+ * @turn: TLBIs a second that it and those have, 0: it has no deadline
+ * @shares: it is in the group's list of these
+ * @retry: in the group's list of these
+ * @retry_at: when it is to go on, if it is in there
  * @leaving: work_leave() was called
  * @release: and the hold is to end with it
  */
@@ -75,7 +82,14 @@ struct work {
 	uint64_t not_before;
 	double speed;
 	struct batching batching;
+	uint64_t division;
+	double share;
 	uint64_t ahead;
+	double turn;
+	bool shares;
+	LIST_ENTRY(work) sharing;
+	struct heap_node retry;
+	uint64_t retry_at;
 	bool leaving;
 	bool release;
 	TAILQ_ENTRY(work) link;
@@ -135,7 +149,13 @@ void work_step(struct work *work);
 /* Goes on with what the budget has granted. */
 void work_granted(struct work *work, uint64_t tlbis);
 
-/* When it is to go on after a failure, or to look again, 0: it does not wait for that. */
-uint64_t work_get_retry(const struct work *work);
+/* For the group's list: whose time to go on after a failure, or to look again, comes first. */
+bool work_is_before(const struct heap_node *a, const struct heap_node *b);
+
+/* When the first of @group is to do so; UINT64_MAX: none waits for that. */
+uint64_t work_group_get_retry(const struct work_group *group);
+
+/* Has those go on whose time has come by @now. */
+void work_group_retry(struct work_group *group, uint64_t now);
 
 #endif /* EAGERSPLITD_WORK_H */

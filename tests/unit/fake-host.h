@@ -30,7 +30,9 @@
 #define SLOTS_MAX  4
 #define BLOCKS_MAX 4096
 #define CALLS_MAX  100000
-#define VMS_MAX	   4
+#ifndef VMS_MAX
+#define VMS_MAX 4
+#endif
 
 /* What calls are beside RUN_*. */
 enum {
