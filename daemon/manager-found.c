@@ -8,6 +8,7 @@
 #include "closing.h"
 #include "finder.h"
 #include "manager-history.h"
+#include "manager-index.h"
 #include "manager-migration.h"
 #include "manager-names.h"
 #include "manager-private.h"
@@ -44,26 +45,41 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 		work_resume(vm->work, goal);
 }
 
-/* Takes the record of the VM with that id out of those that are left. */
-static bool manager_take_record(struct manager *m, uint64_t id, struct vm_record *ret)
+struct kept_record *manager_find_record(struct manager *m, uint64_t id)
 {
-	for (size_t i = 0; i < m->n_records; i++) {
-		if (m->records[i].vm_id != id)
-			continue;
-		*ret = m->records[i];
-		m->records[i] = m->records[--m->n_records];
-		return true;
+	size_t from = 0, to = m->n_records;
+
+	while (from < to) {
+		size_t i = (from + to) / 2;
+
+		if (m->records[i].record.vm_id < id)
+			from = i + 1;
+		else
+			to = i;
 	}
-	return false;
+	if (from == m->n_records || m->records[from].record.vm_id != id || m->records[from].taken)
+		return NULL;
+	return &m->records[from];
+}
+
+/* Takes the record of the VM with that id out of those that are left. NULL: there is none. */
+static const struct vm_record *manager_take_record(struct manager *m, uint64_t id)
+{
+	struct kept_record *kept = manager_find_record(m, id);
+
+	if (!kept)
+		return NULL;
+	kept->taken = true;
+	return &kept->record;
 }
 
 int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept)
 {
-	struct vm_record record;
+	const struct vm_record *record = manager_take_record(m, host_vm->id);
 	struct vm *vm;
 	int r;
 
-	if (!manager_take_record(m, host_vm->id, &record)) {
+	if (!record) {
 		r = manager_add_vm(m, host_vm, pid, number, kept, &vm);
 		if (r < 0)
 			return r;
@@ -72,25 +88,26 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 		manager_save_vm(m, vm);
 		return 0;
 	}
-	if (record.unwanted)
-		return manager_add_unwanted(m, host_vm, record.pid, record.number);
-	r = manager_add_vm(m, host_vm, record.pid, record.number, kept, &vm);
+	if (record->unwanted)
+		return manager_add_unwanted(m, host_vm, record->pid, record->number);
+	r = manager_add_vm(m, host_vm, record->pid, record->number, kept, &vm);
 	if (r == 0)
-		manager_resume_vm(m, vm, &record);
+		manager_resume_vm(m, vm, record);
 	return r;
 }
 
 int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
 			struct vm **ret)
 {
-	struct vm_record record;
+	const struct vm_record *record;
 	int r;
 
 	r = manager_add_vm(m, host_vm, pid, number, false, ret);
-	if (r < 0 || !manager_take_record(m, host_vm->id, &record) || record.unwanted)
+	record = r < 0 ? NULL : manager_take_record(m, host_vm->id);
+	if (!record || record->unwanted)
 		return r;
-	manager_resume_vm(m, *ret, &record);
-	manager_arm_timeout(m);
+	manager_resume_vm(m, *ret, record);
+	manager_arm_timeout_of(m, *ret);
 	return 0;
 }
 

@@ -4,12 +4,17 @@
 #define EAGERSPLITD_MANAGER_FOUND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct backend_vm;
+struct kept_record;
 struct look;
 struct manager;
 struct vm;
+
+/* What was kept of the VM with that id, and has not been taken; NULL: nothing. */
+struct kept_record *manager_find_record(struct manager *m, uint64_t id);
 
 /*
  * Takes a VM that was found, or whose splitter was @kept by the service manager: it goes

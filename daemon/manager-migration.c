@@ -10,10 +10,22 @@
 #include "manager-tell.h"
 #include "migration.h"
 
+/* How often those are looked at that nobody has followed up. */
+#define TIMEOUT_PAUSE_USEC (USEC_PER_SEC / 5)
+
 static uint64_t manager_get_timeout(const struct manager *m, const struct vm *vm)
 {
 	return migration_get_timeout(vm, m->config->scheduled_timeout_sec * USEC_PER_SEC,
 				     clock_usec(CLOCK_BOOTTIME), clock_usec(CLOCK_REALTIME));
+}
+
+static void manager_set_timeout(struct manager *m, uint64_t usec)
+{
+	m->timeout_usec = usec;
+	/* The calls below fail in a forked child only. */
+	(void)sd_event_source_set_time(m->timeout, usec);
+	(void)sd_event_source_set_enabled(m->timeout,
+					  usec == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
 void manager_arm_timeout(struct manager *m)
@@ -23,10 +35,16 @@ void manager_arm_timeout(struct manager *m)
 
 	TAILQ_FOREACH(vm, &m->vms, link)
 		next = min_u64(next, manager_get_timeout(m, vm));
-	/* The calls below fail in a forked child only. */
-	(void)sd_event_source_set_time(m->timeout, next);
-	(void)sd_event_source_set_enabled(m->timeout,
-					  next == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+	manager_set_timeout(m, next);
+}
+
+void manager_arm_timeout_of(struct manager *m, const struct vm *vm)
+{
+	uint64_t next = manager_get_timeout(m, vm);
+
+	/* Where it was this one's, and is later now, that is seen then. */
+	if (next < m->timeout_usec)
+		manager_set_timeout(m, next);
 }
 
 /* Has @event happen to @vm's migration. 0, or -EPROTO: it cannot. */
@@ -39,7 +57,7 @@ static int manager_handle(struct manager *m, struct vm *vm, enum vm_event event,
 	case VM_STEP_KEEP:
 		return 0;
 	default:
-		manager_arm_timeout(m);
+		manager_arm_timeout_of(m, vm);
 		manager_tell(m, vm, VM_CHANGE_STATE);
 		return 0;
 	}
@@ -54,6 +72,9 @@ int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 		if (manager_get_timeout(m, vm) <= usec)
 			(void)manager_handle(m, vm, VM_EVENT_TIMEOUT, NULL);
 	manager_arm_timeout(m);
+	/* A look at all VMs for those of a moment, not for each. */
+	if (m->timeout_usec != UINT64_MAX)
+		manager_set_timeout(m, max_u64(m->timeout_usec, usec + TIMEOUT_PAUSE_USEC));
 	return 0;
 }
 

@@ -27,6 +27,9 @@ void manager_look_at_log(struct manager *m, struct vm *vm);
 /* Sets the timer for the migration that ends first unless somebody follows it up. */
 void manager_arm_timeout(struct manager *m);
 
+/* The same where nothing has changed but @vm's. */
+void manager_arm_timeout_of(struct manager *m, const struct vm *vm);
+
 /* That timer. */
 int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata);
 

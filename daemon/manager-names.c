@@ -3,14 +3,18 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "conf.h"
 #include "host/machined.h"
 #include "host/qemu-name.h"
+#include "manager-index.h"
 #include "manager-private.h"
 #include "manager-tell.h"
 #include "namer.h"
@@ -83,24 +87,73 @@ static enum claim vm_claims(const struct vm *vm, const char *name, const char *u
 }
 
 /*
+ * The next of those that may be called that, or have that UUID (NULL: any), after @prev (NULL: none).
+ * One may come more than once.
+ */
+static const struct vm_key *next_key(const struct manager *m, const char *name, const char *uuid,
+				     const struct vm_key *prev)
+{
+	uint64_t by_name = hash_of_string(name), by_uuid = uuid ? hash_of_string(uuid) : by_name;
+	struct hash_node *node = prev ? hash_next(&prev->node) : hash_first(&m->by_name, by_name);
+
+	if (!node && by_uuid != by_name && (!prev || prev->node.hash == by_name))
+		node = hash_first(&m->by_name, by_uuid);
+	return node ? container_of(node, struct vm_key, node) : NULL;
+}
+
+void manager_forget_names(struct vm *vm)
+{
+	for (size_t i = 0; i < VM_KEYS_MAX; i++)
+		hash_remove(&vm->names.keys[i].node);
+}
+
+/* Has @vm found by what it is called by now. */
+static void manager_index_names(struct manager *m, struct vm *vm)
+{
+	const char *const names[VM_KEYS_MAX] = {
+		vm->names.told,
+		vm->names.machine,
+		vm->names.own,
+		vm->names.uuid[0] ? vm->names.uuid : NULL,
+	};
+
+	manager_forget_names(vm);
+	for (size_t i = 0; i < VM_KEYS_MAX; i++) {
+		vm->names.keys[i].vm = vm;
+		if (names[i])
+			hash_add(&m->by_name, &vm->names.keys[i].node, hash_of_string(names[i]));
+	}
+}
+
+static void manager_set_uuid(struct manager *m, struct vm *vm, const char uuid[static UUID_SIZE])
+{
+	memcpy(vm->names.uuid, uuid, UUID_SIZE);
+	manager_index_names(m, vm);
+}
+
+/*
  * The VM that has the best claim to @name, which may be a UUID; of one VMM's it is the first. @ret:
  * that claim. NULL: none, or, where there is a claim, several VMMs have it.
  */
 static struct vm *manager_find_claimant(struct manager *m, const char *name, enum claim *ret)
 {
-	struct vm *vm, *found = NULL;
+	const struct vm_key *key = NULL;
+	struct vm *found = NULL;
 	char uuid[UUID_SIZE];
 	bool is_uuid = uuid_parse(name, uuid) == 0;
 	pid_t pid = 0;
 
 	*ret = CLAIM_NONE;
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		enum claim claim = vm_claims(vm, name, is_uuid ? uuid : NULL);
+	while ((key = next_key(m, name, is_uuid ? uuid : NULL, key))) {
+		enum claim claim = vm_claims(key->vm, name, is_uuid ? uuid : NULL);
 
-		if (claim == CLAIM_NONE || claim < *ret || (claim == *ret && vm->pid == pid))
+		if (claim == CLAIM_NONE || claim < *ret)
 			continue;
-		found = claim > *ret ? vm : NULL;
-		pid = vm->pid;
+		if (claim > *ret || key->vm->pid != pid)
+			found = claim > *ret ? key->vm : NULL;
+		else if (found && key->vm->table.order < found->table.order)
+			found = key->vm;
+		pid = key->vm->pid;
 		*ret = claim;
 	}
 	return found;
@@ -109,19 +162,30 @@ static struct vm *manager_find_claimant(struct manager *m, const char *name, enu
 /* The VM of that process, if it has one, and no more. */
 static struct vm *manager_find_pid(struct manager *m, const char *text)
 {
-	struct vm *vm, *found = NULL;
+	struct vm *vm;
 	uint64_t pid;
 
 	if (parse_u64(text, &pid) < 0)
 		return NULL;
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if ((uint64_t)vm->pid != pid)
-			continue;
-		if (found)
-			return NULL;
-		found = vm;
-	}
-	return found;
+	if (pid > INT_MAX)
+		return NULL;
+	vm = manager_next_of_pid(m, (pid_t)pid, NULL);
+	return vm && !manager_next_of_pid(m, (pid_t)pid, vm) ? vm : NULL;
+}
+
+/* PID.NUMBER */
+static struct vm *manager_find_by_id(struct manager *m, const char *text)
+{
+	struct vm *vm = NULL;
+	unsigned long pid;
+
+	if (!vm_name_is_id(text))
+		return NULL;
+	pid = strtoul(text, NULL, 10);
+	while (pid <= INT_MAX && (vm = manager_next_of_pid(m, (pid_t)pid, vm)))
+		if (strcmp(vm->id, text) == 0)
+			return vm;
+	return NULL;
 }
 
 struct vm *manager_find_vm(struct manager *m, const char *text)
@@ -131,10 +195,8 @@ struct vm *manager_find_vm(struct manager *m, const char *text)
 
 	if (claim != CLAIM_NONE)
 		return vm;
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (strcmp(vm->id, text) == 0)
-			return vm;
-	return manager_find_pid(m, text);
+	vm = manager_find_by_id(m, text);
+	return vm ? vm : manager_find_pid(m, text);
 }
 
 struct vm *manager_find_told(struct manager *m, const char *name)
@@ -200,13 +262,11 @@ static void manager_tell_of_name(struct manager *m, struct vm *vm)
 /* Something has changed about who claims @name; NULL: nothing. */
 static void manager_settle_name(struct manager *m, const char *name)
 {
-	struct vm *vm;
+	const struct vm_key *key = NULL;
 
-	if (!name)
-		return;
-	TAILQ_FOREACH(vm, &m->vms, link)
-		if (vm_claims(vm, name, NULL) != CLAIM_NONE && manager_rename(m, vm))
-			manager_tell_of_name(m, vm);
+	while (name && (key = next_key(m, name, NULL, key)))
+		if (vm_claims(key->vm, name, NULL) != CLAIM_NONE && manager_rename(m, key->vm))
+			manager_tell_of_name(m, key->vm);
 }
 
 void manager_pass_names_on(struct manager *m, const struct vm *vm)
@@ -228,6 +288,7 @@ static int manager_set_name(struct manager *m, struct vm *vm, char **field, cons
 		return -ENOMEM;
 	before = *field;
 	*field = copy;
+	manager_index_names(m, vm);
 	(void)manager_rename(m, vm);
 	manager_settle_name(m, before);
 	manager_settle_name(m, name);
@@ -280,11 +341,9 @@ void manager_claim_name(struct manager *m, struct vm *vm, const char *name, uid_
 void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 {
 	struct manager *m = userdata;
-	struct vm *vm;
+	struct vm *vm = NULL;
 
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (vm->pid != pid)
-			continue;
+	while ((vm = manager_next_of_pid(m, pid, vm))) {
 		manager_found_name(m, vm, &vm->names.machine, name);
 		manager_tell_of_name(m, vm);
 	}
@@ -293,15 +352,15 @@ void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 void manager_on_guest_names(void *userdata, pid_t pid, const struct guest_names *names)
 {
 	struct manager *m = userdata;
-	struct vm *vm;
+	struct vm *vm = NULL;
 
 	if (!names || !manager_trusts(m, names->uid))
 		return;
-	TAILQ_FOREACH(vm, &m->vms, link) {
+	while ((vm = manager_next_of_pid(m, pid, vm))) {
 		/* The process was another one when it was asked for, it may be. */
-		if (vm->pid != pid || vm->host_vm->uid != names->uid)
+		if (vm->host_vm->uid != names->uid)
 			continue;
-		memcpy(vm->names.uuid, names->uuid, UUID_SIZE);
+		manager_set_uuid(m, vm, names->uuid);
 		if (names->name[0])
 			manager_found_name(m, vm, &vm->names.own, names->name);
 		manager_tell_of_name(m, vm);
@@ -312,7 +371,7 @@ void manager_look_for_name(struct manager *m, struct vm *vm)
 {
 	machined_ask(m->machined, vm->pid);
 	if (!manager_trusts(m, vm->host_vm->uid)) {
-		vm->names.uuid[0] = '\0';
+		manager_set_uuid(m, vm, (const char[UUID_SIZE]){ "" });
 		(void)manager_set_name(m, vm, &vm->names.own, NULL);
 		return;
 	}
@@ -331,7 +390,7 @@ void manager_look_for_names(struct manager *m)
 
 void manager_resume_names(struct manager *m, struct vm *vm, const struct vm_record *record)
 {
-	memcpy(vm->names.uuid, record->uuid, UUID_SIZE);
+	manager_set_uuid(m, vm, record->uuid);
 	if (!record->name[0])
 		return;
 	if (record->told && manager_tell_name(m, vm, record->name) == 0)

@@ -43,7 +43,10 @@ void manager_look_for_name(struct manager *m, struct vm *vm);
 /* The same of all, as other users may be trusted. */
 void manager_look_for_names(struct manager *m);
 
-/* @vm has left the table: its names may be others'. */
+/* @vm leaves the table: it is meant by none of its names any more. */
+void manager_forget_names(struct vm *vm);
+
+/* And these may be others'. */
 void manager_pass_names_on(struct manager *m, const struct vm *vm);
 
 /* See machined_new(). */

@@ -4,8 +4,9 @@
  * only: manager-register.c, how VMs get there by being told of; manager.c, its life, the
  * splitter's, the finder's and the configuration's side of it; manager-resume.c, how they come
  * from the daemon before; manager-found.c, how they get there by themselves; manager-table.c,
- * the VMs and their names, and manager-migration.c, what happens to them; manager-tell.c, who
- * is told of it; manager-history.c, and afterwards.
+ * the VMs; manager-names.c, what they are called, and manager-migration.c, what happens to them;
+ * manager-tell.c, who is told of it; manager-history.c, and afterwards; manager-index.c, where
+ * they are found.
  */
 #ifndef EAGERSPLITD_MANAGER_PRIVATE_H
 #define EAGERSPLITD_MANAGER_PRIVATE_H
@@ -18,8 +19,10 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/hash.h"
 #include "host/backend.h"
 #include "vm.h"
+#include "vm-record.h"
 
 struct closing;
 struct config;
@@ -30,14 +33,17 @@ struct namer;
 struct notify;
 struct manager_observer;
 struct splitter;
-struct vm_record;
 struct vm_store;
 struct worker_pool;
 
-TAILQ_HEAD(vm_list, vm);
-
 /* The number of a VM whose splitter was handed over: no descriptor of the VMM has it. */
 #define MANAGER_NUMBER_HANDED_OVER (1 << 30)
+
+/* What the daemon before has kept of a VM; @taken: which has been found. */
+struct kept_record {
+	struct vm_record record;
+	bool taken;
+};
 
 /* A registration that is under way, as the manager sees it: freed with it. */
 struct registration_head {
@@ -51,20 +57,24 @@ struct registration_head {
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
  * @unwanted: unregistered, so not to be found again as long as they are there
+ * @by_id: those of all three lists, by what the host calls them
+ * @by_pid: and by their processes
+ * @by_name: those of @vms, by all that they are called
  * @closing: closes splitters
  * @registrations: under way
  * @store: for the next daemon, NULL: nowhere
  * @store_loaded: what was in there is known
- * @records: what was in there, of VMs that have not been found yet
+ * @records: what was in there, @n_records, in order of the VMs' ids
  * @store_failed: that could not be written the last time
  * @history: of the migrations that have ended
  * @settle: for those of which nobody has said how
  * @budget_timer: for the splitter
  * @pump_source: has it hand out the budget, from the loop
- * @status_source: tells the service manager, from the loop
+ * @status_source: tells the service manager, a moment later
  * @status_nsec: when that was told last
  * @started_usec: CLOCK_REALTIME
  * @timeout: for the migration that nobody has followed up
+ * @timeout_usec: when that is, or before
  * @stopped: see manager_stop()
  * @stop_source: calls it from the loop
  */
@@ -83,7 +93,7 @@ struct manager {
 	TAILQ_HEAD(registration_list, registration_head) registrations;
 	struct vm_store *store;
 	bool store_loaded;
-	struct vm_record *records;
+	struct kept_record *records;
 	size_t n_records;
 	bool store_failed;
 	struct history *history;
@@ -91,10 +101,14 @@ struct manager {
 	sd_event_source *budget_timer;
 	sd_event_source *pump_source;
 	sd_event_source *timeout;
+	uint64_t timeout_usec;
 
 	struct vm_list vms;
 	struct vm_list leaving;
 	struct vm_list unwanted;
+	struct hash by_id;
+	struct hash by_pid;
+	struct hash by_name;
 	size_t n_vms;
 
 	sd_event_source *status_source;

@@ -11,6 +11,7 @@
 #include "host/process.h"
 #include "manager.h"
 #include "manager-found.h"
+#include "manager-index.h"
 #include "manager-names.h"
 #include "manager-private.h"
 #include "manager-table.h"

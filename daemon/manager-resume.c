@@ -2,6 +2,7 @@
 #include "manager-resume.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -17,7 +18,7 @@
 static bool on_record(void *userdata, const struct vm_record *record)
 {
 	struct manager *m = userdata;
-	struct vm_record *more;
+	struct kept_record *more;
 
 	if (m->n_records == MANAGER_VMS_MAX)
 		return false;
@@ -25,28 +26,30 @@ static bool on_record(void *userdata, const struct vm_record *record)
 	if (!more)
 		return false;
 	m->records = more;
-	m->records[m->n_records++] = *record;
+	m->records[m->n_records++] = (struct kept_record){ .record = *record };
 	return true;
+}
+
+static int compare_records(const void *a, const void *b)
+{
+	const struct kept_record *x = a, *y = b;
+
+	return (x->record.vm_id > y->record.vm_id) - (x->record.vm_id < y->record.vm_id);
 }
 
 /* Whether the splitter that was kept is of use; it is taken in any case. */
 static bool manager_take_kept(struct manager *m, int fd)
 {
+	const struct kept_record *kept;
 	struct backend_vm *host_vm;
-	bool recorded = false;
 
 	if (m->backend->ops->take_vm(m->backend, fd, &host_vm) < 0)
 		return false;
-	for (size_t i = 0; i < m->n_records; i++) {
-		const struct vm_record *record = &m->records[i];
-
-		if (record->vm_id != host_vm->id)
-			continue;
-		host_vm->uid = record->uid == UINT64_MAX ? -1 : (int64_t)record->uid;
-		recorded |= !record->unwanted;
-	}
+	kept = manager_find_record(m, host_vm->id);
+	if (kept)
+		host_vm->uid = kept->record.uid == UINT64_MAX ? -1 : (int64_t)kept->record.uid;
 	/* Nothing is known of what it was held for, or nothing wanted: it is found as any other. */
-	if (recorded && manager_take_vm(m, host_vm, 0, 0, true) == 0)
+	if (kept && !kept->record.unwanted && manager_take_vm(m, host_vm, 0, 0, true) == 0)
 		return true;
 	fd_store_remove(m->notify, host_vm->id);
 	m->backend->ops->close_vm(host_vm);
@@ -57,10 +60,11 @@ void manager_drop_records(struct manager *m)
 {
 	if (!m->store_loaded)
 		return;
-	while (m->n_records)
-		vm_store_remove(m->store, m->records[--m->n_records].vm_id);
-	free(m->records);
-	m->records = NULL;
+	for (size_t i = 0; i < m->n_records; i++)
+		if (!m->records[i].taken)
+			vm_store_remove(m->store, m->records[i].record.vm_id);
+	free(TAKE_PTR(m->records));
+	m->n_records = 0;
 }
 
 void manager_load(struct manager *m, int *splitters, size_t n)
@@ -74,6 +78,8 @@ void manager_load(struct manager *m, int *splitters, size_t n)
 	r = vm_store_load(m->store, on_record, m);
 	if (r < 0)
 		log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
+	if (m->n_records)
+		qsort(m->records, m->n_records, sizeof(*m->records), compare_records);
 	for (size_t i = 0; i < n; i++)
 		(void)manager_take_kept(m, take_fd(&splitters[i]));
 	/* Not before: what others call one VM may be the name that another has had. */

@@ -8,33 +8,13 @@
 #include "closing.h"
 #include "fd-store.h"
 #include "manager-history.h"
+#include "manager-index.h"
 #include "manager-names.h"
 #include "manager-private.h"
 #include "manager-tell.h"
 #include "splitter.h"
 #include "vm-store.h"
 #include "work.h"
-
-static struct vm *vm_list_find(const struct vm_list *list, uint64_t id)
-{
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, list, link)
-		if (vm->host_vm->id == id)
-			return vm;
-	return NULL;
-}
-
-struct vm *manager_find_host_vm(struct manager *m, uint64_t id)
-{
-	return vm_list_find(&m->vms, id);
-}
-
-bool manager_knows(const struct manager *m, uint64_t id)
-{
-	return vm_list_find(&m->vms, id) || vm_list_find(&m->leaving, id) ||
-	       vm_list_find(&m->unwanted, id);
-}
 
 struct vm *manager_next_vm(struct manager *m, struct vm *prev)
 {
@@ -59,7 +39,7 @@ static void on_tells(struct vm *vm, unsigned int what)
 		return;
 	}
 	if (!vm->work) {
-		TAILQ_REMOVE(&m->unwanted, vm, link);
+		manager_move_vm(m, vm, NULL);
 		manager_forget_vm(m, vm);
 		return;
 	}
@@ -83,8 +63,8 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 
 void manager_forgive(struct manager *m, uint64_t id)
 {
-	struct vm *leaving = vm_list_find(&m->leaving, id);
-	struct vm *unwanted = vm_list_find(&m->unwanted, id);
+	struct vm *leaving = manager_find_in(m, &m->leaving, id);
+	struct vm *unwanted = manager_find_in(m, &m->unwanted, id);
 
 	if (leaving || unwanted)
 		fd_store_remove(m->notify, id);
@@ -93,7 +73,7 @@ void manager_forgive(struct manager *m, uint64_t id)
 		leaving->table.unwanted = false;
 	if (!unwanted)
 		return;
-	TAILQ_REMOVE(&m->unwanted, unwanted, link);
+	manager_move_vm(m, unwanted, NULL);
 	closing_add(m->closing, vm_take_host_vm(unwanted));
 	vm_free(unwanted);
 }
@@ -106,12 +86,12 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 	/* Also as one that is not wanted, and on stopping as it is. */
 	if (!gone)
 		manager_save_vm(m, vm);
-	TAILQ_REMOVE(&m->vms, vm, link);
+	manager_forget_names(vm);
+	manager_move_vm(m, vm, &m->leaving);
 	m->n_vms--;
 	if (m->observer)
 		m->observer->vm_removed(m->observer_userdata, vm);
 	vm->table.leaving = true;
-	TAILQ_INSERT_TAIL(&m->leaving, vm, link);
 	/* On stopping it stays its own, for the next daemon. */
 	if (!m->stopped)
 		manager_pass_names_on(m, vm);
@@ -156,9 +136,9 @@ int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int
 		vm_free(vm);
 		return r;
 	}
-	TAILQ_INSERT_TAIL(&m->vms, vm, link);
+	manager_move_vm(m, vm, &m->vms);
 	m->n_vms++;
-	m->vms_registered++;
+	vm->table.order = m->vms_registered++;
 	if (!kept)
 		fd_store_add(m->notify, host_vm->id, host_vm->fd);
 	manager_notify_status(m);
@@ -175,6 +155,6 @@ int manager_add_unwanted(struct manager *m, struct backend_vm *host_vm, pid_t pi
 	if (r < 0)
 		return r;
 	vm->table.unwanted = true;
-	TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
+	manager_move_vm(m, vm, &m->unwanted);
 	return 0;
 }

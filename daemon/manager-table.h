@@ -18,12 +18,6 @@ struct manager;
 /* The VM registered next after @prev (NULL: the first), or NULL. */
 struct vm *manager_next_vm(struct manager *m, struct vm *prev);
 
-/* The VM with the id that the host gave it, or NULL. */
-struct vm *manager_find_host_vm(struct manager *m, uint64_t id);
-
-/* Whether it is known, be it that it is not wanted. */
-bool manager_knows(const struct manager *m, uint64_t id);
-
 /*
  * Adds a VM, to begin with a survey. Takes @host_vm, but not on error. @kept: the service
  * manager has it already. 0, -EUSERS: the table is full, or another negative errno.

@@ -14,8 +14,14 @@
 /* How often progress is worth a new line in systemctl status. */
 #define STATUS_INTERVAL_NSEC NSEC_PER_SEC
 
-/* How often it is worth being kept. */
+/* How often anything is: it takes a look at all VMs. */
+#define STATUS_PAUSE_NSEC (200 * NSEC_PER_MSEC)
+
+/* How often progress is worth being kept. */
 #define SAVE_INTERVAL_NSEC NSEC_PER_SEC
+
+/* How often those are looked at of whose migrations nobody has said the end. */
+#define SETTLE_PAUSE_USEC (USEC_PER_SEC / 5)
 
 static void manager_send_status(struct manager *m)
 {
@@ -70,7 +76,7 @@ static void manager_tell_late(struct manager *m)
 	}
 }
 
-int manager_on_status(sd_event_source *source, void *userdata)
+int manager_on_status(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct manager *m = userdata;
 
@@ -84,7 +90,10 @@ int manager_on_status(sd_event_source *source, void *userdata)
 
 void manager_notify_status(struct manager *m)
 {
-	/* Fails in a forked child only. */
+	uint64_t at = m->status_nsec ? (m->status_nsec + STATUS_PAUSE_NSEC) / NSEC_PER_USEC : 0;
+
+	/* The calls below fail in a forked child only. */
+	(void)sd_event_source_set_time(m->status_source, at);
 	(void)sd_event_source_set_enabled(m->status_source, SD_EVENT_ONESHOT);
 }
 
@@ -142,6 +151,7 @@ int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata)
 			manager_save_vm(m, vm);
 		next = min_u64(next, course_get_settling(&vm->course));
 	}
-	manager_arm_settle(m, next);
+	/* A look at all VMs for those of a moment, not for each. */
+	manager_arm_settle(m, next == UINT64_MAX ? next : max_u64(next, now + SETTLE_PAUSE_USEC));
 	return 0;
 }

@@ -25,12 +25,13 @@ struct manager_observer {
 
 /*
  * Tells the service manager what systemctl status is to show, and everybody who has become
- * late: in a moment, since it looks at all VMs, and there may be more to tell by then.
+ * late: in a moment, since it looks at all VMs, and there may be more to tell by then; some times
+ * a second at the most.
  */
 void manager_notify_status(struct manager *m);
 
 /* That moment. */
-int manager_on_status(sd_event_source *source, void *userdata);
+int manager_on_status(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* Writes @vm's record, for the next daemon. */
 void manager_save_vm(struct manager *m, struct vm *vm);

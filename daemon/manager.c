@@ -16,6 +16,7 @@
 #include "host/machined.h"
 #include "manager-found.h"
 #include "manager-history.h"
+#include "manager-index.h"
 #include "manager-migration.h"
 #include "manager-names.h"
 #include "manager-private.h"
@@ -141,12 +142,12 @@ static void on_left(void *userdata, struct vm *vm)
 	/* For the next daemon: by now one knows what the call that was in flight has done. */
 	if (m->stopped || vm->table.unwanted)
 		manager_save_vm(m, vm);
-	TAILQ_REMOVE(&m->leaving, vm, link);
+	manager_move_vm(m, vm, NULL);
 	vm->table.leaving = false;
 	vm->work = work_free(vm->work);
 	/* Only as long as it is there need one know that it is not wanted. */
 	if (vm->table.unwanted && !vm->table.gone)
-		TAILQ_INSERT_TAIL(&m->unwanted, vm, link);
+		manager_move_vm(m, vm, &m->unwanted);
 	else
 		manager_forget_vm(m, vm);
 	manager_check_stopped(m);
@@ -186,15 +187,7 @@ static int on_seen(void *userdata, struct look *look)
 /* finder_ops.is_known() */
 static bool on_is_known(void *userdata, pid_t pid)
 {
-	const struct manager *m = userdata;
-	const struct vm_list *lists[] = { &m->vms, &m->leaving, &m->unwanted };
-	const struct vm *vm;
-
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		TAILQ_FOREACH(vm, lists[i], link)
-			if (vm->pid == pid)
-				return true;
-	return false;
+	return manager_knows_pid(userdata, pid);
 }
 
 /* finder_ops.scanned(): what was kept of VMs that have not been seen is of none that there is. */
@@ -264,7 +257,8 @@ static int manager_start(struct manager *m)
 	if (r < 0)
 		return r;
 	/* It is due at once: there is something to be told to begin with. */
-	r = sd_event_add_defer(m->event, &m->status_source, manager_on_status, m);
+	r = sd_event_add_time(m->event, &m->status_source, CLOCK_MONOTONIC, 0, 0, manager_on_status,
+			      m);
 	if (r < 0)
 		return r;
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
@@ -315,6 +309,7 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	m->event = sd_event_ref(event);
 	m->config = config;
 	m->backend = backend;
+	m->timeout_usec = UINT64_MAX;
 	m->started_usec = clock_usec(CLOCK_REALTIME);
 	TAILQ_INIT(&m->vms);
 	TAILQ_INIT(&m->leaving);

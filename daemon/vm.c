@@ -100,7 +100,19 @@ int vm_watch(struct vm *vm, sd_event *event, void (*tells)(struct vm *vm, unsign
 
 uint64_t vm_count_blocks(const struct vm *vm)
 {
-	return survey_count_blocks(&vm->progress.survey);
+	return vm->progress.blocks;
+}
+
+static void vm_add_up(struct vm *vm)
+{
+	vm->progress.bytes = vm->progress.blocks = vm->progress.block_bytes = 0;
+	for (size_t i = 0; i < vm->progress.survey.n_slots; i++) {
+		const struct memslot *slot = &vm->progress.survey.slots[i];
+
+		vm->progress.bytes += slot->bytes;
+		vm->progress.blocks += slot->blocks;
+		vm->progress.block_bytes += slot->block_bytes;
+	}
 }
 
 bool vm_take_survey(struct vm *vm, struct survey *survey)
@@ -111,6 +123,7 @@ bool vm_take_survey(struct vm *vm, struct survey *survey)
 	vm->progress.survey = *survey;
 	*survey = (struct survey){};
 	vm->progress.surveyed = true;
+	vm_add_up(vm);
 	return is_news;
 }
 
@@ -126,13 +139,12 @@ void vm_note_split(struct vm *vm, size_t slot, uint64_t blocks, uint64_t bytes)
 	mean = m->block_bytes / m->blocks;
 	if (mean && blocks > bytes / mean)
 		blocks = max_u64(bytes / mean, 1);
-	if (blocks >= m->blocks) {
-		m->blocks = 0;
-		m->block_bytes = 0;
-	} else {
-		m->block_bytes -= mean * blocks;
-		m->blocks -= blocks;
-	}
+	bytes = blocks < m->blocks ? mean * blocks : m->block_bytes;
+	blocks = min_u64(blocks, m->blocks);
+	m->blocks -= blocks;
+	m->block_bytes -= bytes;
+	vm->progress.blocks -= blocks;
+	vm->progress.block_bytes -= bytes;
 }
 
 void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t bytes)
@@ -145,8 +157,11 @@ void vm_note_recovered(struct vm *vm, size_t slot, uint64_t blocks, uint64_t byt
 	/* As large as those there are, until the next survey; but in what was passed. */
 	if (m->blocks && m->block_bytes / m->blocks < bytes / blocks)
 		bytes = m->block_bytes / m->blocks * blocks;
+	bytes = min_u64(bytes, m->bytes - min_u64(m->block_bytes, m->bytes));
 	m->blocks += blocks;
-	m->block_bytes += min_u64(bytes, m->bytes - min_u64(m->block_bytes, m->bytes));
+	m->block_bytes += bytes;
+	vm->progress.blocks += blocks;
+	vm->progress.block_bytes += bytes;
 }
 
 void vm_set_deadline(struct vm *vm, uint64_t usec)
@@ -262,6 +277,9 @@ void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *in
 		.migration = vm_state_get_migration(vm->migration.state),
 		.stage = vm->progress.stage,
 		.surveyed = vm->progress.surveyed,
+		.bytes = vm->progress.bytes,
+		.blocks = vm->progress.blocks,
+		.block_bytes = vm->progress.block_bytes,
 		.blocks_split = vm->progress.blocks_split,
 		.tlbis = vm->progress.tlbis,
 		.tlbi_nsec = vm->progress.tlbi_nsec,
@@ -271,11 +289,6 @@ void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *in
 		.memslots = vm->progress.survey.slots,
 		.n_memslots = vm->progress.survey.n_slots,
 	};
-	for (size_t i = 0; i < vm->progress.survey.n_slots; i++) {
-		info->bytes += vm->progress.survey.slots[i].bytes;
-		info->blocks += vm->progress.survey.slots[i].blocks;
-		info->block_bytes += vm->progress.survey.slots[i].block_bytes;
-	}
 	info->has_eta = vm->progress.get_eta && vm->progress.get_eta(vm, &info->eta_usec);
 	info->late = vm->progress.stage == VM_STAGE_SPLITTING &&
 		     eta_is_late(info->has_eta ? info->eta_usec : 0, vm->migration.deadline_usec,

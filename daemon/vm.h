@@ -14,6 +14,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "host/qemu-name.h"
@@ -86,6 +87,16 @@ struct vm_info {
 	size_t n_memslots;
 };
 
+/* What a VM may be found by: it was told, systemd-machined's, its own, a UUID. */
+#define VM_KEYS_MAX 4
+
+struct vm_key {
+	struct hash_node node;
+	struct vm *vm;
+};
+
+TAILQ_HEAD(vm_list, vm);
+
 /**
  * struct vm - a VM: what it is, and a part for each of those who write in it
  * @id: PID.NUMBER, which stays whatever it is named
@@ -98,6 +109,10 @@ struct vm_info {
  * @work: what the splitter does about it, owned by the splitter
  *
  * @table: the manager's table of VMs
+ * @table.list: of the manager, where it is; NULL: in none
+ * @table.by_id: among those of all lists, by what the host calls it
+ * @table.by_pid: and by its process
+ * @table.order: of those in the table, who came before it has less
  * @table.name: what it is called: a name, or a copy of @id
  * @table.registered: somebody who may change something has
  * @table.unwanted: somebody has unregistered it
@@ -109,6 +124,7 @@ struct vm_info {
  * @names.machine: by systemd-machined, NULL: not known
  * @names.own: by its VMM, NULL: not known
  * @names.uuid: the same, in lower case; empty: not known
+ * @names.keys: where it is found by these
  *
  * @migration: what happens to it
  * @migration.state: where it is
@@ -122,6 +138,9 @@ struct vm_info {
  * @progress.stage: what has been done
  * @progress.error: why that is VM_STAGE_FAILED, otherwise NULL
  * @progress.survey: the last one, less what was split since, and with what was recovered
+ * @progress.bytes: guest memory in all its memslots
+ * @progress.blocks: and the blocks that map it
+ * @progress.block_bytes: and what those cover
  * @progress.surveyed: there has been one
  * @progress.blocks_split: since it was registered
  * @progress.tlbis: spent on it since it was registered
@@ -145,6 +164,10 @@ struct vm {
 	struct work *work;
 
 	struct {
+		struct vm_list *list;
+		struct hash_node by_id;
+		struct hash_node by_pid;
+		uint64_t order;
 		char *name;
 		bool registered;
 		bool unwanted;
@@ -157,6 +180,7 @@ struct vm {
 		char *machine;
 		char *own;
 		char uuid[UUID_SIZE];
+		struct vm_key keys[VM_KEYS_MAX];
 	} names;
 
 	struct {
@@ -172,6 +196,9 @@ struct vm {
 		enum vm_stage stage;
 		char *error;
 		struct survey survey;
+		uint64_t bytes;
+		uint64_t blocks;
+		uint64_t block_bytes;
 		bool surveyed;
 		uint64_t blocks_split;
 		uint64_t tlbis;

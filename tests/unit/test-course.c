@@ -32,6 +32,7 @@ static struct fixture *new_fixture(void)
 		.vm = { .pid = 42, .table.name = name, .migration.deadline_usec = UINT64_MAX },
 	};
 	f.vm.progress.survey = (struct survey){ .n_slots = 1, .slots = &f.slot };
+	f.vm.progress.blocks = 32;
 	f.vm.progress.blocks_split = 5;
 	f.vm.progress.tlbis = 7;
 	f.vm.progress.tlbi_nsec = 11;
@@ -50,7 +51,7 @@ static void split(struct fixture *f, uint64_t left)
 	f->vm.progress.blocks_split += f->slot.blocks - left;
 	f->vm.progress.tlbis += f->slot.blocks - left;
 	f->vm.progress.tlbi_nsec += 3;
-	f->slot.blocks = left;
+	f->slot.blocks = f->vm.progress.blocks = left;
 	f->vm.progress.stage = left ? VM_STAGE_SPLITTING : VM_STAGE_SPLIT;
 }
 
