@@ -9,11 +9,12 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/transient.h"
 #include "budget.h"
 #include "eta.h"
 #include "host/backend.h"
 
-/* Calls that failed for want of memory, or got nowhere, in a row: give up. */
+/* Calls that failed for want of memory, say, or got nowhere, in a row: it has failed. */
 #define RETRIES_MAX    8
 #define RETRY_MIN_NSEC (100 * NSEC_PER_MSEC)
 #define RETRY_MAX_NSEC (5 * NSEC_PER_SEC)
@@ -109,7 +110,10 @@ static enum step work_next_towards_recovery(struct work *w)
 
 static enum step work_next(struct work *w)
 {
-	if (w->goal != VM_GOAL_RELEASE && w->not_before > work_group_now(w->group))
+	/* Its faults shall not ask for what there is too little of. */
+	if (w->let_go && w->may_hold)
+		return STEP_RELEASE;
+	if (w->not_before > work_group_now(w->group))
 		return STEP_WAIT;
 	w->not_before = 0;
 	if (w->look_at && w->look_at <= work_group_now(w->group)) {
@@ -118,7 +122,7 @@ static enum step work_next(struct work *w)
 	}
 
 	/* What has failed stays so until someone sets a goal; one may look, though. */
-	if (w->goal != VM_GOAL_RELEASE && w->vm->progress.stage == VM_STAGE_FAILED)
+	if (w->goal != VM_GOAL_RELEASE && w->vm->progress.stage == VM_STAGE_FAILED && !w->failing)
 		return w->want_survey ? STEP_SURVEY : STEP_NONE;
 
 	switch (w->goal) {
@@ -153,7 +157,10 @@ static void work_do_next(struct work *w)
 
 	switch (step) {
 	case STEP_HOLD:
+		work_submit(w, step);
+		break;
 	case STEP_RELEASE:
+		w->let_go = false;
 		work_submit(w, step);
 		break;
 	case STEP_SURVEY:
@@ -251,21 +258,40 @@ static void work_fail(struct work *w, const char *error)
 	vm_set_stage(w->vm, VM_STAGE_FAILED, error);
 	w->walk.active = false;
 	w->want_survey = false;
+	w->failing = false;
 }
 
-/* Tries again in a while, in a longer one each time, until it is enough. */
+/* In a while, in a longer one each time. */
+static void work_pause(struct work *w)
+{
+	uint64_t pause = min_u64(RETRY_MIN_NSEC << w->retries, RETRY_MAX_NSEC);
+
+	w->retries += w->retries < RETRIES_MAX;
+	w->not_before = work_group_now(w->group) + pause;
+}
+
+/* Tries again, until it is enough. */
 static void work_retry(struct work *w, const char *error)
 {
-	uint64_t pause = RETRY_MAX_NSEC;
-
-	if (w->retries >= RETRIES_MAX) {
+	if (w->retries >= RETRIES_MAX)
 		work_fail(w, error);
-		return;
+	else
+		work_pause(w);
+}
+
+/*
+ * Tries again for as long as the VM is there, and says after a while that it has failed so far.
+ * Until the next try it is let go of, unless it is that which has failed.
+ */
+static void work_persist(struct work *w, enum step step, const char *error)
+{
+	if (w->retries >= RETRIES_MAX && !w->failing) {
+		work_fail(w, error);
+		w->failing = true;
 	}
-	if (w->retries < 16)
-		pause = min_u64(RETRY_MIN_NSEC << w->retries, RETRY_MAX_NSEC);
-	w->retries++;
-	w->not_before = work_group_now(w->group) + pause;
+	w->let_go = w->failing && step != STEP_RELEASE;
+	w->want_survey = w->want_survey || w->failing;
+	work_pause(w);
 }
 
 /* @r is an error that does not mean that the VM is gone. */
@@ -273,22 +299,17 @@ static void work_handle_error(struct work *w, enum step step, int r)
 {
 	char error[128];
 
-	switch (r) {
-	case -EINTR:
-		break;
-	case -ENOMEM:
+	if (r == -ENOMEM)
 		snprintf(error, sizeof(error), "Not enough memory to %s%s", step_to_string(step),
 			 step == STEP_SPLIT ? " (page tables are charged to the VM's cgroup)" : "");
-		work_retry(w, error);
-		break;
-	case -EBUSY:
-		/* That we mean to recover. */
-		work_retry(w, "The VM is held by another process");
-		break;
-	default:
+	else if (r == -EBUSY && step == STEP_RECOVER)
+		snprintf(error, sizeof(error), "The VM is held by another process");
+	else
 		snprintf(error, sizeof(error), "Cannot %s: %s", step_to_string(step), strerror(-r));
+	if (error_is_transient(r))
+		work_persist(w, step, error);
+	else if (r != -EINTR)
 		work_fail(w, error);
-	}
 	/* What did not take place is still to be done. */
 	if (step == STEP_SURVEY && w->vm->progress.stage != VM_STAGE_FAILED)
 		w->want_survey = true;
@@ -317,13 +338,21 @@ static void work_start_pass(struct work *w)
 		walk_start(&w->walk);
 }
 
+/* What it has failed by is over. */
+static void work_recover_from_failure(struct work *w, enum vm_stage stage)
+{
+	w->failing = false;
+	w->retries = 0;
+	vm_set_stage(w->vm, stage, NULL);
+}
+
 static void work_handle_survey(struct work *w)
 {
 	struct vm *vm = w->vm;
 	char error[128];
 
 	/* In the middle of a pass only the walk knows whether it gets anywhere. */
-	if (!w->walk.active)
+	if (!w->walk.active && !w->failing)
 		w->retries = 0;
 	w->group->undivided += w->shares;
 	/* The daemon before us has ended between what it was told and what followed from it. */
@@ -333,12 +362,13 @@ static void work_handle_survey(struct work *w)
 	}
 	/* Nothing was to be done but to look. */
 	if (w->goal == VM_GOAL_NONE && vm->progress.stage == VM_STAGE_FAILED)
-		vm_set_stage(vm, VM_STAGE_WHOLE, NULL);
-	if (vm->progress.stage == VM_STAGE_FAILED)
+		work_recover_from_failure(w, VM_STAGE_WHOLE);
+	if (vm->progress.stage == VM_STAGE_FAILED && !w->failing)
 		return;
-	if (w->goal == VM_GOAL_RECOVER && vm->progress.stage == VM_STAGE_RECOVERING) {
+	if (w->goal == VM_GOAL_RECOVER &&
+	    (vm->progress.stage == VM_STAGE_RECOVERING || w->failing)) {
 		if (w->walk.passes)
-			vm_set_stage(vm, VM_STAGE_WHOLE, NULL);
+			work_recover_from_failure(w, VM_STAGE_WHOLE);
 		else
 			work_start_pass(w);
 	}
@@ -346,14 +376,15 @@ static void work_handle_survey(struct work *w)
 		return;
 
 	if (!vm_count_blocks(vm)) {
-		vm_set_stage(vm, VM_STAGE_SPLIT, NULL);
+		work_recover_from_failure(w, VM_STAGE_SPLIT);
 		w->walk = (struct walk){};
 	} else if (w->walk.idle_passes >= IDLE_PASSES_MAX) {
 		snprintf(error, sizeof(error), "%" PRIu64 " block%s cannot be split",
 			 vm_count_blocks(vm), plural(vm_count_blocks(vm)));
 		work_fail(w, error);
 	} else {
-		vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
+		if (!w->failing)
+			vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
 		work_start_pass(w);
 	}
 }
@@ -370,8 +401,11 @@ static void work_handle_walk(struct work *w, enum step step, int r)
 		stuck = false;
 	}
 	walk_advance(&w->walk, gpa, call->blocks);
-	if (!stuck)
+	if (!stuck && !w->failing)
 		w->retries = 0;
+	if (!stuck && w->failing && r >= 0)
+		work_recover_from_failure(w, step == STEP_SPLIT ? VM_STAGE_SPLITTING
+								: VM_STAGE_RECOVERING);
 	if (r < 0)
 		work_handle_error(w, step, r);
 	else if (stuck)
@@ -446,6 +480,10 @@ static void work_after_release(struct work *w, int r)
 {
 	if (r == -EINTR)
 		return;
+	if (error_is_transient(r)) {
+		work_pause(w);
+		return;
+	}
 	/* By then at the latest when its splitter is closed. */
 	if (r < 0 && !error_means_gone(r))
 		log_vm_warning(w->vm, MESSAGE_VM_HELD, "Cannot release the hold: %s", strerror(-r));
@@ -579,6 +617,8 @@ void work_set_goal(struct work *w, enum vm_goal goal)
 	w->goal = goal;
 	w->walk = (struct walk){};
 	w->retries = 0;
+	w->failing = false;
+	w->let_go = false;
 	w->not_before = 0;
 	w->want_survey = goal != VM_GOAL_RELEASE;
 
@@ -664,6 +704,7 @@ void work_leave(struct work *w, bool release)
 	w->release = release;
 	w->goal = VM_GOAL_RELEASE;
 	w->want_survey = false;
+	w->retries = 0;
 	w->not_before = 0;
 	w->look_at = 0;
 	budget_client_set_want(w->client, 0);

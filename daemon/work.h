@@ -42,6 +42,8 @@ struct budget_client;
  * @looks: surveys in a row that saw no memory
  * @walk: since the goal was set
  * @retries: failures in a row
+ * @failing: it has failed so far, and goes on trying
+ * @let_go: until it does, it shall not be held
  * @not_before: no call before that time, 0: at any
  * @speed: blocks split a second while calls run, 0: not known
  * @batching: of its blocks
@@ -79,6 +81,8 @@ struct work {
 	unsigned int looks;
 	struct walk walk;
 	unsigned int retries;
+	bool failing;
+	bool let_go;
 	uint64_t not_before;
 	double speed;
 	struct batching batching;
@@ -108,7 +112,8 @@ DEFINE_CLEANUP(struct work *, work_free);
 /*
  * Sets what to work towards; what is in flight for something else is
  * interrupted. The goal it has already: takes up what had failed, and checks
- * what was reached.
+ * what was reached. What fails for want of something, or because others hold the VM, is tried
+ * again for as long as that is the goal.
  */
 void work_set_goal(struct work *work, enum vm_goal goal);
 

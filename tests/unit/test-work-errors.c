@@ -47,21 +47,108 @@ static void test_short_of_memory_for_a_while(void **state)
 	host_free(h);
 }
 
-static void test_short_of_memory_for_good(void **state)
+/* It is let go of, for its faults want memory, too; and split once there is some. */
+static void test_short_of_memory_for_long(void **state)
 {
 	struct fake_host *h;
+	size_t n_calls;
 	struct vm *vm;
 
 	h = start(1000, 16, 100, &vm);
 	set_error(&fakes[0], -ENOMEM, UINT32_MAX, RUN_SPLIT);
 	work_set_goal(vm->work, VM_GOAL_SPLIT);
-	host_run(h);
+	host_run_until(h, h->now + 3600 * NSEC_PER_SEC);
 	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_non_null(strstr(info_of(vm).error, "Not enough memory to split"));
-	assert_int_equal(count_calls(h, SPLIT), 9);
-	assert_true(h->timer == UINT64_MAX);
-	/* What could be prepared is not lost before someone says so. */
+	assert_false(fakes[0].held);
+	n_calls = count_calls(h, SPLIT);
+	assert_true(n_calls > 700 && n_calls < 730);
+	/* That was said once. */
+	assert_true(h->states < 5);
+
+	set_error(&fakes[0], 0, 0, 0);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_null(info_of(vm).error);
 	assert_true(fakes[0].held);
+	assert_int_equal(vm->progress.tlbis, 100);
+	host_free(h);
+}
+
+static const int passing[] = { -EMFILE, -ENFILE, -ENOSPC, -EROFS, -EAGAIN, -ENOMEM, -EBUSY };
+
+/* Whatever fails for a while, the goal is reached five seconds after it. */
+static void test_errors_that_pass(void **state)
+{
+	static const unsigned int steps[] = { 0, FAKE_HOLD, RUN_SPLIT, FAKE_RELEASE, RUN_RECOVER };
+
+	for (size_t i = 0; i < ARRAY_SIZE(passing) * ARRAY_SIZE(steps); i++) {
+		unsigned int step = steps[i / ARRAY_SIZE(passing)];
+		bool recovers = step == FAKE_RELEASE || step == RUN_RECOVER;
+		struct fake_host *h;
+		struct vm *vm;
+
+		h = start(1000, 16, 100, &vm);
+		work_set_goal(vm->work, VM_GOAL_SPLIT);
+		if (recovers)
+			host_run(h);
+		set_error(&fakes[0], passing[i % ARRAY_SIZE(passing)], UINT32_MAX, step);
+		if (recovers)
+			work_set_goal(vm->work, VM_GOAL_RECOVER);
+		host_run_until(h, h->now + 60 * NSEC_PER_SEC);
+		assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
+		set_error(&fakes[0], 0, 0, 0);
+		host_run_until(h, h->now + 6 * NSEC_PER_SEC);
+		assert_int_equal(vm->progress.stage, recovers ? VM_STAGE_WHOLE : VM_STAGE_SPLIT);
+		assert_int_equal(fakes[0].held, !recovers);
+		assert_true(h->timer == UINT64_MAX);
+		host_free(h);
+	}
+}
+
+/* Nor does a hold stay that could not be ended for a while. */
+static void test_releases_that_fail_for_a_while(void **state)
+{
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(passing); i++) {
+		bool leaves = i % 2;
+		struct fake_host *h;
+		struct vm *vm;
+
+		h = start(1000, 16, 100, &vm);
+		work_set_goal(vm->work, VM_GOAL_SPLIT);
+		host_run(h);
+		set_error(&fakes[0], passing[i / 2], UINT32_MAX, FAKE_RELEASE);
+		if (leaves)
+			work_leave(vm->work, true);
+		else
+			work_set_goal(vm->work, VM_GOAL_RELEASE);
+		host_run_until(h, h->now + 60 * NSEC_PER_SEC);
+		assert_true(fakes[0].held);
+		assert_int_equal(h->left, 0);
+		set_error(&fakes[0], 0, 0, 0);
+		host_run_until(h, h->now + 6 * NSEC_PER_SEC);
+		assert_false(fakes[0].held);
+		assert_int_equal(h->left, leaves);
+		assert_true(h->timer == UINT64_MAX);
+		host_free(h);
+	}
+}
+
+/* Who leaves without that the hold is to end is not kept by it. */
+static void test_leaving_while_a_release_fails(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	set_error(&fakes[0], -EAGAIN, UINT32_MAX, FAKE_RELEASE);
+	work_leave(vm->work, true);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	assert_int_equal(h->left, 0);
+	work_leave(vm->work, false);
+	assert_int_equal(h->left, 1);
 	host_free(h);
 }
 
@@ -206,7 +293,7 @@ static void test_recovery_of_a_vm_that_others_hold(void **state)
 	h = start(1000, 16, 10, &vm);
 	set_error(&fakes[0], -EBUSY, UINT32_MAX, RUN_RECOVER);
 	work_set_goal(vm->work, VM_GOAL_RECOVER);
-	host_run(h);
+	host_run_until(h, h->now + 60 * NSEC_PER_SEC);
 	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
 	assert_string_equal(info_of(vm).error, "The VM is held by another process");
 	host_free(h);
@@ -240,7 +327,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_blocks_that_stay_are_a_failure),
 		cmocka_unit_test(test_short_of_memory_for_a_while),
-		cmocka_unit_test(test_short_of_memory_for_good),
+		cmocka_unit_test(test_short_of_memory_for_long),
+		cmocka_unit_test(test_errors_that_pass),
+		cmocka_unit_test(test_releases_that_fail_for_a_while),
+		cmocka_unit_test(test_leaving_while_a_release_fails),
 		cmocka_unit_test(test_short_of_memory_for_the_survey),
 		cmocka_unit_test(test_interrupted_calls_are_repeated),
 		cmocka_unit_test(test_other_errors_are_failures),
