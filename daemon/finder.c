@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/transient.h"
 #include "host/process.h"
 #include "worker.h"
 
@@ -32,6 +33,7 @@
  * @due: when to look for VMs that it is to have; NEVER: for none
  * @missing: how many of those have not been seen
  * @tries: of these looks
+ * @failures: looks in a row that failed for want of something
  *
  * Times are of CLOCK_MONOTONIC.
  */
@@ -41,6 +43,7 @@ struct candidate {
 	uint64_t due;
 	unsigned int missing;
 	unsigned int tries;
+	unsigned int failures;
 };
 
 /**
@@ -140,15 +143,22 @@ static void finder_end_scan(struct finder *f)
 }
 
 /* What does not work now may later: descriptors are short, or the helper hangs. */
+static void finder_fail_scan(struct finder *f)
+{
+	f->failed = true;
+	if (f->scan_due != NEVER)
+		return;
+	f->scan_due = finder_now(f) + RESCAN_USEC;
+	f->scan_tries = TRIES_MAX;
+}
+
 static void finder_take_list(struct finder *f, int r)
 {
 	if (r < 0 && !f->failed)
 		log_warning("Cannot look for VMs in all processes: %s", strerror(-r));
-	f->failed = r < 0;
-	if (f->failed && f->scan_due == NEVER) {
-		f->scan_due = finder_now(f) + RESCAN_USEC;
-		f->scan_tries = TRIES_MAX;
-	}
+	f->failed = false;
+	if (r < 0)
+		finder_fail_scan(f);
 	f->listed = true;
 	f->next_pid = 0;
 }
@@ -175,6 +185,15 @@ void finder_scan_all(struct finder *f)
  * Looking at one
  */
 
+/* It is looked at anew: the @n that were opened are closed. */
+static void look_fail(struct look *look, struct backend *backend, int n, int r)
+{
+	while (n--)
+		if (look->vms[n])
+			backend->ops->close_vm(look->vms[n]);
+	look->n = r;
+}
+
 /* Opens the VMs that are listed: those that are still there. */
 static void look_open_vms(struct look *look, struct backend *backend, int pidfd)
 {
@@ -184,8 +203,8 @@ static void look_open_vms(struct look *look, struct backend *backend, int pidfd)
 		look->vms[i] = NULL;
 		r = backend->ops->open_vm(backend, pidfd, look->pid, look->numbers[i],
 					  &look->vms[i]);
-		if (r < 0 && r != -ENXIO && r != -ENODEV && i == 0) {
-			look->n = r;
+		if (error_is_transient(r) || (r < 0 && r != -ENXIO && r != -ENODEV && i == 0)) {
+			look_fail(look, backend, i, r);
 			return;
 		}
 	}
@@ -321,6 +340,14 @@ static void finder_settle(struct finder *f, pid_t pid, int r)
 	/* Something has happened meanwhile, which this look may not have seen. */
 	if (c->asked != NEVER)
 		return;
+	/* It has seen nothing at all: however often that is so. */
+	if (error_is_transient(r)) {
+		c->asked = now + finder_wait(c->failures);
+		c->due = max_u64(c->due, c->asked);
+		c->failures += c->failures < TRIES_MAX;
+		return;
+	}
+	c->failures = 0;
 	/* One that the host told of is yet to be seen. */
 	if (c->missing && (r == -ENOTTY || r >= 0)) {
 		if (c->due > now)
@@ -337,6 +364,8 @@ static void finder_looked(struct job *job, int r)
 	struct finder *f = container_of(job, struct finder, look_job);
 
 	r = finder_end_look(f);
+	if (f->listed && error_is_transient(r))
+		finder_fail_scan(f);
 	finder_settle(f, f->look.pid, r);
 	finder_go_on(f);
 }

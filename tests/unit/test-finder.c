@@ -240,6 +240,35 @@ static void test_scan_that_fails(void **state)
 	assert_false(pass_time(f));
 }
 
+/* Looks that fail for want of something are made again for as long as they do, and end no scan. */
+static void test_looks_that_fail(void **state)
+{
+	struct fixture *f = *state;
+	size_t seen;
+
+	f->answer = -EMFILE;
+	f->processes[0] = PID(1);
+	f->n_processes = 1;
+	finder_start(f->finder);
+	tell(f, HOST_VM_CREATED, PID(2));
+	settle(f);
+	for (int i = 0; i < 200; i++) {
+		seen = f->n_seen;
+		assert_true(pass_time(f));
+		assert_true(f->n_seen > seen && f->n_seen <= seen + 4);
+	}
+	assert_int_equal(f->ends, 0);
+	/* Hours, by then, in short intervals. */
+	assert_true(now_usec > 120 * USEC_PER_SEC);
+	f->answer = 1;
+	assert_true(pass_time(f));
+	assert_true(due_usec <= now_usec + 5 * USEC_PER_SEC);
+	f->answer = -ENOTTY;
+	while (pass_time(f))
+		assert_true(f->ends <= 1);
+	assert_int_equal(f->ends, 1);
+}
+
 /* A VM that is told of before it is there is looked for again, and no more once it is. */
 static void test_created_and_there_later(void **state)
 {
@@ -404,6 +433,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_that_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_looks_that_fail, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_there_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_gone, setup, teardown),
 		cmocka_unit_test(test_created_and_never_there),
