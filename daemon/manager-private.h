@@ -36,7 +36,7 @@ struct splitter;
 struct vm_store;
 struct worker_pool;
 
-/* The number of a VM whose splitter was handed over: no descriptor of the VMM has it. */
+/* VMs whose splitters were handed over are numbered from here: no descriptor of the VMM is. */
 #define MANAGER_NUMBER_HANDED_OVER (1 << 30)
 
 /* What the daemon before has kept of a VM; @taken: which has been found. */

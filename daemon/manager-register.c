@@ -16,6 +16,7 @@
 #include "manager-private.h"
 #include "manager-table.h"
 #include "manager-tell.h"
+#include "vm-record.h"
 #include "worker.h"
 
 /**
@@ -24,7 +25,8 @@
  * @job: looks at the process, or at what was handed over
  * @name: NULL: none was given
  * @teller: whose word that is, REGISTER_TOLD: of who may change something
- * @splitter: that was handed over, -1: none
+ * @splitter: that was handed over, -1: none, or the job has it
+ * @handed_over: there was one
  * @caller: see manager_register()
  */
 struct registration {
@@ -35,6 +37,7 @@ struct registration {
 	char *name;
 	int64_t teller;
 	int splitter;
+	bool handed_over;
 	void *caller;
 };
 
@@ -78,13 +81,32 @@ static int registration_run(struct job *job)
 		look_at_process(&r->look, backend, true);
 		return 0;
 	}
-	r->look.numbers[0] = MANAGER_NUMBER_HANDED_OVER;
 	r->look.n = backend->ops->take_vm(backend, take_fd(&r->splitter), &r->look.vms[0]);
 	if (r->look.n < 0)
 		return 0;
 	r->look.vms[0]->uid = process_get_uid(r->look.pid);
 	r->look.n = 1;
 	return 0;
+}
+
+/* One that was handed over has no number yet: it gets one that no other VM of the process has. */
+static void registration_number(struct registration *r)
+{
+	const struct manager *m = r->manager;
+	int last = MANAGER_NUMBER_HANDED_OVER - 1;
+	const struct vm *vm = NULL;
+
+	while ((vm = manager_next_of_pid(m, r->look.pid, vm)))
+		if (vm->number > last)
+			last = vm->number;
+	/* Also of those that only the daemon before us knew. */
+	for (size_t i = 0; i < m->n_records; i++) {
+		const struct vm_record *record = &m->records[i].record;
+
+		if (record->pid == r->look.pid && record->number > last)
+			last = record->number;
+	}
+	r->look.numbers[0] = last + 1;
 }
 
 /* Adds the VM of the look at index @i, which may be one that is not wanted. */
@@ -151,6 +173,8 @@ static void registration_done(struct job *job, int result)
 	int e;
 
 	e = manager_check_registration(m, r->look.pid, r->name, r->teller);
+	if (r->handed_over)
+		registration_number(r);
 	if (e == 0)
 		e = r->look.n < 0 ? r->look.n : registration_choose(r, &vm);
 	if (e == 0)
@@ -193,6 +217,7 @@ int manager_register(struct manager *m, pid_t pid, const char *name, int64_t tel
 	registration->look.pid = pid;
 	registration->teller = teller;
 	registration->splitter = splitter;
+	registration->handed_over = splitter >= 0;
 	registration->caller = caller;
 	registration->head.free = registration_free;
 	TAILQ_INSERT_TAIL(&m->registrations, &registration->head, link);

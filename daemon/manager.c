@@ -195,6 +195,9 @@ static void on_scanned(void *userdata)
 {
 	struct manager *m = userdata;
 
+	/* Then none was seen any more. */
+	if (m->stopped)
+		return;
 	manager_drop_records(m);
 	manager_arm_timeout(m);
 }
@@ -378,12 +381,17 @@ void manager_set_observer(struct manager *m, const struct manager_observer *ops,
 
 void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *userdata)
 {
-	struct vm *vm;
+	struct vm *vm, *next;
 
 	if (m->stopped)
 		return;
 	m->stopped = stopped;
 	m->stopped_userdata = userdata;
+	/* Those that are still held are let go of by the next daemon, or with the process. */
+	for (vm = TAILQ_FIRST(&m->leaving); vm; vm = next) {
+		next = TAILQ_NEXT(vm, link);
+		work_leave(vm->work, false);
+	}
 	while ((vm = TAILQ_FIRST(&m->vms)))
 		manager_remove_vm(m, vm, false);
 	manager_check_stopped(m);
