@@ -34,6 +34,17 @@ int control_error_unsupported(struct varlink_connection *connection, const char 
 					       reason);
 }
 
+int control_error_not_kept(struct varlink_connection *connection, const char *vm, int r)
+{
+	json_object *parameters = json_object_new_object();
+	int e;
+
+	e = varlink_json_set_string(parameters, "vm", vm);
+	e |= varlink_json_set_string(parameters, "reason", strerror(-r));
+	return varlink_connection_error(connection, CONTROL_ERROR_NOT_KEPT,
+					varlink_json_finish(parameters, e));
+}
+
 int control_error_host(struct manager *manager, struct varlink_connection *connection, int r)
 {
 	struct host_info info;

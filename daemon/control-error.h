@@ -18,6 +18,8 @@ int control_error_no_such_vm(struct varlink_connection *connection, const char *
 /* Of a process. */
 int control_error_pid(struct varlink_connection *connection, const char *error, pid_t pid);
 int control_error_unsupported(struct varlink_connection *connection, const char *reason);
+/* What would be said of that VM would be contradicted by the record of it; r: a negative errno. */
+int control_error_not_kept(struct varlink_connection *connection, const char *vm, int r);
 /* Unsupported, because the host is; or else because of the errno r. */
 int control_error_host(struct manager *manager, struct varlink_connection *connection, int r);
 

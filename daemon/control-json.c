@@ -19,6 +19,8 @@ json_object *control_host_to_json(const struct host_info *info)
 	r |= varlink_json_set_u64(host, "blocksTotal", info->blocks_total);
 	r |= varlink_json_set_u64(host, "tlbiLoadPpm", info->tlbi_load);
 	r |= varlink_json_set_u64(host, "tlbiUSecTotal", info->tlbi_nsec_total / NSEC_PER_USEC);
+	if (info->store_error)
+		r |= varlink_json_set_string(host, "notKept", info->store_error);
 	return varlink_json_finish(host, r);
 }
 

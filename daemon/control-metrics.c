@@ -232,6 +232,7 @@ json_object *control_metrics_to_json(const struct manager_metrics *metrics,
 	r = varlink_json_set_u64(object, "startedUSec", metrics->started_usec);
 	r |= varlink_json_set_u64(object, "vms", metrics->vms);
 	r |= varlink_json_set_u64(object, "vmsRegistered", metrics->vms_registered);
+	r |= varlink_json_set_u64(object, "vmsNotKept", metrics->vms_unsaved);
 	r |= varlink_json_set_u64(object, "blocksSplit", metrics->splitter->blocks_split);
 	r |= varlink_json_set_u64(object, "blocksRecovered", metrics->splitter->blocks_recovered);
 	r |= varlink_json_set(object, "tlbis", tlbis_to_json(metrics->splitter));

@@ -125,6 +125,8 @@ static int refuse(struct manager *m, struct varlink_connection *connection, pid_
 	case -EUSERS:
 		return control_error_unsupported(connection,
 						 "as many VMs as there is room for are registered");
+	case -EROFS:
+		return control_error_not_kept(connection, name ? name : "", r);
 	case -EPERM:
 	case -EACCES:
 		return control_error_unsupported(connection,

@@ -20,6 +20,7 @@
 #include "manager-migration.h"
 #include "manager-names.h"
 #include "manager-register.h"
+#include "manager-store.h"
 #include "manager-table.h"
 #include "strangers.h"
 #include "varlink/connection.h"
@@ -53,6 +54,7 @@ static int get_host(struct varlink_connection *connection, const void *params, v
 	struct control *c = userdata;
 	struct host_info info;
 
+	manager_check_store(c->manager);
 	manager_get_host(c->manager, &info);
 	return varlink_connection_reply(connection,
 					control_parameter("host", control_host_to_json(&info)));
@@ -107,7 +109,11 @@ static int unregister_vm(struct varlink_connection *connection, const void *para
 	const struct vm_params *p = params;
 	struct control *c = userdata;
 
-	if (manager_unregister(c->manager, p->vm) < 0)
+	int r = manager_unregister(c->manager, p->vm);
+
+	if (r == -EROFS)
+		return control_error_not_kept(connection, p->vm, r);
+	if (r < 0)
 		return control_error_no_such_vm(connection, p->vm);
 	return reply_nothing(connection);
 }
@@ -162,6 +168,8 @@ static int set_migration_state(struct varlink_connection *connection, const void
 	r = manager_set_migration(c->manager, vm, (enum vm_migration)to,
 				  p->deadline_usec.given ? &deadline : NULL,
 				  p->tlbi_rate.given ? &rate : NULL);
+	if (r == -EROFS)
+		return control_error_not_kept(connection, p->vm, r);
 	if (r < 0)
 		return error_transition(connection, before.migration, (enum vm_migration)to);
 	return varlink_connection_reply(connection, control_vm_reply(vm, false));
@@ -256,6 +264,7 @@ static int get_metrics(struct varlink_connection *connection, const void *params
 	struct control *c = userdata;
 	struct manager_metrics metrics;
 
+	manager_check_store(c->manager);
 	manager_get_metrics(c->manager, &metrics);
 	return varlink_connection_reply(
 		connection,

@@ -176,6 +176,8 @@ static int daemon_add_signals(struct daemon *d)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* A file that may not grow is an error as others are. */
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&mask);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaddset(&mask, signals[i].signo);
@@ -346,16 +348,14 @@ static int lock_runtime_folder(const struct options *options)
 	return -EBUSY;
 }
 
-/* Where there is no folder for it, nothing outlives the daemon. */
-static struct vm_store *open_store(const struct options *options)
+/* Without it nothing outlives the daemon. */
+static struct vm_store *new_store(const struct options *options)
 {
 	_cleanup_free_ char *folder = get_runtime_folder(options);
 	struct vm_store *store = NULL;
-	int r;
 
-	r = folder ? vm_store_new(&store, folder) : -ENOMEM;
-	if (r < 0)
-		log_warning("Nothing is kept for a restart: %s: %s", folder ?: "", strerror(-r));
+	if (!folder || vm_store_new(&store, folder) < 0)
+		log_warning("Nothing is kept for a restart: out of memory");
 	return store;
 }
 
@@ -421,7 +421,7 @@ static int daemon_start(struct daemon *d, const struct options *options)
 	if (fd < 0)
 		return fd;
 	keep_history(d->manager, options);
-	manager_begin(d->manager, open_store(options), passed.splitters, passed.n_splitters);
+	manager_begin(d->manager, new_store(options), passed.splitters, passed.n_splitters);
 	r = control_new(&d->control, d->event, d->manager, fd);
 	if (r < 0) {
 		log_error("Cannot serve the control socket: %s", strerror(-r));

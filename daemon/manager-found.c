@@ -12,8 +12,8 @@
 #include "manager-migration.h"
 #include "manager-names.h"
 #include "manager-private.h"
+#include "manager-store.h"
 #include "manager-table.h"
-#include "manager-tell.h"
 #include "vm-record.h"
 #include "work.h"
 

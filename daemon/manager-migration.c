@@ -7,6 +7,7 @@
 #include "dirty-log.h"
 #include "manager-history.h"
 #include "manager-private.h"
+#include "manager-store.h"
 #include "manager-tell.h"
 #include "migration.h"
 
@@ -107,8 +108,10 @@ int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to
 		.tlbi_rate = tlbi_rate,
 	};
 	bool is_first = vm->migration.state == VM_STATE_NONE;
-	int r;
+	int r = manager_check_record(m, vm);
 
+	if (r < 0)
+		return r;
 	r = manager_handle(m, vm, (enum vm_event)(VM_EVENT_TOLD + to), &terms);
 	/*
 	 * It may have been said late: what was ignored is what it means, and will not be seen

@@ -16,6 +16,7 @@
 #include "host/qemu-name.h"
 #include "manager-index.h"
 #include "manager-private.h"
+#include "manager-store.h"
 #include "manager-tell.h"
 #include "namer.h"
 #include "vm-record.h"

@@ -5,8 +5,8 @@
  * splitter's, the finder's and the configuration's side of it; manager-resume.c, how they come
  * from the daemon before; manager-found.c, how they get there by themselves; manager-table.c,
  * the VMs; manager-names.c, what they are called, and manager-migration.c, what happens to them;
- * manager-tell.c, who is told of it; manager-history.c, and afterwards; manager-index.c, where
- * they are found.
+ * manager-tell.c, who is told of it; manager-store.c, what is kept of it; manager-history.c, and
+ * afterwards; manager-index.c, where they are found.
  */
 #ifndef EAGERSPLITD_MANAGER_PRIVATE_H
 #define EAGERSPLITD_MANAGER_PRIVATE_H
@@ -65,7 +65,9 @@ struct registration_head {
  * @store: for the next daemon, NULL: nowhere
  * @store_loaded: what was in there is known
  * @records: what was in there, @n_records, in order of the VMs' ids
- * @store_failed: that could not be written the last time
+ * @store_error: why something could not be written, a negative errno; 0: all is
+ * @store_checked_nsec: when it was last seen to be where it belongs, CLOCK_MONOTONIC
+ * @save_again: writes what could not be written
  * @history: of the migrations that have ended
  * @settle: for those of which nobody has said how
  * @budget_timer: for the splitter
@@ -95,7 +97,9 @@ struct manager {
 	bool store_loaded;
 	struct kept_record *records;
 	size_t n_records;
-	bool store_failed;
+	int store_error;
+	uint64_t store_checked_nsec;
+	sd_event_source *save_again;
 	struct history *history;
 	sd_event_source *settle;
 	sd_event_source *budget_timer;

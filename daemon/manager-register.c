@@ -9,6 +9,7 @@
 #include "finder.h"
 #include "host/backend.h"
 #include "host/process.h"
+#include "manager-store.h"
 #include "manager.h"
 #include "manager-found.h"
 #include "manager-index.h"
@@ -147,8 +148,10 @@ static int registration_choose(struct registration *r, struct vm **ret)
 static int manager_finish_registration(struct manager *m, struct vm *vm, const char *name,
 				       int64_t teller)
 {
-	int r = 0;
+	int r = manager_check_record(m, vm);
 
+	if (r < 0)
+		return r;
 	if (name && teller == REGISTER_TOLD)
 		r = manager_tell_name(m, vm, name);
 	else if (name)
@@ -233,10 +236,14 @@ bool manager_looks_like_splitter(const struct manager *m, int fd)
 int manager_unregister(struct manager *m, const char *name)
 {
 	struct vm *vm;
+	int r;
 
 	vm = manager_find_vm(m, name);
 	if (!vm)
 		return -ENOENT;
+	r = manager_check_record(m, vm);
+	if (r < 0)
+		return r;
 	log_vm_info(vm, MESSAGE_VM_GONE, "Unregistered");
 	vm->table.unwanted = true;
 	manager_remove_vm(m, vm, false);

@@ -40,7 +40,7 @@ bool manager_looks_like_splitter(const struct manager *m, int fd);
  * Forgets the VM: it is gone from the table on return (vm_removed has been
  * called); its hold is released as soon as the call in flight has stopped. It
  * is left alone until it is registered again.
- * -ENOENT: no VM of that name.
+ * -ENOENT: no VM of that name; -EROFS: see manager_check_record().
  */
 int manager_unregister(struct manager *m, const char *name);
 

@@ -11,6 +11,7 @@
 #include "manager-index.h"
 #include "manager-names.h"
 #include "manager-private.h"
+#include "manager-store.h"
 #include "manager-tell.h"
 #include "splitter.h"
 #include "vm-store.h"

@@ -7,9 +7,9 @@
 #include "course.h"
 #include "manager-history.h"
 #include "manager-private.h"
+#include "manager-store.h"
 #include "notify.h"
 #include "status.h"
-#include "vm-store.h"
 
 /* How often progress is worth a new line in systemctl status. */
 #define STATUS_INTERVAL_NSEC NSEC_PER_SEC
@@ -26,7 +26,7 @@
 static void manager_send_status(struct manager *m)
 {
 	char text[STATUS_SIZE];
-	struct status status = {};
+	struct status status = { .unsaved = manager_count_unsaved(m) };
 	const struct vm *vm;
 
 	m->status_nsec = now_nsec(CLOCK_MONOTONIC);
@@ -101,20 +101,11 @@ void manager_notify_status(struct manager *m)
  * For the next daemon
  */
 
-void manager_save_vm(struct manager *m, struct vm *vm)
+int manager_on_save_again(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	struct vm_record record;
-	int r;
-
-	if (!m->store)
-		return;
-	vm->store.saved_nsec = now_nsec(CLOCK_MONOTONIC);
-	vm_record_from_vm(&record, vm);
-	r = vm_store_save(m->store, &record);
-	/* Once is enough: it will be the same for all. */
-	if (r < 0 && !m->store_failed)
-		log_warning("Nothing is kept for a restart: %s", strerror(-r));
-	m->store_failed = r < 0;
+	manager_save_unsaved(userdata);
+	manager_notify_status(userdata);
+	return 0;
 }
 
 /* Counts alone are worth less: now and then. */

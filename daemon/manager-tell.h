@@ -33,8 +33,8 @@ void manager_notify_status(struct manager *m);
 /* That moment. */
 int manager_on_status(sd_event_source *source, uint64_t usec, void *userdata);
 
-/* Writes @vm's record, for the next daemon. */
-void manager_save_vm(struct manager *m, struct vm *vm);
+/* For records that could not be written. */
+int manager_on_save_again(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* Tells everybody of a change: the store, the journal, the service manager, the observer. */
 void manager_tell(struct manager *m, struct vm *vm, enum vm_change what);

@@ -21,6 +21,7 @@
 #include "manager-names.h"
 #include "manager-private.h"
 #include "manager-resume.h"
+#include "manager-store.h"
 #include "manager-table.h"
 #include "manager-tell.h"
 #include "namer.h"
@@ -264,6 +265,13 @@ static int manager_start(struct manager *m)
 			      m);
 	if (r < 0)
 		return r;
+	r = sd_event_add_time(m->event, &m->save_again, CLOCK_MONOTONIC, UINT64_MAX, 0,
+			      manager_on_save_again, m);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(m->save_again, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
 	if (r < 0)
 		return r;
@@ -366,6 +374,7 @@ struct manager *manager_free(struct manager *m)
 	sd_event_source_disable_unref(m->settle);
 	sd_event_source_disable_unref(m->status_source);
 	sd_event_source_disable_unref(m->stop_source);
+	sd_event_source_disable_unref(m->save_again);
 	backend_free(m->backend);
 	config_free(m->config);
 	sd_event_unref(m->event);
@@ -400,6 +409,7 @@ void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *user
 void manager_begin(struct manager *m, struct vm_store *store, int *splitters, size_t n)
 {
 	m->store = store;
+	manager_check_store(m);
 	manager_load(m, splitters, n);
 	finder_start(m->finder);
 	manager_arm_timeout(m);
@@ -510,6 +520,7 @@ void manager_get_host(const struct manager *m, struct host_info *info)
 		.tlbi_burst = m->config->tlbi_burst,
 		.tlbi_nsec_total = stats->tlbi_nsec,
 		.blocks_total = stats->blocks_split,
+		.store_error = m->store_error ? strerror(-m->store_error) : NULL,
 	};
 	for (size_t i = 0; i < TLBI_KIND_MAX_; i++)
 		info->tlbis_total += stats->tlbis[i];
@@ -521,6 +532,7 @@ void manager_get_metrics(const struct manager *m, struct manager_metrics *metric
 		.started_usec = m->started_usec,
 		.vms = m->n_vms,
 		.vms_registered = m->vms_registered,
+		.vms_unsaved = manager_count_unsaved(m),
 		.reloads = m->reloads,
 		.reloads_failed = m->reloads_failed,
 		.splitter = &m->splitter->group.stats,

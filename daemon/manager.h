@@ -40,6 +40,7 @@ struct host_info {
 	uint64_t tlbis_total; /* since the daemon started */
 	uint64_t tlbi_nsec_total; /* that those took */
 	uint64_t blocks_total;
+	const char *store_error; /* why what is to outlive the daemon is not written, or NULL */
 };
 
 /**
@@ -50,6 +51,7 @@ struct manager_metrics {
 	uint64_t started_usec; /* CLOCK_REALTIME */
 	size_t vms;
 	uint64_t vms_registered;
+	size_t vms_unsaved;
 	uint64_t reloads;
 	uint64_t reloads_failed;
 	const struct work_stats *splitter;

@@ -87,5 +87,6 @@ char *status_format(char buf[static STATUS_SIZE], const struct status *status,
 	add_count(&line, status->recovering, "recovering");
 	add_count(&line, status->failed, "failed");
 	add_count(&line, status->late, "late");
+	add_count(&line, status->unsaved, "not kept for a restart");
 	return buf;
 }

@@ -12,12 +12,13 @@
 
 /**
  * struct status - the VMs, counted; all zeroes is none
+ * @unsaved: what is known of so many could not be written for the next daemon
  * @name: of the last one that is being split, borrowed
  * @blocks: left to split of those that are being split
  * @eta_usec: until the last of them is split, where it can be told
  */
 struct status {
-	size_t vms, splitting, split, recovering, failed, late;
+	size_t vms, splitting, split, recovering, failed, late, unsaved;
 	const char *name;
 	uint64_t blocks;
 	uint64_t eta_usec;

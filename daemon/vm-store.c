@@ -13,7 +13,13 @@
 
 #define RECORD_NAME_MAX 64
 
+/**
+ * struct vm_store - the folder
+ * @path: where the next daemon looks for it
+ * @dir: what was there the last time, -1: nothing
+ */
 struct vm_store {
+	char *path;
 	int dir;
 };
 
@@ -22,27 +28,40 @@ static void format_name(char name[RECORD_NAME_MAX], uint64_t vm_id)
 	snprintf(name, RECORD_NAME_MAX, "%" PRIu64, vm_id);
 }
 
+/* Whether what is open is what is there. */
+static bool is_there(const struct vm_store *s)
+{
+	struct stat open, there;
+
+	return s->dir >= 0 && fstat(s->dir, &open) == 0 && lstat(s->path, &there) == 0 &&
+	       open.st_ino == there.st_ino && open.st_dev == there.st_dev;
+}
+
+int vm_store_open(struct vm_store *s)
+{
+	if (is_there(s))
+		return 0;
+	closep(&s->dir);
+	s->dir = -1;
+	if (mkdir(s->path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return s->dir < 0 ? -errno : 1;
+}
+
 int vm_store_new(struct vm_store **ret, const char *folder)
 {
-	_cleanup_free_ char *path = NULL;
-	struct vm_store *s;
-	int fd;
+	struct vm_store *s = malloc(sizeof(*s));
 
-	if (asprintf(&path, "%s/vms", folder) < 0) {
-		path = NULL;
+	if (!s)
+		return -ENOMEM;
+	s->dir = -1;
+	if (asprintf(&s->path, "%s/vms", folder) < 0) {
+		free(s);
 		return -ENOMEM;
 	}
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	s = malloc(sizeof(*s));
-	if (!s) {
-		close(fd);
-		return -ENOMEM;
-	}
-	s->dir = fd;
+	/* Whoever uses it is told. */
+	(void)vm_store_open(s);
 	*ret = s;
 	return 0;
 }
@@ -51,9 +70,20 @@ struct vm_store *vm_store_free(struct vm_store *s)
 {
 	if (!s)
 		return NULL;
-	close(s->dir);
+	closep(&s->dir);
+	free(s->path);
 	free(s);
 	return NULL;
+}
+
+bool vm_store_contradicts(const struct vm_store *s, uint64_t vm_id)
+{
+	char name[RECORD_NAME_MAX];
+
+	if (faccessat(s->dir, ".", W_OK, 0) == 0)
+		return false;
+	format_name(name, vm_id);
+	return faccessat(s->dir, name, F_OK, 0) == 0;
 }
 
 static int write_file(int dir, const char *name, const char *text, size_t size)
@@ -70,25 +100,34 @@ static int write_file(int dir, const char *name, const char *text, size_t size)
 	return (size_t)n == size ? 0 : -ENOSPC;
 }
 
-int vm_store_save(struct vm_store *s, const struct vm_record *record)
+/* Not synced: the folder lives in memory, and is to outlive the daemon, not the host. */
+static int replace_file(int dir, const char *name, const char *text, size_t size)
 {
-	char name[RECORD_NAME_MAX], temporary[RECORD_NAME_MAX + 8], text[VM_RECORD_MAX];
-	int n, r;
+	char temporary[RECORD_NAME_MAX + 8];
+	int r;
 
-	n = vm_record_format(record, text);
-	if (n < 0)
-		return n;
-	format_name(name, record->vm_id);
 	snprintf(temporary, sizeof(temporary), ".%s.new", name);
-	/*
-	 * Not synced: the folder lives in memory, and is to outlive the daemon,
-	 * not the host.
-	 */
-	r = write_file(s->dir, temporary, text, (size_t)n);
-	if (r == 0 && renameat(s->dir, temporary, s->dir, name) < 0)
+	r = write_file(dir, temporary, text, size);
+	if (r == 0 && renameat(dir, temporary, dir, name) < 0)
 		r = -errno;
 	if (r < 0)
-		(void)unlinkat(s->dir, temporary, 0);
+		(void)unlinkat(dir, temporary, 0);
+	return r;
+}
+
+int vm_store_save(struct vm_store *s, const struct vm_record *record)
+{
+	char name[RECORD_NAME_MAX], text[VM_RECORD_MAX];
+	int n, r;
+
+	format_name(name, record->vm_id);
+	n = vm_record_format(record, text);
+	r = n < 0 ? n : replace_file(s->dir, name, text, (size_t)n);
+	if (r == 0)
+		return 0;
+	/* What it says is no longer so; and where it was there may be room now. */
+	if (unlinkat(s->dir, name, 0) == 0 && n >= 0)
+		r = replace_file(s->dir, name, text, (size_t)n);
 	return r;
 }
 
@@ -142,6 +181,8 @@ int vm_store_load(struct vm_store *s, bool (*found)(void *userdata, const struct
 	struct dirent **entries;
 	int n;
 
+	if (s->dir < 0)
+		return 0;
 	n = scandirat(s->dir, ".", &entries, NULL, versionsort);
 	if (n < 0)
 		return -errno;

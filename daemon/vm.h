@@ -151,7 +151,8 @@ TAILQ_HEAD(vm_list, vm);
  * @course: how the migration goes, to be told in the end
  *
  * @store: what is kept for the next daemon
- * @store.saved_nsec: when its record was last written, CLOCK_MONOTONIC
+ * @store.saved_nsec: when its record was last to be written, CLOCK_MONOTONIC
+ * @store.unsaved: and could not be
  */
 struct vm {
 	char *id;
@@ -210,6 +211,7 @@ struct vm {
 
 	struct {
 		uint64_t saved_nsec;
+		bool unsaved;
 	} store;
 
 	TAILQ_ENTRY(vm) link;

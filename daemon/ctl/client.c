@@ -466,6 +466,10 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 	else if (client_reply_is_error(reply, CONTROL_ERROR_INVALID_TRANSITION))
 		fprintf(stderr, "A migration that is \"%s\" cannot become \"%s\".\n",
 			ctl_json_string(p, "from"), ctl_json_string(p, "to"));
+	else if (client_reply_is_error(reply, CONTROL_ERROR_NOT_KEPT))
+		fprintf(stderr,
+			"Refused: what is known of \"%s\" can be neither written nor removed: %s.\n",
+			ctl_json_string(p, "vm"), ctl_json_string(p, "reason"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_INVALID_CONFIGURATION))
 		fprintf(stderr, "Nothing was changed: %s\n", ctl_json_string(p, "reason"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_UNSUPPORTED))

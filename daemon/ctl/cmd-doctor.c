@@ -58,6 +58,7 @@ static int on_get_host(void *userdata, struct doctor_daemon *ret)
 	snprintf(ret->version, sizeof(ret->version), "%s", ctl_json_string(host, "version"));
 	snprintf(ret->backend, sizeof(ret->backend), "%s", ctl_json_string(host, "backend"));
 	ret->supported = ctl_json_bool(host, "supported");
+	snprintf(ret->not_kept, sizeof(ret->not_kept), "%s", ctl_json_string(host, "notKept"));
 	return 0;
 }
 

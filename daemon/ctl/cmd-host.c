@@ -61,6 +61,9 @@ static void print_host(json_object *host)
 		       (double)ctl_json_count(host, "tlbiUSecTotal") / (double)tlbis);
 	printf("\n");
 	printf("Blocks split:  %s\n", format_count(n, ctl_json_count(host, "blocksTotal")));
+	if (*ctl_json_string(host, "notKept"))
+		printf("Restart:       cannot be prepared for: %s\n",
+		       ctl_json_string(host, "notKept"));
 }
 
 int ctl_host(const struct ctl *ctl, char **args)

@@ -285,6 +285,13 @@ static void check_daemon(const struct doctor *d, struct check_result *result)
 		advise(result,
 		       "It says that it cannot split here: \"eagersplitctl host\", and what "
 		       "failed above.");
+	} else if (*daemon.not_kept) {
+		found(result, CHECK_FAILED, "cannot keep what it knows for a restart: %s",
+		      daemon.not_kept);
+		advise(result,
+		       "A crash would lose what was announced. \"df /run/eagersplitd\", and "
+		       "\"mount\", show the folder's file system; it goes on by itself "
+		       "once it can write there.");
 	} else if (strcmp(daemon.backend, "sim") == 0) {
 		result->status = CHECK_WARNING;
 		advise(result,

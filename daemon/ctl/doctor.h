@@ -36,11 +36,15 @@ struct check_result {
 	char advice[DOCTOR_ADVICE_SIZE];
 };
 
-/* What a running daemon says of itself. */
+/**
+ * struct doctor_daemon - what a running daemon says of itself
+ * @not_kept: why it cannot write what is to outlive it; empty: it can
+ */
 struct doctor_daemon {
 	char version[32];
 	char backend[16];
 	bool supported;
+	char not_kept[64];
 };
 
 /**

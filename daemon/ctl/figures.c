@@ -43,6 +43,8 @@ static const struct scalar host_scalars[] = {
 static const struct scalar metrics_scalars[] = {
 	GAUGE("vms", "vms", "VMs that are registered."),
 	COUNTER("vms_registered", "vmsRegistered", "VMs that have been registered."),
+	GAUGE("vms_not_kept", "vmsNotKept",
+	      "VMs of which what is known could not be written for the next daemon."),
 	COUNTER("blocks_split", "blocksSplit", "Stage-2 blocks split."),
 	COUNTER("blocks_recovered", "blocksRecovered", "Stage-2 tables made blocks again."),
 	COUNTER("deadlines_missed", "deadlinesMissed",

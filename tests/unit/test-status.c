@@ -86,6 +86,9 @@ static void test_long(void **state)
 	status_format(buf, &status, NULL);
 	assert_non_null(strstr(buf, name));
 	assert_non_null(strstr(buf, "; 1 late"));
+	status.unsaved = 1;
+	status_format(buf, &status, NULL);
+	assert_non_null(strstr(buf, "; 1 late, 1 not kept for a restart"));
 	memset(reason, 'r', sizeof(reason) - 1);
 	reason[sizeof(reason) - 1] = '\0';
 	assert_int_equal(strlen(status_format(buf, &status, reason)), STATUS_SIZE - 1);

@@ -263,8 +263,12 @@ static void test_store(void **state)
 	struct loaded loaded = {};
 	struct vm_store *store;
 
-	assert_int_equal(vm_store_new(&store, "/nowhere/at/all"), -ENOENT);
+	assert_int_equal(vm_store_new(&store, "/nowhere/at/all"), 0);
+	assert_int_equal(vm_store_open(store), -ENOENT);
+	assert_int_equal(vm_store_load(store, on_found, &loaded), 0);
+	vm_store_free(store);
 	assert_int_equal(vm_store_new(&store, dir), 0);
+	assert_int_equal(vm_store_open(store), 0);
 	b.pid = 5;
 	b.vm_id = 6;
 	assert_int_equal(vm_store_save(store, &a), 0);

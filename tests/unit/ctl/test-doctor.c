@@ -287,6 +287,8 @@ static void test_socket_and_daemon(void **state)
 	check(fake, "daemon", CHECK_WARNING, "version 0.0", "start the daemon anew");
 	snprintf(fake->daemon.backend, sizeof(fake->daemon.backend), "sim");
 	check(fake, "daemon", CHECK_WARNING, "sim", "simulated");
+	strcpy(fake->daemon.not_kept, "No space left on device");
+	check(fake, "daemon", CHECK_FAILED, "No space left on device", "df /run/eagersplitd");
 	fake->daemon.supported = false;
 	check(fake, "daemon", CHECK_FAILED, "sim", "cannot split");
 	fake->answers = -ETIMEDOUT;
