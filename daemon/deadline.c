@@ -184,6 +184,11 @@ void deadline_divide(struct deadline_division *division)
 	add_up(division);
 }
 
+bool deadline_is_any(const struct deadline_division *division)
+{
+	return division->n && get_usec_left(&division->demands[0]) != DEADLINE_NONE;
+}
+
 /* The last with a deadline that is no later than @d's; NULL: there is none. */
 static const struct deadline_demand *find_before(const struct deadline_division *division,
 						 const struct deadline_demand *d)

@@ -69,6 +69,9 @@ struct deadline_division {
  */
 void deadline_divide(struct deadline_division *division);
 
+/* Whether any of them has a deadline, once they have been divided. */
+bool deadline_is_any(const struct deadline_division *division);
+
 /* What @d would get, which has come since, in log n. All users' are taken for one user's. */
 void deadline_estimate(const struct deadline_division *division, struct deadline_demand *d);
 

@@ -8,8 +8,9 @@
 #include "deadline.h"
 #include "host/backend.h"
 
-/* How often shares follow the time that is left. */
-#define DIVIDE_INTERVAL_NSEC (100 * NSEC_PER_MSEC)
+/* How often shares follow the time that is left, and, where there are no deadlines, all else. */
+#define DIVIDE_INTERVAL_NSEC	  (100 * NSEC_PER_MSEC)
+#define DIVIDE_INTERVAL_LONG_NSEC NSEC_PER_SEC
 
 /* Of all that share in it, so few may have changed that it is not divided anew at once. */
 #define UNDIVIDED_PART 64
@@ -85,12 +86,13 @@ static void splitter_divide(struct splitter *s)
  */
 static bool splitter_check_division(struct splitter *s)
 {
-	uint64_t now = work_group_now(&s->group);
+	uint64_t now = work_group_now(&s->group), interval = DIVIDE_INTERVAL_NSEC;
 
+	if (!s->group.undivided && !deadline_is_any(&s->division))
+		interval = DIVIDE_INTERVAL_LONG_NSEC;
 	if (!s->group.limits.throttled || isinf(budget_get_rate(s->group.budget)))
 		return false;
-	if (s->group.undivided * UNDIVIDED_PART <= s->division.n &&
-	    now - s->divided < DIVIDE_INTERVAL_NSEC)
+	if (s->group.undivided * UNDIVIDED_PART <= s->division.n && now - s->divided < interval)
 		return true;
 	s->group.undivided = 0;
 	s->divided = now;
