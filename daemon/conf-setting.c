@@ -40,8 +40,8 @@ static const struct choice bbm_levels[] = { { "0", 0 }, { "2", 2 }, {} };
 static const struct setting settings[] = {
 	{ "Budget", "TlbiLoad", "1%", SETTING_PERCENT, FIELD(tlbi_load), .max = BUDGET_LOAD_MAX },
 	{ "Budget", "TlbiRate", "1000", SETTING_RATE, FIELD(tlbi_rate), .max = BUDGET_RATE_MAX },
-	{ "Budget", "TlbiBurst", "16", SETTING_NUMBER, FIELD(tlbi_burst), .min = 1,
-	  .max = BUDGET_BURST_MAX },
+	{ "Budget", "TlbiBurst", "auto", SETTING_NUMBER, FIELD(tlbi_burst), .min = 1,
+	  .max = BUDGET_BURST_MAX, .zero = "auto" },
 	{ "Budget", "VmTlbiRate", "0", SETTING_RATE, FIELD(vm_tlbi_rate), .max = BUDGET_RATE_MAX },
 	{ "Split", "Backend", "kvm", SETTING_CHOICE, FIELD(backend), .choices = backends },
 	{ "Split", "Bbm", "auto", SETTING_CHOICE, FIELD(bbm), .choices = bbms },
@@ -254,6 +254,10 @@ int setting_set(const struct setting *setting, struct config *config, const char
 	*ret_reason = NULL;
 	if (setting->type == SETTING_USERS)
 		return setting_set_users(setting, config, text, ret_reason);
+	if (setting->zero && strcmp(text, setting->zero) == 0) {
+		setting_store(setting, config, 0);
+		return 0;
+	}
 	r = setting_parse(setting, text, &value);
 	if (r < 0) {
 		*ret_reason = setting_reason(setting, text, r);

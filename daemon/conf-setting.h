@@ -33,6 +33,7 @@ struct choice {
  * @bytes: size of that field
  * @min: the lowest value; not of a choice or a group
  * @max: the highest
+ * @zero: a word that is stored as 0, whatever @min; NULL: none
  * @unit_usec: of a SETTING_TIME: what the field, and text without a unit, counts
  * @choices: of a SETTING_CHOICE, ended by one without text
  */
@@ -45,6 +46,7 @@ struct setting {
 	size_t bytes;
 	uint64_t min;
 	uint64_t max;
+	const char *zero;
 	uint64_t unit_usec;
 	const struct choice *choices;
 };

@@ -43,7 +43,7 @@ struct config_users {
  * @required: it is an error if that file is missing
  * @tlbi_load: time that TLBIs may be under way, in millionths of all time, 0: no limit
  * @tlbi_rate: TLBIs a second for the host, 0: no limit
- * @tlbi_burst: the most at once after a pause
+ * @tlbi_burst: the most at once after a pause, 0: see config_get_burst()
  * @vm_tlbi_rate: ceiling for each VM, 0: none
  * @backend: Backend=, or what overrides it
  * @backend_override: enum config_backend from the command line, -1: none

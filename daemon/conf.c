@@ -12,6 +12,13 @@
 #include "base/log.h"
 #include "conf-setting.h"
 
+/* The burst that follows the rate: this part of what that has in a second, and no less than that. */
+#define BURSTS_PER_SEC 50
+#define BURST_LEAST    16
+
+/* More calls a second are not counted on. */
+#define CALLS_PER_SEC 1000
+
 /* The longest line, without its end. */
 #define LINE_SIZE 4096
 
@@ -300,6 +307,35 @@ struct config *config_new(const char *path, bool required)
 	return config->path ? config : config_free(config);
 }
 
+static uint64_t config_get_burst_for_rate(const struct config *config)
+{
+	uint64_t rate = config->tlbi_rate ?: config->vm_tlbi_rate;
+
+	return max_u64(rate / BURSTS_PER_SEC, BURST_LEAST);
+}
+
+uint64_t config_get_burst(const struct config *config)
+{
+	return config->tlbi_burst ?: config_get_burst_for_rate(config);
+}
+
+/* Half a burst is what a call is granted at the most: the other half is saved up meanwhile. */
+static void config_check_burst(const struct config *config, config_problem problem, void *userdata)
+{
+	uint64_t calls = config->tlbi_rate / max_u64(config_get_burst(config) / 2, 1);
+	_cleanup_free_ char *message = NULL;
+
+	if (calls <= CALLS_PER_SEC)
+		return;
+	if (asprintf(&message,
+		     "%s: TlbiBurst=%" PRIu64 " caps TlbiRate=%" PRIu64 ", which takes %" PRIu64
+		     " calls a second with it: auto is %" PRIu64,
+		     config->path, config->tlbi_burst, config->tlbi_rate, calls,
+		     config_get_burst_for_rate(config)) < 0)
+		message = NULL;
+	problem(userdata, false, message ?: strerror(ENOMEM));
+}
+
 int config_read(struct config **ret, const char *path, bool required, config_problem problem,
 		void *userdata)
 {
@@ -318,6 +354,7 @@ int config_read(struct config **ret, const char *path, bool required, config_pro
 		r = in_drop_ins;
 	if (r < 0)
 		return r;
+	config_check_burst(config, problem, userdata);
 	*ret = TAKE_PTR(config);
 	return 0;
 }

@@ -47,6 +47,12 @@ DEFINE_CLEANUP(struct config *, config_free);
 /* A Backend= value, or -EINVAL. */
 int config_backend_from_string(const char *s);
 
+/*
+ * The most TLBIs at once after a pause: as set, or what the rate is used up with, the host's or else
+ * that of each VM, but no less than some.
+ */
+uint64_t config_get_burst(const struct config *config);
+
 #define CONFIG_LIMITS_SIZE 80
 
 /*

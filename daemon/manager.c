@@ -224,7 +224,7 @@ static struct work_limits manager_limits(const struct manager *m)
 		.host = {
 			.load = m->config->tlbi_load,
 			.rate = m->config->tlbi_rate,
-			.burst = m->config->tlbi_burst,
+			.burst = config_get_burst(m->config),
 		},
 		.batch = m->host.batch,
 		.vm_rate = m->config->vm_tlbi_rate,
@@ -494,7 +494,7 @@ int manager_reload(struct manager *m, char **ret_error)
 		manager_apply(m);
 		log_full(LOG_INFO, MESSAGE_RELOADED, "Configuration reloaded: %s, burst %" PRIu64,
 			 config_format_limits(limits, config->tlbi_load, config->tlbi_rate),
-			 config->tlbi_burst);
+			 config_get_burst(config));
 	}
 	notify_say(m->notify, NOTIFY_READY, "READY=1");
 	manager_notify_status(m);
@@ -517,7 +517,7 @@ void manager_get_host(const struct manager *m, struct host_info *info)
 		.throttled = throttled,
 		.tlbi_load = m->config->tlbi_load,
 		.tlbi_rate = m->config->tlbi_rate,
-		.tlbi_burst = m->config->tlbi_burst,
+		.tlbi_burst = config_get_burst(m->config),
 		.tlbi_nsec_total = stats->tlbi_nsec,
 		.blocks_total = stats->blocks_split,
 		.store_error = m->store_error ? strerror(-m->store_error) : NULL,

@@ -27,7 +27,7 @@ def defaults():
     with Daemon(arguments=["--backend=sim"]) as daemon:
         daemon.write_config("")
         equal(daemon.call("Reload"), {})
-        equal(budget(daemon), (1000, 16))
+        equal(budget(daemon), (1000, 20))
 
 
 @test
@@ -175,6 +175,20 @@ def check():
         equal(check_config(f"--config={missing}"), (1, f"{missing}: No such file or directory\n"))
         # It looks, and touches nothing: the daemon is as it was.
         true("host" in daemon.call("GetHost"), "the daemon serves")
+
+
+@test
+def burst_that_caps_the_rate():
+    """A burst that is small for the rate is warned of, and follows it unless set"""
+    with Daemon(TlbiRate=1000000) as daemon:
+        equal(budget(daemon), (1000000, 20000))
+        equal(check_config(f"--config={daemon.config}"), (0, ""))
+        daemon.configure(TlbiRate=1000000, TlbiBurst=16)
+        equal(check_config(f"--config={daemon.config}"), (
+            0, f"warning: {daemon.config}: TlbiBurst=16 caps TlbiRate=1000000, which takes 125000 calls a second with it: "
+               "auto is 20000\n"))
+        daemon.configure(TlbiRate=1000, TlbiBurst=1)
+        equal(check_config(f"--config={daemon.config}"), (0, ""))
 
 
 @test

@@ -19,7 +19,7 @@ static void on_problem(void *userdata, bool is_error, const char *message)
 static void check_ranges(const struct config *config)
 {
 	check(config->tlbi_rate <= BUDGET_RATE_MAX);
-	check(config->tlbi_burst >= 1 && config->tlbi_burst <= BUDGET_BURST_MAX);
+	check(config_get_burst(config) >= 1 && config_get_burst(config) <= BUDGET_BURST_MAX);
 	check(config->vm_tlbi_rate <= BUDGET_RATE_MAX);
 	check(config->backend == CONFIG_BACKEND_KVM || config->backend == CONFIG_BACKEND_SIM);
 	check(config->sim.memory >= 2 << 20);

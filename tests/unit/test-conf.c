@@ -48,6 +48,28 @@ static void assert_fails(const char *text, const char *where, const char *reason
 	assert_string_equal(error, expected);
 }
 
+static void assert_burst(const char *text, uint64_t burst)
+{
+	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_free_ char *error = NULL;
+
+	write_file("c.conf", text);
+	assert_int_equal(config_load(&config, path, true, &error), 0);
+	assert_int_equal(config_get_burst(config), burst);
+}
+
+/* It follows the rate, of all or of each, unless it is set. */
+static void test_burst(void **state)
+{
+	assert_burst("[Budget]\nTlbiRate=1000000\n", 20000);
+	assert_burst("[Budget]\nTlbiRate=10\n", 16);
+	assert_burst("[Budget]\nTlbiRate=0\n", 16);
+	assert_burst("[Budget]\nTlbiRate=0\nVmTlbiRate=5000\n", 100);
+	assert_burst("[Budget]\nTlbiRate=1000000000\n", 20000000);
+	assert_burst("[Budget]\nTlbiRate=1000\nTlbiBurst=7\n", 7);
+	assert_burst("[Budget]\nTlbiBurst=7\nTlbiBurst=auto\n", 20);
+}
+
 static void test_defaults(void **state)
 {
 	_cleanup_(config_freep) struct config *config = NULL;
@@ -57,7 +79,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config_load(&config, path, true, &error), 0);
 	assert_int_equal(config->tlbi_load, 10000);
 	assert_int_equal(config->tlbi_rate, 1000);
-	assert_int_equal(config->tlbi_burst, 16);
+	assert_int_equal(config_get_burst(config), 20);
 	assert_int_equal(config->vm_tlbi_rate, 0);
 	assert_int_equal(config->backend, CONFIG_BACKEND_KVM);
 	assert_int_equal(config->bbm, CONFIG_BBM_AUTO);
@@ -346,6 +368,7 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_all_settings),
 		cmocka_unit_test(test_bad_lines),
