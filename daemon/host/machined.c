@@ -39,6 +39,8 @@ static int machined_connect(struct machined *m)
 	r = sd_bus_open_system(&m->bus);
 	if (r < 0)
 		return r;
+	/* Or the end would wait for a bus that does not say a word. */
+	(void)sd_bus_set_close_on_exit(m->bus, false);
 	r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL);
 	if (r < 0)
 		machined_disconnect(m);

@@ -73,6 +73,8 @@ def made_late_by_another():
         while not next(watch)["late"]:
             pass
         true(not daemon.call("GetVm", vm="second")["vm"]["late"], "the second is in time")
+        log = daemon.wait_for_log("first: Late: ")
+        true("second: Late: " not in log, log)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,27 @@ static void test_late_by_time(void **state)
 	stop(&f);
 }
 
+/* One that is late as soon as it is told is told of with that, and once. */
+static void test_late_at_once(void **state)
+{
+	uint64_t deadline = clock_usec(CLOCK_REALTIME) - 1;
+	struct fixture f;
+
+	start_in_a_call(&f);
+	late.vm = manager_find_vm(f.manager, "a");
+	late.told = 0;
+	manager_set_observer(f.manager, &late_observer, NULL);
+	assert_int_equal(manager_set_migration(f.manager, late.vm, VM_MIGRATION_SCHEDULED,
+					       &deadline, NULL),
+			 0);
+	assert_int_equal(late.told, 1);
+	while (sd_event_run(f.event, 0) > 0)
+		;
+	assert_int_equal(late.told, 1);
+	sem_post(&told.end);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +180,7 @@ int main(void)
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_stopping_with_nothing_to_do),
 		cmocka_unit_test(test_late_by_time),
+		cmocka_unit_test(test_late_at_once),
 	};
 
 	return cmocka_run_group_tests_name("manager-stop", tests, setup, teardown);
