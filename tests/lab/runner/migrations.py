@@ -41,6 +41,11 @@ class Migrations:
             best = min(one["faults"] for one in stock)
             tap.test(worst * GAIN <= best, f"{name} ({worst} of {best})")
 
+    def faults(self, cpu, load=GAINS):
+        """{way: the stage-2 faults of each migration} on this CPU, stock first."""
+        return {way: [one["faults"] for one in runs] for (on, what, way), runs in
+                sorted(self._figures.items(), key=_order) if (on, what) == (cpu, load)}
+
     def table(self):
         """As Markdown: medians, and the range where there is one."""
         lines = ["| CPU | the guest | migrated | " + " | ".join(COLUMNS.values()) + " |",

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How many TLBIs a GiB takes, split and back in blocks: eager splitting of upstream's, and ours; `run --plot` draws them.
+
+The vCPUs are idle while it is split and recovered by us; without patches it is vCPUs' writes that bring blocks back.
+"""
+
+from host.vmm import BLOCK, Vmm
+
+ORDER = 16
+BASES = ("linux-6.12", "linux-7.2")
+SERIES = ("none", "all")
+CPUS = ("neoverse-n1",)
+SYSTEMD = False
+DEBUG = False
+
+MIB = 1024
+BLOCKS = MIB // 2
+# Of the pages one in so many is written and checked: one a block.
+STEP = 512
+# Tables that at least are made one block each by one TLBI: as many as have 8192 entries.
+TOGETHER = 16
+
+
+def counted(lab, name, what, at_most):
+    """A phase with that in it, whose TLBIs are tested and go to the picture."""
+    phase = lab.phase(name)
+    what()
+    lab.phase_end()
+    lab.row(phase, name=name)
+    lab.at_most(phase, f"1 GiB, {name}: TLBIs", broadcast=at_most)
+
+
+def upstream(lab):
+    vmm = Vmm(lab, chunk=BLOCK)
+    vmm.add(mib=MIB)
+    vmm.work("populate", 1, step=STEP)
+    # Write-protecting ends with one for all.
+    counted(lab, "split", lambda: vmm.call("log", 1, on=1), BLOCKS + 1)
+    vmm.call("log", 1, on=0)
+    counted(lab, "recovered", lambda: vmm.work("pass", 1, step=STEP, write=STEP), BLOCKS)
+    vmm.intact("1 GiB: memory is intact", step=STEP)
+    vmm.quit()
+
+
+def ours(lab):
+    vmm = Vmm(lab)
+    vmm.add(mib=MIB)
+    vmm.work("populate", 1, step=STEP)
+    lab.eq(vmm.leaves(), (0, BLOCKS, 0), "1 GiB: all is blocks")
+    counted(lab, "split", lambda: lab.split(vmm.pid, "hold+split"), 1)
+    lab.eq(vmm.leaves(), (0, 0, BLOCKS), "1 GiB: all is tables of pages")
+    counted(lab, "recovered", lambda: lab.split(vmm.pid, "release+recover"), BLOCKS // TOGETHER + 1)
+    lab.eq(vmm.leaves(), (0, BLOCKS, 0), "1 GiB: all is blocks again")
+    vmm.intact("1 GiB: memory is intact", step=STEP)
+    vmm.quit()
+
+
+def run(lab):
+    lab.huge_pages(MIB)
+    if lab.patched:
+        ours(lab)
+    else:
+        upstream(lab)
