@@ -43,7 +43,7 @@ static json_object *memslots_to_json(const struct memslot *memslots, size_t n)
 	json_object *array = json_object_new_array();
 	int r = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && i < CONTROL_MEMSLOTS_MAX; i++)
 		r |= varlink_json_append(array, memslot_to_json(&memslots[i]));
 	return varlink_json_finish(array, r);
 }
@@ -90,6 +90,9 @@ json_object *control_vm_to_json(const struct vm *vm, bool memslots)
 	if (memslots)
 		r |= varlink_json_set(object, "memslots",
 				      memslots_to_json(info.memslots, info.n_memslots));
+	if (memslots && info.n_memslots > CONTROL_MEMSLOTS_MAX)
+		r |= varlink_json_set_u64(object, "memslotsLeftOut",
+					  info.n_memslots - CONTROL_MEMSLOTS_MAX);
 	return varlink_json_finish(object, r);
 }
 

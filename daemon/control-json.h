@@ -10,6 +10,9 @@
 
 #include "manager.h"
 
+/* The most memslots that a VM is told with. */
+#define CONTROL_MEMSLOTS_MAX 256
+
 /* The interface's Host. */
 json_object *control_host_to_json(const struct host_info *info);
 

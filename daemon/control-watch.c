@@ -12,6 +12,9 @@
 #include "manager-table.h"
 #include "varlink/connection.h"
 
+/* How many VMs are told of, to begin with, before the event loop looks at the others again. */
+#define INITIAL_AT_ONCE 16
+
 /* Between two replies about progress. */
 #define PROGRESS_USEC (USEC_PER_SEC / 10)
 
@@ -43,11 +46,8 @@ static void watch_free(struct watch *w)
 }
 
 /* Returns 0, or -ENOMEM: the progress is not told of, the next one will be. */
-static int watch_set_pending(struct watch *w, struct vm *vm)
+static int watch_add_pending(struct watch *w, struct vm *vm)
 {
-	for (size_t i = 0; i < w->n_pending; i++)
-		if (w->pending[i] == vm)
-			return 0;
 	if (w->n_pending == w->size) {
 		size_t size = w->size ? 2 * w->size : 4;
 		struct vm **pending = reallocarray(w->pending, size, sizeof(*pending));
@@ -59,6 +59,15 @@ static int watch_set_pending(struct watch *w, struct vm *vm)
 	}
 	w->pending[w->n_pending++] = vm;
 	return 0;
+}
+
+/* The same, once. */
+static int watch_set_pending(struct watch *w, struct vm *vm)
+{
+	for (size_t i = 0; i < w->n_pending; i++)
+		if (w->pending[i] == vm)
+			return 0;
+	return watch_add_pending(w, vm);
 }
 
 static void watch_clear_pending(struct watch *w, const struct vm *vm)
@@ -89,14 +98,16 @@ static bool watch_may_send(const struct watch *w)
 /* What the VMs are when the watch begins: as fast as the client reads, and no faster. */
 static void watch_send_initial(struct watch *w)
 {
-	while (w->n_initial > 0 && watch_may_send(w))
+	for (size_t i = 0; i < INITIAL_AT_ONCE && w->n_initial > 0 && watch_may_send(w); i++)
 		watch_send(w, w->pending[0]);
+	if (w->n_initial > 0 && watch_may_send(w))
+		varlink_connection_again(w->connection);
 }
 
 static void watch_send_pending(struct watch *w, uint64_t now)
 {
-	watch_send_initial(w);
-	if (!watch_may_send(w) || now < w->next_usec)
+	/* Those come first, by the connection. */
+	if (w->n_initial > 0 || !watch_may_send(w) || now < w->next_usec)
 		return;
 	w->next_usec = now + PROGRESS_USEC;
 	watch_send(w, w->pending[0]);
@@ -118,7 +129,7 @@ static void watches_arm(struct watches *watches)
 	int r = 0;
 
 	for (w = LIST_FIRST(&watches->list); w; w = LIST_NEXT(w, list))
-		if (watch_may_send(w))
+		if (!w->n_initial && watch_may_send(w))
 			next = min_u64(next, w->next_usec);
 	if (next != UINT64_MAX)
 		r = sd_event_source_set_time(watches->timer, next);
@@ -178,6 +189,7 @@ static void on_drained(struct varlink_connection *connection, void *userdata)
 {
 	struct watch *w = userdata;
 
+	watch_send_initial(w);
 	watch_send_pending(w, watches_now(w->watches));
 	watches_arm(w->watches);
 }
@@ -214,7 +226,7 @@ int watches_add(struct watches *watches, struct varlink_connection *connection,
 		return 0;
 	}
 	while ((vm = manager_next_vm(manager, vm)))
-		if (watch_set_pending(w, vm) == 0)
+		if (watch_add_pending(w, vm) == 0)
 			w->n_initial++;
 		else
 			watch_send(w, vm);

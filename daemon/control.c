@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "control-error.h"
 #include "control-json.h"
+#include "control-list.h"
 #include "control-metrics.h"
 #include "control-pending.h"
 #include "control-register.h"
@@ -33,6 +34,7 @@ struct control {
 	struct varlink_server *server;
 	struct watches *watches;
 	struct pending_calls *pending;
+	struct lists *lists;
 	struct registrations *registrations;
 	struct strangers *strangers;
 };
@@ -62,15 +64,11 @@ static int get_host(struct varlink_connection *connection, const void *params, v
 
 static int list_vms(struct varlink_connection *connection, const void *params, void *userdata)
 {
-	json_object *vms = json_object_new_array();
 	struct control *c = userdata;
-	struct vm *vm = NULL;
-	int r = 0;
 
-	while ((vm = manager_next_vm(c->manager, vm)))
-		r |= varlink_json_append(vms, control_vm_to_json(vm, false));
-	return varlink_connection_reply(connection,
-					control_parameter("vms", varlink_json_finish(vms, r)));
+	if (varlink_connection_is_oneway(connection))
+		return reply_nothing(connection);
+	return lists_add_vms(c->lists, connection, c->manager);
 }
 
 struct vm_params {
@@ -194,7 +192,6 @@ static int watch(struct varlink_connection *connection, const void *params, void
 	return watches_add(c->watches, connection, c->manager, vm);
 }
 
-/* Each costs the loop some ten microseconds. */
 #define HISTORY_LIMIT_DEFAULT 100
 
 struct history_params {
@@ -216,13 +213,14 @@ static int get_history(struct varlink_connection *connection, const void *params
 	size_t limit = p->limit.given ? (size_t)p->limit.value : HISTORY_LIMIT_DEFAULT;
 	struct vm *vm = p->vm ? manager_find_vm(c->manager, p->vm) : NULL;
 	struct vm_info info = { .name = p->vm };
-	json_object *list;
 
+	if (varlink_connection_is_oneway(connection))
+		return reply_nothing(connection);
 	/* By whatever it is given; one that is gone by the name that it had. */
 	if (vm)
 		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
-	list = history_to_json(manager_get_history(c->manager), info.name, limit);
-	return varlink_connection_reply(connection, control_parameter("migrations", list));
+	return lists_add_history(c->lists, connection, manager_get_history(c->manager), info.name,
+				 limit);
 }
 
 static int reload(struct varlink_connection *connection, const void *params, void *userdata)
@@ -348,6 +346,7 @@ static void on_vm_removed(void *userdata, struct vm *vm)
 	struct control *c = userdata;
 
 	pending_calls_vm_removed(c->pending, vm);
+	lists_vm_removed(c->lists, vm);
 	watches_vm_removed(c->watches, vm);
 }
 
@@ -379,6 +378,9 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
 	r = pending_calls_new(&c->pending);
 	if (r < 0)
 		return r;
+	r = lists_new(&c->lists);
+	if (r < 0)
+		return r;
 	r = strangers_new(&c->strangers, event);
 	if (r < 0)
 		return r;
@@ -401,6 +403,7 @@ struct control *control_free(struct control *c)
 	varlink_server_free(c->server);
 	registrations_free(c->registrations);
 	pending_calls_free(c->pending);
+	lists_free(c->lists);
 	watches_free(c->watches);
 	strangers_free(c->strangers);
 	free(c);

@@ -26,6 +26,7 @@ enum task {
  * struct history - the lines, a ring
  * @lines: without their ends
  * @first: the oldest
+ * @oldest: its number
  * @job: reads the file, once, then writes it anew whenever that is wanted
  * @text: what the thread has read, or is to write
  * @loaded: it has been read
@@ -37,6 +38,7 @@ struct history {
 	char *path;
 	char *lines[HISTORY_MAX];
 	size_t first, n;
+	uint64_t oldest;
 	struct history_stats stats;
 	struct job job;
 	enum task task;
@@ -142,6 +144,7 @@ static void push_line(struct history *h, char *line)
 	if (h->n == HISTORY_MAX) {
 		free(*get_line(h, 0));
 		h->first = (h->first + 1) % HISTORY_MAX;
+		h->oldest++;
 		h->n--;
 	}
 	*get_line(h, h->n++) = line;
@@ -155,6 +158,7 @@ static bool unshift_line(struct history *h, char *line)
 		return false;
 	}
 	h->first = (h->first + HISTORY_MAX - 1) % HISTORY_MAX;
+	h->oldest--;
 	h->n++;
 	*get_line(h, 0) = line;
 	return true;
@@ -267,6 +271,8 @@ int history_new(struct history **ret, struct worker_pool *pool)
 	if (!h)
 		return -ENOMEM;
 	h->pool = pool;
+	/* What is read from the file goes before the first. */
+	h->oldest = HISTORY_MAX;
 	h->job = (struct job){ .run = run_job, .done = job_done };
 	*ret = h;
 	return 0;
@@ -342,11 +348,20 @@ void history_add(struct history *h, const struct passage *passage)
 }
 
 /* NULL: it is not of that VM, or there is no memory for it. */
-static json_object *parse_line(const char *line, const char *vm)
+void history_get_range(const struct history *h, uint64_t *first, uint64_t *end)
+{
+	*first = h->oldest;
+	*end = h->oldest + h->n;
+}
+
+json_object *history_get(const struct history *h, uint64_t number, const char *vm)
 {
 	json_object *object = NULL;
-	const char *name, *why;
+	const char *line, *name, *why;
 
+	if (number < h->oldest || number - h->oldest >= h->n)
+		return NULL;
+	line = h->lines[(h->first + (number - h->oldest)) % HISTORY_MAX];
 	if (varlink_message_parse(line, strlen(line), &object, &why) < 0)
 		return NULL;
 	name = varlink_json_string(json_object_object_get(object, "vm"));
@@ -354,39 +369,6 @@ static json_object *parse_line(const char *line, const char *vm)
 		return object;
 	json_object_put(object);
 	return NULL;
-}
-
-/* The array, from the latest on, in the order in which they ended. */
-static void reverse(json_object *array)
-{
-	size_t n = json_object_array_length(array);
-
-	for (size_t i = 0; i < n / 2; i++) {
-		json_object *a = json_object_get(json_object_array_get_idx(array, i));
-		json_object *b = json_object_get(json_object_array_get_idx(array, n - 1 - i));
-
-		/* There is a place for each: this needs no memory. */
-		(void)json_object_array_put_idx(array, i, b);
-		(void)json_object_array_put_idx(array, n - 1 - i, a);
-	}
-}
-
-json_object *history_to_json(const struct history *h, const char *vm, size_t limit)
-{
-	json_object *array = json_object_new_array();
-
-	for (size_t i = h->n; array && i > 0 && json_object_array_length(array) < limit; i--) {
-		json_object *object = parse_line(h->lines[(h->first + i - 1) % HISTORY_MAX], vm);
-
-		if (object && json_object_array_add(array, object) < 0) {
-			json_object_put(object);
-			json_object_put(array);
-			return NULL;
-		}
-	}
-	if (array)
-		reverse(array);
-	return array;
 }
 
 const struct history_stats *history_get_stats(const struct history *h)

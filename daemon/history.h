@@ -63,10 +63,16 @@ int history_open(struct history *h, const char *folder);
 void history_add(struct history *h, const struct passage *passage);
 
 /*
- * An array of the last, oldest first: at most @limit; of the VM of that name alone, NULL: of
- * all. NULL: no memory.
+ * Each has a number, one more than that before it: those that are kept are from *@first on, before
+ * *@end.
  */
-json_object *history_to_json(const struct history *h, const char *vm, size_t limit);
+void history_get_range(const struct history *h, uint64_t *first, uint64_t *end);
+
+/*
+ * The one of that number, if it is of the VM of that name (NULL: of whichever). NULL: it is not, or
+ * not kept any more, or makes no sense, or there is no memory.
+ */
+json_object *history_get(const struct history *h, uint64_t number, const char *vm);
 
 const struct history_stats *history_get_stats(const struct history *h);
 

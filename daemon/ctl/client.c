@@ -224,7 +224,7 @@ static int send_call(struct client *client)
 				     ? NO_LIMIT
 				     : now_nsec(CLOCK_MONOTONIC) + limit * NSEC_PER_USEC;
 	text = json_object_to_json_string_length(client->call, JSON_C_TO_STRING_PLAIN, &length);
-	r = text ? varlink_writer_push(&client->writer, text, length) : -ENOMEM;
+	r = text ? varlink_writer_push(&client->writer, text, length + 1) : -ENOMEM;
 	if (r < 0)
 		return r;
 	r = varlink_writer_flush(&client->writer, client->fd);

@@ -181,6 +181,8 @@ int ctl_status(const struct ctl *ctl, char **args)
 	memslots = ctl_json_member(object, "memslots");
 	if (ctl_json_length(memslots) && print_memslots(&ctl->term, memslots) < 0)
 		return EXIT_FAILURE;
+	if (ctl_json_member(object, "memslotsLeftOut"))
+		printf("And %" PRIu64 " more.\n", ctl_json_count(object, "memslotsLeftOut"));
 	return EXIT_SUCCESS;
 }
 

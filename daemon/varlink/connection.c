@@ -149,7 +149,20 @@ bool varlink_connection_is_oneway(const struct varlink_connection *c)
 /* Comes back from the event loop: nobody up the stack may hold a connection that is freed. */
 static void wake(struct varlink_connection *c)
 {
-	(void)sd_event_source_set_enabled(c->defer, SD_EVENT_ONESHOT);
+	sd_event_source *source;
+
+	if (sd_event_source_get_enabled(c->defer, NULL) > 0)
+		return;
+	/*
+	 * One that has run before counts as having waited since it was made, and so would come
+	 * before all that clients send.
+	 */
+	if (sd_event_add_defer(sd_event_source_get_event(c->io), &source, on_defer, c) < 0) {
+		(void)sd_event_source_set_enabled(c->defer, SD_EVENT_ONESHOT);
+		return;
+	}
+	sd_event_source_disable_unref(c->defer);
+	c->defer = source;
 }
 
 static void lose(struct varlink_connection *c)
@@ -196,19 +209,13 @@ static int queue_message(struct varlink_connection *c, json_object *message)
 	if (message)
 		text = json_object_to_json_string_length(
 			message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
-	return text ? varlink_writer_push(&c->writer, text, length) : -ENOMEM;
+	/* With its NUL. */
+	return text ? varlink_writer_push(&c->writer, text, length + 1) : -ENOMEM;
 }
 
-/*
- * Sends a message, and takes it; NULL says that there was no memory to build it.
- * An answer that cannot be given would put all later ones in the wrong place, so
- * the connection goes with it.
- */
-static int send_message(struct varlink_connection *c, json_object *message)
+/* @r: what queueing it gave. */
+static int send_queued(struct varlink_connection *c, int r)
 {
-	int r = queue_message(c, message);
-
-	json_object_put(message);
 	if (r < 0) {
 		varlink_server_log(c->server, LOG_ERR, &c->peer, "Closing a connection, %s",
 				   strerror(-r));
@@ -224,8 +231,22 @@ static int send_message(struct varlink_connection *c, json_object *message)
 		varlink_server_count_dropped(c->server);
 		lose(c);
 	}
+	varlink_server_limit(c->server, c);
 	update_events(c);
 	return c->lost ? -ENOTCONN : 0;
+}
+
+/*
+ * Sends a message, and takes it; NULL says that there was no memory to build it.
+ * An answer that cannot be given would put all later ones in the wrong place, so
+ * the connection goes with it.
+ */
+static int send_message(struct varlink_connection *c, json_object *message)
+{
+	int r = queue_message(c, message);
+
+	json_object_put(message);
+	return send_queued(c, r);
 }
 
 /* The call is answered: on to the next one, from the event loop. */
@@ -300,6 +321,38 @@ int varlink_connection_notify(struct varlink_connection *c, json_object *paramet
 	return send_message(c, varlink_reply_to_message(parameters, true));
 }
 
+int varlink_connection_send_part(struct varlink_connection *c, const char *text, size_t length,
+				 bool last)
+{
+	int r = -ENOTCONN;
+
+	if (!c->lost && !c->oneway)
+		r = send_queued(c, varlink_writer_push(&c->writer, text, length));
+	if (last)
+		end_call(c);
+	return r;
+}
+
+void varlink_connection_give_up(struct varlink_connection *c)
+{
+	(void)send_queued(c, -ENOMEM);
+}
+
+void varlink_connection_again(struct varlink_connection *c)
+{
+	wake(c);
+}
+
+size_t varlink_connection_get_bytes(const struct varlink_connection *c)
+{
+	return c->reader.size + c->writer.size;
+}
+
+void varlink_connection_drop(struct varlink_connection *c)
+{
+	lose(c);
+}
+
 int varlink_connection_deny(struct varlink_connection *c, const char *method)
 {
 	varlink_server_log(c->server, LOG_NOTICE, &c->peer, "%s refused", method);
@@ -356,12 +409,14 @@ static void handle_message(struct varlink_connection *c, const char *text, size_
 /* Takes the calls that are at hand, as many as the bounds allow. */
 static void process(struct varlink_connection *c)
 {
+	uint64_t queued = c->writer.queued;
+
 	for (unsigned int n = 0; c->state == CALL_NONE && !c->lost && !c->closing && !c->busy;
 	     n++) {
 		const char *text;
 		size_t length;
 
-		if (n == CALLS_AT_ONCE) {
+		if (n == CALLS_AT_ONCE || c->writer.queued - queued >= VARLINK_TURN_MAX) {
 			if (varlink_reader_has_message(&c->reader))
 				wake(c);
 			return;
@@ -381,6 +436,7 @@ static void receive(struct varlink_connection *c)
 		return;
 	c->reader.descriptor = varlink_server_takes_descriptors(c->server) ? &c->descriptor : NULL;
 	r = varlink_reader_fill(&c->reader, c->fd);
+	varlink_server_limit(c->server, c);
 	if (r == 0) {
 		if (varlink_reader_pending(&c->reader) > 0)
 			varlink_server_log(c->server, LOG_INFO, &c->peer,

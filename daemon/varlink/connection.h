@@ -20,13 +20,15 @@ struct varlink_connection;
 struct varlink_method_stats;
 
 /* No further call is taken while this many bytes of replies are unsent. */
-#define VARLINK_QUEUE_MARK (256UL * 1024UL)
+#define VARLINK_QUEUE_MARK (64UL * 1024UL)
+/* Nor, before the event loop has looked at the others again, after so many bytes of replies. */
+#define VARLINK_TURN_MAX (32UL * 1024UL)
 /* A client that leaves this many bytes of a stream unread loses the connection. */
 #define VARLINK_QUEUE_MAX (1024UL * 1024UL)
 
 /* What the answerer of a stream is told. */
 struct varlink_stream_ops {
-	/* The queue has gone below the mark again. */
+	/* The queue has gone below the mark again, or varlink_connection_again() was called. */
 	void (*drained)(struct varlink_connection *connection, void *userdata);
 	/* The connection is about to be freed: forget it. */
 	void (*closed)(struct varlink_connection *connection, void *userdata);
@@ -90,6 +92,25 @@ bool varlink_connection_is_oneway(const struct varlink_connection *connection);
 
 /* An answer of a stream that has more to come. Takes parameters, as above. */
 int varlink_connection_notify(struct varlink_connection *connection, json_object *parameters);
+
+/*
+ * A piece of the only answer of a stream, as text, which is not looked at; @last: the one that ends
+ * it, and the call.
+ */
+int varlink_connection_send_part(struct varlink_connection *connection, const char *text,
+				 size_t length, bool last);
+
+/* There is no memory to go on with that answer: the connection is lost. */
+void varlink_connection_give_up(struct varlink_connection *connection);
+
+/* Has drained() called from the event loop, once the others have been looked at. */
+void varlink_connection_again(struct varlink_connection *connection);
+
+/* Memory that its messages take, in either direction. */
+size_t varlink_connection_get_bytes(const struct varlink_connection *connection);
+
+/* For the server only: ends it, from the event loop. */
+void varlink_connection_drop(struct varlink_connection *connection);
 
 /* For the server only: where an error of the call at hand is counted. */
 void varlink_connection_set_stats(struct varlink_connection *connection,

@@ -159,14 +159,14 @@ int varlink_writer_push(struct varlink_writer *writer, const char *text, size_t 
 	int r;
 
 	/* Moving the rest to the front only when room is short keeps a long queue cheap. */
-	if (writer->size - writer->end <= length)
+	if (writer->size - writer->end < length)
 		compact(&writer->data, &writer->size, &writer->start, &writer->end);
-	r = grow(&writer->data, &writer->size, writer->end + length + 1);
+	r = grow(&writer->data, &writer->size, writer->end + length);
 	if (r < 0)
 		return r;
 	memcpy(writer->data + writer->end, text, length);
-	writer->data[writer->end + length] = 0;
-	writer->end += length + 1;
+	writer->end += length;
+	writer->queued += length;
 	return 0;
 }
 

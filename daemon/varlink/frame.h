@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The longest call that the daemon takes, its NUL included. A call of ours needs a kilobyte. */
 #define VARLINK_MESSAGE_MAX (128UL * 1024UL)
@@ -35,6 +36,7 @@ struct varlink_writer {
 	size_t size;
 	size_t start;
 	size_t end;
+	uint64_t queued; /* in all, sent or not */
 };
 
 /*
@@ -60,7 +62,7 @@ size_t varlink_reader_pending(const struct varlink_reader *reader);
 /* Frees what it holds: it is an empty one then. */
 void varlink_reader_done(struct varlink_reader *reader);
 
-/* Queues a message of length bytes and its NUL. Returns 0 or -ENOMEM. */
+/* Queues length bytes of a message. Returns 0 or -ENOMEM. */
 int varlink_writer_push(struct varlink_writer *writer, const char *text, size_t length);
 
 /*

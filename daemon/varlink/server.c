@@ -229,6 +229,36 @@ static bool has_room(const struct varlink_server *s, uid_t uid)
 	return n < VARLINK_CONNECTIONS_UID_MAX;
 }
 
+void varlink_server_limit(struct varlink_server *s, struct varlink_connection *connection)
+{
+	struct varlink_connection *largest = connection;
+	uid_t uid = varlink_connection_peer(connection)->uid;
+	size_t his = 0, others = 0;
+
+	/* What all of them may have: nearly every message is smaller. */
+	if (varlink_connection_get_bytes(connection) <= VARLINK_BYTES_FREE)
+		return;
+	for (size_t i = 0; i < s->n_connections; i++) {
+		struct varlink_connection *c = s->connections[i];
+		size_t bytes = varlink_connection_get_bytes(c);
+
+		if (varlink_connection_peer(c)->uid != uid) {
+			others += varlink_connection_peer(c)->uid ? bytes : 0;
+			continue;
+		}
+		his += bytes;
+		if (bytes > varlink_connection_get_bytes(largest))
+			largest = c;
+	}
+	if (his <= (uid ? (VARLINK_BYTES_MAX - min_u64(others, VARLINK_BYTES_MAX)) / 2
+			: VARLINK_BYTES_ROOT_MAX))
+		return;
+	varlink_server_log(s, LOG_WARNING, varlink_connection_peer(largest),
+			   "Closing a connection, of all of its user's the one with most unread");
+	varlink_server_count_dropped(s);
+	varlink_connection_drop(largest);
+}
+
 /* Takes fd. */
 static void add_connection(struct varlink_server *s, int fd)
 {

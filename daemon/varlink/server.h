@@ -23,6 +23,14 @@
 #define VARLINK_CONNECTIONS_ROOT_MIN 16
 #define VARLINK_CONNECTIONS_UID_MAX  64
 
+/*
+ * Memory that messages of all clients but root may take. One user's may take as much as is left for
+ * the others: that is half of it, or of what was left. And root's; and what nobody is asked about.
+ */
+#define VARLINK_BYTES_MAX      (24UL * 1024UL * 1024UL)
+#define VARLINK_BYTES_ROOT_MAX (12UL * 1024UL * 1024UL)
+#define VARLINK_BYTES_FREE     (16UL * 1024UL)
+
 /* Interfaces that a server can have. */
 #define VARLINK_INTERFACES_MAX 8
 /* Methods of all of them together, and different errors, that are counted. */
@@ -134,6 +142,11 @@ bool varlink_server_takes_descriptors(const struct varlink_server *server);
 void varlink_server_discard(struct varlink_server *server, int fd);
 /* Counts a connection that is closed for what its client did. */
 void varlink_server_count_dropped(struct varlink_server *server);
+/*
+ * Where the user of @connection has more memory in use than is his, the connection of his that has
+ * most is closed.
+ */
+void varlink_server_limit(struct varlink_server *server, struct varlink_connection *connection);
 /*
  * Logs what a client did, followed by who it is. Not each time: there are bounds on what
  * clients can fill the log with.

@@ -70,7 +70,7 @@ def with_clients():
         daemon.migrate("guest", "scheduled")
         watch = watcher.watch("guest")
         next(watch)
-        for _ in range(1000):
+        for _ in range(200):
             unread.send("ListVms")
         half.send_raw(b'{"method":')
         equal(daemon.stop(), 0)

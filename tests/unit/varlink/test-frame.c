@@ -181,8 +181,9 @@ static void test_write(void **state)
 	struct pair *p = *state;
 
 	assert_int_equal(varlink_writer_flush(&p->writer, p->ours), 0);
-	assert_int_equal(varlink_writer_push(&p->writer, "one", 3), 0);
-	assert_int_equal(varlink_writer_push(&p->writer, "", 0), 0);
+	assert_int_equal(varlink_writer_push(&p->writer, "o", 1), 0);
+	assert_int_equal(varlink_writer_push(&p->writer, "ne", sizeof("ne")), 0);
+	assert_int_equal(varlink_writer_push(&p->writer, "", sizeof("")), 0);
 	assert_int_equal(varlink_writer_pending(&p->writer), 5);
 	assert_int_equal(varlink_writer_flush(&p->writer, p->ours), 0);
 	assert_int_equal(varlink_writer_pending(&p->writer), 0);
@@ -207,7 +208,7 @@ static void test_write_in_parts(void **state)
 		for (int i = 0; i < 700 && pushed < 60000; i++) {
 			snprintf(expected, sizeof(expected), "message number %u", pushed++);
 			assert_int_equal(
-				varlink_writer_push(&p->writer, expected, strlen(expected)), 0);
+				varlink_writer_push(&p->writer, expected, strlen(expected) + 1), 0);
 		}
 		r = varlink_writer_flush(&p->writer, p->ours);
 		assert_true(r == 0 || r == -EAGAIN);

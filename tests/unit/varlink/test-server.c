@@ -4,6 +4,7 @@
  * Client and server take turns in one thread: the server runs until it is idle.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -504,6 +505,54 @@ static void test_too_many_connections(void **state)
 	}
 }
 
+static size_t count_memory(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+}
+
+/*
+ * As many clients as a user may have send long calls, the last in part, and read nothing: memory
+ * for their messages is bounded, those that have most are closed, and who comes then is served.
+ */
+static void test_bytes_of_a_user(void **state)
+{
+	size_t bound = getuid() ? VARLINK_BYTES_MAX / 2 : VARLINK_BYTES_ROOT_MAX;
+	struct varlink_reader reader = { .max = VARLINK_MESSAGE_MAX };
+	size_t filler = 120000, before = count_memory(), most = 0;
+	int fds[VARLINK_CONNECTIONS_UID_MAX - 1], fd;
+	struct fixture *f = *state;
+	char *call = malloc(filler + 128);
+
+	assert_non_null(call);
+	sprintf(call, "{\"method\":\"org.example.Test.Echo\",\"parameters\":{\"text\":\"%0*d\"}}",
+		(int)filler, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = connect_client(f);
+	for (int round = 0; round < 12; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+			/* As much as goes, whatever that cuts off. */
+			(void)send(fds[i], call, strlen(call) + 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+			run(f);
+			most = max_u64(most, count_memory() - before);
+		}
+	}
+	/* And what a call takes while it is dealt with, and the connections themselves. */
+	assert_in_range(most, 0, bound + 4UL * VARLINK_MESSAGE_MAX);
+	assert_true(varlink_server_stats(f->server)->dropped > 0);
+	assert_in_range(varlink_server_n_connections(f->server), 1, ARRAY_SIZE(fds) - 1);
+	fd = connect_client(f);
+	put(fd, "{\"method\":\"org.example.Test.Echo\",\"parameters\":{\"text\":\"x\"}}");
+	run(f);
+	assert_reply(&reader, fd, "{\"parameters\":{\"text\":\"x\"}}");
+	varlink_reader_done(&reader);
+	close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	free(call);
+}
+
 /* Without a descriptor to be had: the loop has rest, and whoever waits is let in later. */
 static void test_no_descriptors(void **state)
 {
@@ -539,6 +588,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slow_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_answer, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bytes_of_a_user, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_connections, setup, teardown),
 	};
 
