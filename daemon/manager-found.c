@@ -40,6 +40,7 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
 		    (int)vm->pid,
 		    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));
+	manager_arm_timeout_of(m, vm);
 	/* What had come to its end need not be done again. */
 	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)
 		work_resume(vm->work, goal);
@@ -107,7 +108,6 @@ int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid
 	if (!record || record->unwanted)
 		return r;
 	manager_resume_vm(m, *ret, record);
-	manager_arm_timeout_of(m, *ret);
 	return 0;
 }
 

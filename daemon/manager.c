@@ -200,7 +200,6 @@ static void on_scanned(void *userdata)
 	if (m->stopped)
 		return;
 	manager_drop_records(m);
-	manager_arm_timeout(m);
 }
 
 static const struct finder_ops finder_ops = {
@@ -412,7 +411,6 @@ void manager_begin(struct manager *m, struct vm_store *store, int *splitters, si
 	manager_check_store(m);
 	manager_load(m, splitters, n);
 	finder_start(m->finder);
-	manager_arm_timeout(m);
 	manager_notify_status(m);
 }
 

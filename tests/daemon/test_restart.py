@@ -469,13 +469,20 @@ def names_pass_on():
 @test
 def schedule_goes_on():
     """The time of a schedule that nobody follows up goes on while there is no daemon"""
-    with Daemon(ScheduledTimeoutSec=2, **FAST) as daemon, Vmm() as vmm:
-        vm = daemon.create_vm(vmm)
-        daemon.wait_for_vm(vm.id)
-        daemon.migrate(vm.id, "scheduled")
-        daemon.restart(signal.SIGKILL)
-        daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
-        equal((vm.held, vm.blocks), (False, 512))
+    # It is found again by its splitter, or by looking for VMs.
+    for is_kept in True, False:
+        with Daemon(ScheduledTimeoutSec=2, **FAST) as daemon, Vmm() as vmm:
+            vm = daemon.create_vm(vmm)
+            daemon.wait_for_vm(vm.id)
+            daemon.migrate(vm.id, "scheduled")
+            daemon.kill(signal.SIGKILL)
+            daemon.process.wait()
+            if not is_kept:
+                daemon.notify.drop_kept()
+            daemon.start_again()
+            daemon.wait_for_vm(vm.id)
+            daemon.wait_for(vm.id, lambda vm: vm["migration"] == "cancelled" and vm["stage"] == "whole")
+            equal((vm.held, vm.blocks), (False, 512))
 
 
 @test
