@@ -130,6 +130,7 @@ int manager_take_look(struct manager *m, struct look *look)
 		if (r == 0)
 			continue;
 		closing_add(m->closing, host_vm);
+		m->left_out |= r == -EUSERS;
 		log_warning("Cannot look after VM %d.%d: %s", (int)look->pid, look->numbers[i],
 			    strerror(-r));
 	}

@@ -60,6 +60,7 @@ struct registration_head {
  * @by_id: those of all three lists, by what the host calls them
  * @by_pid: and by their processes
  * @by_name: those of @vms, by all that they are called
+ * @left_out: the table was full when one was found, which is to be looked for again
  * @closing: closes splitters
  * @registrations: under way
  * @store: for the next daemon, NULL: nowhere
@@ -114,6 +115,7 @@ struct manager {
 	struct hash by_pid;
 	struct hash by_name;
 	size_t n_vms;
+	bool left_out;
 
 	sd_event_source *status_source;
 	uint64_t status_nsec;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "closing.h"
 #include "fd-store.h"
+#include "finder.h"
 #include "manager-history.h"
 #include "manager-index.h"
 #include "manager-names.h"
@@ -90,6 +91,10 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 	manager_forget_names(vm);
 	manager_move_vm(m, vm, &m->leaving);
 	m->n_vms--;
+	/* There is room for one of those that there was none for. */
+	if (m->left_out && !m->stopped)
+		finder_scan_all(m->finder);
+	m->left_out = false;
 	if (m->observer)
 		m->observer->vm_removed(m->observer_userdata, vm);
 	vm->table.leaving = true;

@@ -8,7 +8,7 @@
 /*
  * The simulated host, of which the test tells what happens. Looks at processes are
  * counted, and one in a thread that is not the loop's can be made to last; as can be a
- * call that splits, whatever interrupts it.
+ * call that splits, whatever interrupts it. Looks may be refused.
  */
 static struct {
 	struct backend_ops ops;
@@ -21,6 +21,7 @@ static struct {
 	atomic_uint at_other;
 	atomic_bool last;
 	sem_t looked, go_on;
+	atomic_int refuses; /* looks, with that errno; 0: it does not */
 	int (*run)(struct backend_vm *vm, struct split_call *call);
 	atomic_bool no_end;
 	sem_t splits, end;
@@ -39,7 +40,7 @@ static inline int told_watch(struct backend *backend, sd_event *event, host_even
 static int told_list_vms(struct backend *backend, int pidfd, pid_t pid,
 			 int numbers[BACKEND_VMS_MAX])
 {
-	int n = told.list_vms(backend, pidfd, pid, numbers);
+	int n = told.refuses ? -told.refuses : told.list_vms(backend, pidfd, pid, numbers);
 
 	if (pthread_equal(pthread_self(), told.loop)) {
 		told.in_loop++;
@@ -89,6 +90,7 @@ static inline struct backend *wrap_told(struct backend *backend)
 	told.other = 0;
 	told.at_other = 0;
 	told.last = false;
+	told.refuses = 0;
 	assert_int_equal(sem_init(&told.looked, 0, 0), 0);
 	assert_int_equal(sem_init(&told.go_on, 0, 0), 0);
 	backend->ops = &told.ops;
