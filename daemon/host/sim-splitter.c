@@ -26,6 +26,32 @@ static void format_start(char buf[static NAME_SIZE], const struct sim_splitter_n
 		 name->id);
 }
 
+/* The folder in @dir that has those of VMs of that process and number. */
+static void format_folder(char buf[static NAME_SIZE], pid_t pid, int number)
+{
+	snprintf(buf, NAME_SIZE, PREFIX "%d.%d", (int)pid, number);
+}
+
+/* The same, open; or a negative errno. */
+static int open_folder(int dir, pid_t pid, int number)
+{
+	char name[NAME_SIZE];
+	int fd;
+
+	format_folder(name, pid, number);
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+/* One of another may come at any time: then it stays. */
+static void remove_folder(int dir, pid_t pid, int number)
+{
+	char name[NAME_SIZE];
+
+	format_folder(name, pid, number);
+	(void)unlinkat(dir, name, AT_REMOVEDIR);
+}
+
 /*
  * It has its name once it is open: one that nobody has open is left over, to whoever looks, and
  * removed.
@@ -48,6 +74,16 @@ static int make_open(int dir, const char *path)
 	return r;
 }
 
+static int make_folder(int dir, pid_t pid, int number)
+{
+	char name[NAME_SIZE];
+
+	format_folder(name, pid, number);
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+		return errno == ENOENT ? -ENODEV : -errno;
+	return open_folder(dir, pid, number);
+}
+
 int sim_splitter_make(int dir, const struct sim_splitter_name *name)
 {
 	static atomic_uint made;
@@ -56,9 +92,12 @@ int sim_splitter_make(int dir, const struct sim_splitter_name *name)
 
 	format_start(start, name);
 	do {
+		_cleanup_close_ int folder = make_folder(dir, name->pid, name->number);
+
 		snprintf(path, sizeof(path), "%s%d.%u", start, (int)getpid(), made++);
-		fd = make_open(dir, path);
-	} while (fd == -EEXIST);
+		fd = folder < 0 ? folder : make_open(folder, path);
+		/* Who has closed the last one has removed the folder meanwhile. */
+	} while (fd == -EEXIST || fd == -ENOENT);
 	return fd;
 }
 
@@ -87,19 +126,30 @@ bool sim_splitter_looks_like_one(int fd)
 	return read_name(fd, buf) != NULL;
 }
 
+static int parse_name(const char *name, struct sim_splitter_name *ret)
+{
+	int pid;
+
+	if (sscanf(name, PREFIX "%d.%d-%" SCNu64 "-", &pid, &ret->number, &ret->id) != 3)
+		return -EINVAL;
+	ret->pid = pid;
+	return 0;
+}
+
 int sim_splitter_parse(int dir, int fd, struct sim_splitter_name *ret)
 {
+	_cleanup_close_ int folder = -1;
 	struct stat here, there;
 	char buf[PATH_MAX];
 	const char *name;
-	int pid;
 
 	name = read_name(fd, buf);
-	if (!name || sscanf(name, PREFIX "%d.%d-%" SCNu64 "-", &pid, &ret->number, &ret->id) != 3)
+	if (!name || parse_name(name, ret) < 0)
 		return -ENOTTY;
-	ret->pid = pid;
-	if (fstat(fd, &there) < 0 || fstatat(dir, name, &here, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    here.st_ino != there.st_ino || here.st_dev != there.st_dev || !S_ISFIFO(here.st_mode))
+	folder = open_folder(dir, ret->pid, ret->number);
+	if (folder < 0 || fstat(fd, &there) < 0 ||
+	    fstatat(folder, name, &here, AT_SYMLINK_NOFOLLOW) < 0 || here.st_ino != there.st_ino ||
+	    here.st_dev != there.st_dev || !S_ISFIFO(here.st_mode))
 		return -ENOTTY;
 	return 0;
 }
@@ -116,15 +166,19 @@ static int open_others(int dir, const char *name)
 
 void sim_splitter_close(int dir, int fd)
 {
+	struct sim_splitter_name parsed;
 	char buf[PATH_MAX];
 	const char *name = read_name(fd, buf);
-	int others;
+	int folder, others;
 
 	close(fd);
-	if (!name)
+	if (!name || parse_name(name, &parsed) < 0)
 		return;
-	others = open_others(dir, name);
+	folder = open_folder(dir, parsed.pid, parsed.number);
+	others = folder < 0 ? -1 : open_others(folder, name);
 	closep(&others);
+	closep(&folder);
+	remove_folder(dir, parsed.pid, parsed.number);
 }
 
 int sim_splitter_set_hold(int fd, bool hold)
@@ -140,11 +194,10 @@ static bool is_holding(int dir, const char *name)
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
-/* Has @each called for each splitter whose name begins so. */
-static void for_all(int dir, const char *start,
-		    void (*each)(int dir, const char *name, void *userdata), void *userdata)
+/* Has @each called for each splitter in the folder @fd, which it takes, whose name begins so. */
+static void for_all(int fd, const char *start,
+		    void (*each)(int folder, const char *name, void *userdata), void *userdata)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
@@ -154,13 +207,13 @@ static void for_all(int dir, const char *start,
 	}
 	while ((entry = readdir(folder)))
 		if (strncmp(entry->d_name, start, strlen(start)) == 0)
-			each(dir, entry->d_name, userdata);
+			each(fd, entry->d_name, userdata);
 	closedir(folder);
 }
 
-static void count_holder(int dir, const char *name, void *userdata)
+static void count_holder(int folder, const char *name, void *userdata)
 {
-	*(unsigned int *)userdata += is_holding(dir, name);
+	*(unsigned int *)userdata += is_holding(folder, name);
 }
 
 unsigned int sim_splitter_count_holders(int dir, int fd, const struct sim_splitter_name *name,
@@ -168,17 +221,18 @@ unsigned int sim_splitter_count_holders(int dir, int fd, const struct sim_splitt
 {
 	unsigned int n = 0;
 	char start[NAME_SIZE], buf[PATH_MAX];
+	_cleanup_close_ int folder = open_folder(dir, name->pid, name->number);
 	const char *own = read_name(fd, buf);
 
+	*ret_own = own && folder >= 0 && is_holding(folder, own);
 	format_start(start, name);
-	for_all(dir, start, count_holder, &n);
-	*ret_own = own && is_holding(dir, own);
+	for_all(take_fd(&folder), start, count_holder, &n);
 	return n;
 }
 
-static void tell(int dir, const char *name, void *userdata)
+static void tell(int folder, const char *name, void *userdata)
 {
-	_cleanup_close_ int fd = open_others(dir, name);
+	_cleanup_close_ int fd = open_others(folder, name);
 
 	/* One that is full has been told. */
 	if (fd >= 0)
@@ -187,18 +241,22 @@ static void tell(int dir, const char *name, void *userdata)
 
 void sim_splitter_tell_all(int dir, pid_t pid, int number)
 {
-	char start[NAME_SIZE];
+	for_all(open_folder(dir, pid, number), PREFIX, tell, NULL);
+}
 
-	snprintf(start, sizeof(start), PREFIX "%d.%d-", (int)pid, number);
-	for_all(dir, start, tell, NULL);
+static void clean(int folder, const char *name, void *userdata)
+{
+	_cleanup_close_ int fd = open_others(folder, name);
 }
 
 void sim_splitter_clean(int dir, const char *name)
 {
-	_cleanup_close_ int fd = -1;
+	int pid, number;
 
-	if (strncmp(name, PREFIX, strlen(PREFIX)) == 0)
-		fd = open_others(dir, name);
+	if (sscanf(name, PREFIX "%d.%d", &pid, &number) != 2)
+		return;
+	for_all(open_folder(dir, pid, number), PREFIX, clean, NULL);
+	remove_folder(dir, pid, number);
 }
 
 void sim_splitter_drain(int fd)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A splitter of the simulated host: a FIFO of its own beside the VM's image. It
- * does what one of the kernel does: it can be kept by others, polls, and owns its
+ * A splitter of the simulated host: a FIFO of its own, in a folder beside the VM's image that has
+ * those of VMs of that process and number. It does what one of the kernel does: it can be kept by others, polls, and owns its
  * hold, which is a lock on the open file and ends with the last duplicate of that,
  * however the process that had it ends.
  */
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Which VM a splitter is of: in its name, splitter-PID.NUMBER-ID-PART. */
+/* Which VM a splitter is of: in its name, splitter-PID.NUMBER/splitter-PID.NUMBER-ID-PART. */
 struct sim_splitter_name {
 	pid_t pid;
 	int number;
@@ -44,7 +44,7 @@ unsigned int sim_splitter_count_holders(int dir, int fd, const struct sim_splitt
  */
 void sim_splitter_tell_all(int dir, pid_t pid, int number);
 
-/* Removes what nobody has open any more, if @name is that of a splitter. */
+/* Removes what nobody has open any more, if @name is that of a folder of splitters. */
 void sim_splitter_clean(int dir, const char *name);
 
 /* Reads what made @fd readable. */

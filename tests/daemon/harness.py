@@ -158,7 +158,11 @@ class SimVm:
 
     def _splitters(self, start=None):
         start = start or f"splitter-{self.id}-{self.vm_id}-"
-        return [os.path.join(self.folder, name) for name in os.listdir(self.folder) if name.startswith(start)]
+        folder = os.path.join(self.folder, f"splitter-{self.id}")
+        try:
+            return [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(start)]
+        except FileNotFoundError:  # nobody has one
+            return []
 
     @staticmethod
     def _is_holding(path):
@@ -181,11 +185,18 @@ class SimVm:
 
     def splitter(self):
         """A descriptor that is a splitter, as a VMM makes one."""
-        path = os.path.join(self.folder, f"splitter-{self.id}-{self.vm_id}-test{next(COUNTER)}")
-        os.mkfifo(path + ".new", 0o600)
-        fd = os.open(path + ".new", os.O_RDWR | os.O_NONBLOCK)
+        folder = os.path.join(self.folder, f"splitter-{self.id}")
+        name = f"splitter-{self.id}-{self.vm_id}-test{next(COUNTER)}"
+        new = os.path.join(folder, f".{name}")
+        while True:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            # Who closes the last one removes the folder.
+            with contextlib.suppress(FileNotFoundError):
+                os.mkfifo(new, 0o600)
+                break
+        fd = os.open(new, os.O_RDWR | os.O_NONBLOCK)
         # One that nobody has open the daemon takes for left over.
-        os.rename(path + ".new", path)
+        os.rename(new, os.path.join(folder, name))
         return fd
 
     @contextlib.contextmanager
