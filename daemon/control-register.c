@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/control-names.h"
+#include "control-change.h"
 #include "control-error.h"
 #include "control-json.h"
 #include "control-pending.h"
@@ -37,10 +39,12 @@ const struct varlink_field registration_fields[] = {
 /**
  * struct waiting_call - a call whose VM is being registered
  * @connection: NULL: its client has left
+ * @peer: that client
  * @name: that was asked for, NULL: none
  */
 struct waiting_call {
 	struct registrations *registrations;
+	struct ucred peer;
 	struct varlink_connection *connection;
 	pid_t pid;
 	char *name;
@@ -178,6 +182,7 @@ static struct waiting_call *add_waiting_call(struct registrations *r,
 		return NULL;
 	call->registrations = r;
 	call->connection = connection;
+	call->peer = *varlink_connection_peer(connection);
 	call->pid = (pid_t)p->pid.value;
 	LIST_INSERT_HEAD(&r->waiting, call, list);
 	call->name = p->name ? strdup(p->name) : NULL;
@@ -185,6 +190,14 @@ static struct waiting_call *add_waiting_call(struct registrations *r,
 		return call;
 	waiting_call_free(call);
 	return NULL;
+}
+
+static void log_registered(const struct waiting_call *call, const struct vm *vm)
+{
+	struct vm_info info;
+
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
+	control_log_change(&call->peer, info.name, "Registered");
 }
 
 /* Whether the process with that id is the client, or of the same user. */
@@ -249,6 +262,8 @@ int registrations_begin(struct registrations *r, struct varlink_connection *conn
 		strangers_close(r->strangers, fd);
 	if (!call)
 		return e;
+	if (e > 0)
+		log_registered(call, vm);
 	waiting_call_free(call);
 	return e < 0 ? refuse(r->manager, connection, pid, p->name, e) : answer(r, connection, vm);
 }
@@ -257,6 +272,8 @@ void registrations_end(struct registrations *r, void *caller, int result, struct
 {
 	struct waiting_call *call = caller;
 
+	if (result >= 0)
+		log_registered(call, vm);
 	if (call->connection && result < 0)
 		(void)refuse(r->manager, call->connection, call->pid, call->name, result);
 	else if (call->connection)

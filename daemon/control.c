@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/control-names.h"
 #include "base/log.h"
 #include "conf.h"
+#include "control-change.h"
 #include "control-error.h"
 #include "control-json.h"
 #include "control-list.h"
@@ -113,6 +115,7 @@ static int unregister_vm(struct varlink_connection *connection, const void *para
 		return control_error_not_kept(connection, p->vm, r);
 	if (r < 0)
 		return control_error_no_such_vm(connection, p->vm);
+	control_log_change(varlink_connection_peer(connection), p->vm, "Unregistered");
 	return reply_nothing(connection);
 }
 
@@ -153,6 +156,7 @@ static int set_migration_state(struct varlink_connection *connection, const void
 	uint64_t deadline = (uint64_t)p->deadline_usec.value;
 	uint64_t rate = (uint64_t)p->tlbi_rate.value;
 	struct vm_info before;
+	char what[64];
 	struct vm *vm;
 	int to, r;
 
@@ -170,6 +174,8 @@ static int set_migration_state(struct varlink_connection *connection, const void
 		return control_error_not_kept(connection, p->vm, r);
 	if (r < 0)
 		return error_transition(connection, before.migration, (enum vm_migration)to);
+	snprintf(what, sizeof(what), "Migration said to be %s", p->migration);
+	control_log_change(varlink_connection_peer(connection), before.name, what);
 	return varlink_connection_reply(connection, control_vm_reply(vm, false));
 }
 
@@ -234,6 +240,7 @@ static int reload(struct varlink_connection *connection, const void *params, voi
 		return varlink_connection_error_string(connection,
 						       CONTROL_ERROR_INVALID_CONFIGURATION,
 						       "reason", error ? error : strerror(-r));
+	control_log_change(varlink_connection_peer(connection), NULL, "Configuration read again");
 	return reply_nothing(connection);
 }
 

@@ -124,6 +124,12 @@ static int registration_add(struct registration *r, int i, struct vm **ret)
 	return e;
 }
 
+/* Others may do it once, and who may change something after them. */
+static bool is_registered(const struct vm *vm, int64_t teller)
+{
+	return vm->table.registered || (teller != REGISTER_TOLD && vm->table.handed_over);
+}
+
 /*
  * The VM that is meant: of several the first that nobody has registered yet, be it with the daemon
  * before.
@@ -138,7 +144,7 @@ static int registration_choose(struct registration *r, struct vm **ret)
 		*ret = manager_find_host_vm(r->manager, r->look.vms[i]->id);
 		if (!*ret)
 			e = registration_add(r, i, ret);
-		if (e < 0 || !(*ret)->table.registered)
+		if (e < 0 || !is_registered(*ret, r->teller))
 			return e;
 	}
 	*ret = NULL;
@@ -160,6 +166,7 @@ static int manager_finish_registration(struct manager *m, struct vm *vm, const c
 		return r;
 	/* By others it is as good as found, and can be registered yet. */
 	vm->table.registered |= teller == REGISTER_TOLD;
+	vm->table.handed_over |= teller != REGISTER_TOLD;
 	manager_save_vm(m, vm);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Registered, process %d", (int)vm->pid);
 	/* One that was known before may be called otherwise now. */

@@ -115,6 +115,7 @@ TAILQ_HEAD(vm_list, vm);
  * @table.order: of those in the table, who came before it has less
  * @table.name: what it is called: a name, or a copy of @id
  * @table.registered: somebody who may change something has
+ * @table.handed_over: somebody else has
  * @table.unwanted: somebody has unregistered it
  * @table.leaving: it is no longer in the table
  * @table.gone: it has said so itself
@@ -171,6 +172,7 @@ struct vm {
 		uint64_t order;
 		char *name;
 		bool registered;
+		bool handed_over;
 		bool unwanted;
 		bool leaving;
 		bool gone;

@@ -12,6 +12,7 @@
 #define MESSAGE_RELOADED      "4a913eb948064df58b34e5e5bdf53df0"
 #define MESSAGE_RELOAD_FAILED "62adcd531d454d52861861d1b5ea40b6"
 #define MESSAGE_CLIENT	      "478dde2b13fe4408a83cd38f9b9eab1a" /* a client was refused, or dropped */
+#define MESSAGE_CHANGED	      "4183136b79924a19a28b52aa796b5705" /* a client has changed something */
 
 #define MESSAGE_VM_REGISTERED "09b87086622c44d2b970f7da11ece18f"
 #define MESSAGE_VM_GONE	      "052f387eb6694d81b9fa23840d24fb87" /* or unregistered */

@@ -151,6 +151,29 @@ def late():
 
 
 @test
+def who_changed_something():
+    """Who changes something is in the journal, with process and user, where it succeeded, too"""
+    with Journal() as journal, journal.daemon(**STUCK) as daemon, Vmm() as vmm:
+        who = {"PRIORITY": "6", "EAGERSPLIT_PEER_PID": str(os.getpid()), "EAGERSPLIT_PEER_UID": str(os.getuid())}
+
+        def said(text, **fields):
+            entry = journal.wait_for("CHANGED", **who, **fields)
+            equal(entry["MESSAGE"], f"{text} by process {os.getpid()} (uid {os.getuid()})")
+
+        daemon.register(vmm, "guest")
+        said("guest: Registered", EAGERSPLIT_VM="guest")
+        daemon.migrate("guest", "scheduled")
+        said("guest: Migration said to be scheduled", EAGERSPLIT_VM="guest")
+        # By whatever it was meant.
+        daemon.migrate(str(vmm.pid), "active")
+        said("guest: Migration said to be active", EAGERSPLIT_VM="guest")
+        daemon.call("Unregister", vm="guest")
+        said("guest: Unregistered", EAGERSPLIT_VM="guest")
+        daemon.call("Reload")
+        said("Configuration read again")
+
+
+@test
 def reloads_and_clients():
     """Reloads, and clients that are dropped, have ids; a client's pid and user are fields"""
     with Journal() as journal, journal.daemon(**STUCK) as daemon:
