@@ -96,6 +96,14 @@ static void divide_kind(struct deadline_division *division, size_t begin, size_t
 	}
 }
 
+static void division_sort(struct deadline_division *division,
+			  int (*compare)(const void *a, const void *b))
+{
+	/* Of none there need not be an array. */
+	if (division->n)
+		qsort(division->demands, division->n, sizeof(*division->demands), compare);
+}
+
 static void divide_rest(struct deadline_division *division)
 {
 	size_t end;
@@ -103,7 +111,7 @@ static void divide_rest(struct deadline_division *division)
 	division->n_announced = 0;
 	for (size_t i = 0; i < division->n; i++)
 		division->n_announced += division->demands[i].announced;
-	qsort(division->demands, division->n, sizeof(*division->demands), compare_users);
+	division_sort(division, compare_users);
 	for (size_t i = 0; i < division->n; i = end) {
 		end = find_end(division, i, false);
 		divide_kind(division, i, end);
@@ -171,7 +179,7 @@ static void add_up(struct deadline_division *division)
 void deadline_divide(struct deadline_division *division)
 {
 	divide_rest(division);
-	qsort(division->demands, division->n, sizeof(*division->demands), compare_deadlines);
+	division_sort(division, compare_deadlines);
 	divide_by_deadlines(division);
 	for (size_t i = 0; i < division->n; i++) {
 		struct deadline_demand *d = &division->demands[i];

@@ -56,6 +56,11 @@ static void test_no_deadlines(void **state)
 }
 
 /* One that needs nine tenths of the rate gets them, and the other what is left. */
+static void test_nobody(void **state)
+{
+	(void)divide(NULL, 0, 1000);
+}
+
 static void test_in_time(void **state)
 {
 	struct deadline_demand demands[] = {
@@ -391,6 +396,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_deadlines),
+		cmocka_unit_test(test_nobody),
 		cmocka_unit_test(test_in_time),
 		cmocka_unit_test(test_margin),
 		cmocka_unit_test(test_many_beside_one),
