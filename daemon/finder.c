@@ -61,7 +61,7 @@ struct candidate {
  * @next_pid: of these, to be looked at, if @listed
  * @scanning: until the last has been
  * @again: and what was seen may be out of date: look once more
- * @failed: the last time
+ * @failed: the last time, or of some processes it is not known whether they have VMs
  */
 struct finder {
 	sd_event *event;
@@ -366,6 +366,9 @@ static void finder_looked(struct job *job, int r)
 	r = finder_end_look(f);
 	if (f->listed && error_is_transient(r))
 		finder_fail_scan(f);
+	/* Whether it has any is not known; nor will it be, if it may not be looked into. */
+	if (f->listed && r < 0 && r != -ENOTTY && r != -ESRCH)
+		f->failed = true;
 	finder_settle(f, f->look.pid, r);
 	finder_go_on(f);
 }

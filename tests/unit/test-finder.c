@@ -269,6 +269,21 @@ static void test_looks_that_fail(void **state)
 	assert_int_equal(f->ends, 1);
 }
 
+/* What may not be looked into is not said to have no VMs; nor is it looked at again and again. */
+static void test_looks_that_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	f->answer = -EPERM;
+	f->processes[0] = PID(1);
+	f->n_processes = 1;
+	finder_start(f->finder);
+	settle(f);
+	assert_int_equal(f->n_seen, 1);
+	assert_int_equal(f->ends, 0);
+	assert_false(pass_time(f));
+}
+
 /* A VM that is told of before it is there is looked for again, and no more once it is. */
 static void test_created_and_there_later(void **state)
 {
@@ -434,6 +449,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_that_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks_that_fail, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_looks_that_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_there_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_gone, setup, teardown),
 		cmocka_unit_test(test_created_and_never_there),
