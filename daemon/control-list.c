@@ -165,6 +165,9 @@ static void list_go_on(struct list *l)
 		list_free(l);
 	if (r < 0)
 		varlink_connection_give_up(connection);
+	/* All that it would have told of is gone. */
+	else if (!piece.end)
+		varlink_connection_again(connection);
 	else if (varlink_connection_send_part(connection, piece.data, piece.end, last) == 0 &&
 		 !last)
 		varlink_connection_again(connection);
