@@ -13,8 +13,8 @@ from tap import Skip, equal, main, test, true
 
 BUILD = os.environ.get("BUILDDIR", ".")
 SOURCE = os.environ.get("SRCDIR", ".")
-# Of 100: the exposure that systemd-analyze computes may be 2.0 of 10 at most.
-EXPOSURE = 20
+# Of 100: the exposure that systemd-analyze computes may be 1.0 of 10 at most.
+EXPOSURE = 10
 
 
 def units():
@@ -53,7 +53,7 @@ def verify():
 
 @test
 def exposure():
-    """Each service's exposure, by systemd-analyze security, is at most 2.0"""
+    """Each service's exposure, by systemd-analyze security, is at most 1.0"""
     for name, path in units().items():
         if not name.endswith(".service"):
             continue
