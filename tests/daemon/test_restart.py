@@ -277,10 +277,13 @@ def bad_records():
         for name, text in ("1", "{"), ("2", ""), ("x", "x"), ("3", "[" * 3000), (".4.new", "{"):
             with open(daemon.path(f"vms/{name}"), "w", encoding="utf-8") as f:
                 f.write(text)
+        # What is no record is somebody's, and left alone.
+        os.mkdir(daemon.path("vms/5"))
         daemon.start_again()
         equal(get(daemon, vm.id)["migration"], "active")
-        equal(records(daemon, vm), {str(vm.vm_id)})
+        equal(records(daemon, vm), {str(vm.vm_id), "5"})
         daemon.wait_for_log("The record of VM 1 cannot be used")
+        true(os.path.isdir(daemon.path("vms/5")), "the folder in a record's place is there")
 
 
 @test
