@@ -30,7 +30,7 @@ static void manager_for_all_kept(const struct manager *m,
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		TAILQ_FOREACH(vm, lists[i], link)
-			if (!vm->table.gone && !each(vm, userdata))
+			if (!vm->table.gone && !vm->table.replaced && !each(vm, userdata))
 				return;
 }
 
@@ -83,7 +83,7 @@ static int manager_try_to_save(struct manager *m, struct vm *vm)
 
 void manager_save_vm(struct manager *m, struct vm *vm)
 {
-	if (!m->store)
+	if (!m->store || vm->table.replaced)
 		return;
 	vm->store.saved_nsec = now_nsec(CLOCK_MONOTONIC);
 	vm->store.unsaved = manager_try_to_save(m, vm) < 0;

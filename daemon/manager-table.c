@@ -70,9 +70,11 @@ void manager_forgive(struct manager *m, uint64_t id)
 
 	if (leaving || unwanted)
 		fd_store_remove(m->notify, id);
-	/* Its own splitter lets go of it. */
-	if (leaving)
+	/* Its own splitter lets go of it; and what is kept is of the other one. */
+	if (leaving) {
 		leaving->table.unwanted = false;
+		leaving->table.replaced = true;
+	}
 	if (!unwanted)
 		return;
 	manager_move_vm(m, unwanted, NULL);

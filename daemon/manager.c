@@ -138,10 +138,8 @@ static void on_left(void *userdata, struct vm *vm)
 {
 	struct manager *m = userdata;
 
-	if (vm->table.unwanted)
-		vm->progress.stage = VM_STAGE_WHOLE;
 	/* For the next daemon: by now one knows what the call that was in flight has done. */
-	if (m->stopped || vm->table.unwanted)
+	if (m->stopped)
 		manager_save_vm(m, vm);
 	manager_move_vm(m, vm, NULL);
 	vm->table.leaving = false;

@@ -118,6 +118,7 @@ TAILQ_HEAD(vm_list, vm);
  * @table.handed_over: somebody else has
  * @table.unwanted: somebody has unregistered it
  * @table.leaving: it is no longer in the table
+ * @table.replaced: and the same VM of the host is, as another one
  * @table.gone: it has said so itself
  *
  * @names: what it is called, of which @table.name is one: see manager-names.h
@@ -175,6 +176,7 @@ struct vm {
 		bool handed_over;
 		bool unwanted;
 		bool leaving;
+		bool replaced;
 		bool gone;
 	} table;
 

@@ -507,9 +507,9 @@ def splitters_are_kept():
                 vm.destroy()
                 with contextlib.suppress(Error):
                     list(watch)
-            while f"vm-{vm.vm_id}" in daemon.notify.kept:
-                daemon.notify.wait_for("FDSTOREREMOVE", "1")
-        equal(set(daemon.notify.kept), {f"vm-{vms[1].vm_id}"})
+        # One that is destroyed while it is looked at may be found once more, for a moment.
+        while set(daemon.notify.kept) != {f"vm-{vms[1].vm_id}"}:
+            daemon.notify.wait_for("FDSTOREREMOVE", "1")
 
 
 @test

@@ -30,6 +30,34 @@ static void test_eta_and_deadline(void **state)
 	host_free(h);
 }
 
+/* A tenth of a second, in which the call splits what it is to. */
+static void hook_slow(struct fake_vm *vm)
+{
+	vm->host->now += 100 * NSEC_PER_MSEC;
+}
+
+/* Where the host takes longer than the budget asks for, the ETA is what was measured: no more, no less. */
+static void test_eta_of_a_slow_host(void **state)
+{
+	struct fake_host *h;
+	uint64_t at, eta;
+	struct vm *vm;
+
+	h = start(10000, 100, 2000, &vm);
+	fakes[0].hook = hook_slow;
+	fakes[0].hook_flags = RUN_SPLIT;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	while (info_of(vm).blocks_split < 500)
+		host_step(h);
+	at = h->now;
+	eta = info_of(vm).eta_usec;
+	host_run(h);
+	assert_int_equal(info_of(vm).stage, VM_STAGE_SPLIT);
+	assert_in_range(eta, (h->now - at) / NSEC_PER_USEC * 9 / 10,
+			(h->now - at) / NSEC_PER_USEC * 11 / 10);
+	host_free(h);
+}
+
 static void test_two_share(void **state)
 {
 	struct fake_host *h;
@@ -76,6 +104,24 @@ static struct fake_host *start_with_deadlines(uint64_t first, uint64_t second, s
 		work_set_goal(vms[i]->work, VM_GOAL_SPLIT);
 	}
 	return h;
+}
+
+/* What a VM got for its deadline it gets no longer than it has that. */
+static void test_deadline_taken_back(void **state)
+{
+	struct fake_host *h;
+	struct vm *vms[2];
+
+	h = start_with_deadlines(7, 0, vms);
+	host_run_until(h, h->now + 2 * NSEC_PER_SEC);
+	assert_true(vms[0]->progress.tlbis > 170);
+	vm_set_deadline(vms[0], UINT64_MAX);
+	work_update_ceiling(vms[0]->work);
+	vms[0]->progress.tlbis = vms[1]->progress.tlbis = 0;
+	host_run_until(h, h->now + 2 * NSEC_PER_SEC);
+	assert_in_range(vms[0]->progress.tlbis, 95, 105);
+	assert_in_range(vms[1]->progress.tlbis, 95, 105);
+	host_free(h);
 }
 
 /* The one that has less time gets what it takes; the ETAs are those of one after the other. */
@@ -364,7 +410,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_eta_and_deadline),
+		cmocka_unit_test(test_eta_of_a_slow_host),
 		cmocka_unit_test(test_two_share),
+		cmocka_unit_test(test_deadline_taken_back),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_deadline_that_has_passed),
 		cmocka_unit_test(test_deadline_that_comes_closer),
