@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import itertools
+import json
 import os
 import queue
 import shutil
@@ -236,6 +237,42 @@ class SimVm:
 def start_time(pid):
     with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
         return int(f.read().rpartition(")")[2].split()[19])
+
+
+class Caller:
+    """A connection that sends descriptors with its calls."""
+
+    def __init__(self, daemon):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(daemon.socket_path)
+        self.received = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.socket.close()
+
+    def send(self, method, fds=(), **parameters):
+        call = json.dumps({"method": varlink.full_name(method), "parameters": parameters}).encode() + b"\0"
+        if fds:
+            socket.send_fds(self.socket, [call], fds)
+        else:
+            self.socket.sendall(call)
+
+    def reply(self):
+        """What the answer says, or the error's name."""
+        while b"\0" not in self.received:
+            data = self.socket.recv(65536)
+            assert data, "the connection was closed"
+            self.received += data
+        text, _, self.received = self.received.partition(b"\0")
+        answer = json.loads(text)
+        return answer.get("error", answer.get("parameters"))
+
+    def call(self, method, fds=(), **parameters):
+        self.send(method, fds, **parameters)
+        return self.reply()
 
 
 class NotifySocket:

@@ -9,46 +9,10 @@ import signal
 import socket
 import threading
 
-from harness import FAST, STUCK, Daemon, SimVm, Vmm
+from harness import FAST, STUCK, Caller, Daemon, SimVm, Vmm
 from tap import equal, main, test, true
 
 INTERFACE = "org.eagersplit.Manager."
-
-
-class Caller:
-    """A connection that sends descriptors with its calls."""
-
-    def __init__(self, daemon):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(daemon.socket_path)
-        self.received = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.socket.close()
-
-    def send(self, method, fds=(), **parameters):
-        call = json.dumps({"method": INTERFACE + method, "parameters": parameters}).encode() + b"\0"
-        if fds:
-            socket.send_fds(self.socket, [call], fds)
-        else:
-            self.socket.sendall(call)
-
-    def reply(self):
-        """What the answer says, or the error's name."""
-        while b"\0" not in self.received:
-            data = self.socket.recv(65536)
-            true(data, "the connection was closed")
-            self.received += data
-        text, _, self.received = self.received.partition(b"\0")
-        answer = json.loads(text)
-        return answer.get("error", answer.get("parameters"))
-
-    def call(self, method, fds=(), **parameters):
-        self.send(method, fds, **parameters)
-        return self.reply()
 
 
 @contextlib.contextmanager

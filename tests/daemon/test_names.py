@@ -7,7 +7,7 @@ import json
 import os
 import signal
 
-from harness import FAST, Daemon, Qemu, Vmm
+from harness import FAST, Caller, Daemon, Qemu, Vmm
 from tap import equal, main, test, true
 from varlink import INTERFACE, Error
 
@@ -139,13 +139,36 @@ def of_one_process():
         equal(daemon.call("GetVm", vm=second.id)["vm"]["vm"], "web")
 
 
+@contextlib.contextmanager
+def caller_of(daemon, uid):
+    """Another user's connection."""
+    os.chmod(daemon.folder, 0o755)
+    os.chmod(daemon.socket_path, 0o666)
+    os.seteuid(uid)
+    try:
+        caller = Caller(daemon)
+    finally:
+        os.seteuid(0)
+    with caller:
+        yield caller
+
+
+def register_as(caller, vmm, vm, name):
+    """With a splitter, as who owns it; what it is called then."""
+    fd = vm.splitter()
+    try:
+        return caller.call("Register", [fd], pid=vmm.pid, name=name, splitter=0)["vm"]["vm"]
+    finally:
+        os.close(fd)
+
+
 @test
 def taken():
     """Tries at a name that is taken, by strangers and by others who are trusted: none has it meant, and root's is taken"""
     if os.getuid() != 0:
         return
     with Daemon(**FAST) as daemon, Vmm() as roots, Qemu("web", uuid=UUID, user=STRANGER) as stranger, \
-            Qemu("guest=web") as trusted, Qemu("db", uuid=UUID) as other:
+            Qemu("guest=web") as trusted, Qemu("db", uuid=UUID) as other, caller_of(daemon, STRANGER) as caller:
         daemon.create_vm(roots)
         daemon.wait_for_vm(f"{roots.pid}.0")
         daemon.register(roots, "web")
@@ -153,6 +176,7 @@ def taken():
         for _ in range(TRIES):
             vms = [daemon.create_vm(vmm) for vmm in (stranger, trusted, other)]
             daemon.wait_for_vm(vms[0].id)
+            wrong += register_as(caller, stranger, vms[0], "web") != vms[0].id
             daemon.wait_for_claim(trusted, "web")
             daemon.wait_until(lambda vm: vm.get("uuid") == UUID)
             wrong += means(daemon, "web") != roots.pid
@@ -162,7 +186,7 @@ def taken():
             wrong += means(daemon, "web") != trusted.pid
             refused += daemon.register(roots, "web")["vm"] != "web"
             wrong += means(daemon, "web") != roots.pid
-            tries += len(vms)
+            tries += len(vms) + 1
             for vm in vms:
                 destroy(daemon, vm)
         print(f"# {tries} tries: {wrong} wrong, {refused} refused")
