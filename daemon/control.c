@@ -108,14 +108,16 @@ static int unregister_vm(struct varlink_connection *connection, const void *para
 {
 	const struct vm_params *p = params;
 	struct control *c = userdata;
-
+	struct vm *vm = manager_find_vm(c->manager, p->vm);
+	/* It is gone afterwards. */
+	_cleanup_free_ char *name = vm ? strdup(vm->table.name) : NULL;
 	int r = manager_unregister(c->manager, p->vm);
 
 	if (r == -EROFS)
 		return control_error_not_kept(connection, p->vm, r);
 	if (r < 0)
 		return control_error_no_such_vm(connection, p->vm);
-	control_log_change(varlink_connection_peer(connection), p->vm, "Unregistered");
+	control_log_change(varlink_connection_peer(connection), name, "Unregistered");
 	return reply_nothing(connection);
 }
 

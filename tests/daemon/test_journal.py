@@ -167,7 +167,7 @@ def who_changed_something():
         # By whatever it was meant.
         daemon.migrate(str(vmm.pid), "active")
         said("guest: Migration said to be active", EAGERSPLIT_VM="guest")
-        daemon.call("Unregister", vm="guest")
+        daemon.call("Unregister", vm=str(vmm.pid))
         said("guest: Unregistered", EAGERSPLIT_VM="guest")
         daemon.call("Reload")
         said("Configuration read again")
