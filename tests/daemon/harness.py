@@ -34,9 +34,11 @@ COUNTER = itertools.count()
 # Starts a program with the descriptors that a service manager has kept, from 3 on.
 LAUNCHER = """
 import fcntl, os, sys
-fds = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 3 + max(map(int, sys.argv[1].split(",")))) for fd in sys.argv[1].split(",")]
-for fd in sys.argv[1].split(","):
-    os.close(int(fd))
+given = [int(fd) for fd in sys.argv[1].split(",")]
+first = 3 + max(given) + len(given)
+fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first) for fd in given]
+for fd in given:
+    os.close(fd)
 for i, fd in enumerate(fds):
     os.dup2(fd, 3 + i)
 os.environ["LISTEN_PID"] = str(os.getpid())
