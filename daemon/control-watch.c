@@ -11,82 +11,154 @@
 #include "manager.h"
 #include "manager-table.h"
 #include "varlink/connection.h"
+#include "varlink/server.h"
 
 /* How many VMs are told of, to begin with, before the event loop looks at the others again. */
 #define INITIAL_AT_ONCE 16
 
+_Static_assert(VARLINK_CONNECTIONS_MAX <= VM_WATCHES_MAX, "each has a number");
+
 /* Between two replies about progress. */
 #define PROGRESS_USEC (USEC_PER_SEC / 10)
 
+/**
+ * struct watch - a stream
+ * @number: tells it from the others that there are, see struct vm
+ * @vm: NULL: all
+ * @queue: VMs to be told of from @first on, @n_queued, in that order: the first ones as they are, the
+ *	   others' progress. Among them some that have been told of meanwhile
+ * @n_initial: the first ones
+ * @n_pending: those that have not
+ * @next_usec: CLOCK_MONOTONIC: no progress before
+ */
 struct watch {
 	LIST_ENTRY(watch) list;
 	struct watches *watches;
 	struct varlink_connection *connection;
-	struct vm *vm; /* NULL: all */
-
-	/* VMs to be told of, in that order: the first ones as they are, the others' progress. */
-	struct vm **pending;
+	unsigned int number;
+	struct vm *vm;
+	struct vm **queue;
+	size_t first;
+	size_t n_queued;
+	size_t size;
 	size_t n_initial;
 	size_t n_pending;
-	size_t size;
-	uint64_t next_usec; /* CLOCK_MONOTONIC: no progress before */
+	uint64_t next_usec;
 };
 
+/**
+ * struct watches - all of them
+ * @timer: on while a watch has something pending that it may send later
+ * @used: the numbers that they have
+ */
 struct watches {
 	sd_event *event;
-	sd_event_source *timer; /* on while a watch has something pending that it may send later */
+	sd_event_source *timer;
+	uint64_t used[VM_WATCHES_MAX / 64];
 	LIST_HEAD(watch_list, watch) list;
 };
 
+static bool get_bit(const uint64_t *bits, unsigned int i)
+{
+	return bits[i / 64] >> i % 64 & 1;
+}
+
+static void set_bit(uint64_t *bits, unsigned int i, bool on)
+{
+	bits[i / 64] &= ~(UINT64_C(1) << i % 64);
+	bits[i / 64] |= (uint64_t)on << i % 64;
+}
+
+/* The first of the queue, which is then in it no more. */
+static struct vm *watch_take(struct watch *w)
+{
+	struct vm *vm = w->queue[w->first++];
+
+	w->n_queued--;
+	w->n_initial -= w->n_initial > 0;
+	set_bit(vm->watches.queued, w->number, false);
+	return vm;
+}
+
+/* The first of the queue, if there is any, is always one that is to be told of. */
+static void watch_set_told(struct watch *w, struct vm *vm)
+{
+	if (!get_bit(vm->watches.pending, w->number))
+		return;
+	set_bit(vm->watches.pending, w->number, false);
+	w->n_pending--;
+	while (w->n_queued && !get_bit(w->queue[w->first]->watches.pending, w->number))
+		(void)watch_take(w);
+}
+
 static void watch_free(struct watch *w)
 {
+	while (w->n_queued)
+		set_bit(watch_take(w)->watches.pending, w->number, false);
+	set_bit(w->watches->used, w->number, false);
 	LIST_REMOVE(w, list);
-	free(w->pending);
+	free(w->queue);
 	free(w);
 }
 
-/* Returns 0, or -ENOMEM: the progress is not told of, the next one will be. */
-static int watch_add_pending(struct watch *w, struct vm *vm)
+/* Has the queue room for one more: at its beginning there may be some. 0 or -ENOMEM. */
+static int watch_make_room(struct watch *w)
 {
-	if (w->n_pending == w->size) {
-		size_t size = w->size ? 2 * w->size : 4;
-		struct vm **pending = reallocarray(w->pending, size, sizeof(*pending));
+	size_t size = w->size ? 2 * w->size : 4;
+	struct vm **queue;
 
-		if (!pending)
-			return -ENOMEM;
-		w->pending = pending;
-		w->size = size;
+	if (w->first + w->n_queued < w->size)
+		return 0;
+	if (w->first > w->size / 2) {
+		memmove(w->queue, w->queue + w->first, w->n_queued * sizeof(struct vm *));
+		w->first = 0;
+		return 0;
 	}
-	w->pending[w->n_pending++] = vm;
+	queue = reallocarray(w->queue, size, sizeof(struct vm *));
+	if (!queue)
+		return -ENOMEM;
+	w->queue = queue;
+	w->size = size;
 	return 0;
 }
 
-/* The same, once. */
+/* Returns 0, or -ENOMEM: the progress is not told of, the next one will be. */
 static int watch_set_pending(struct watch *w, struct vm *vm)
 {
-	for (size_t i = 0; i < w->n_pending; i++)
-		if (w->pending[i] == vm)
-			return 0;
-	return watch_add_pending(w, vm);
+	if (!get_bit(vm->watches.queued, w->number)) {
+		if (watch_make_room(w) < 0)
+			return -ENOMEM;
+		w->queue[w->first + w->n_queued++] = vm;
+		set_bit(vm->watches.queued, w->number, true);
+	}
+	if (!get_bit(vm->watches.pending, w->number)) {
+		set_bit(vm->watches.pending, w->number, true);
+		w->n_pending++;
+	}
+	return 0;
 }
 
-static void watch_clear_pending(struct watch *w, const struct vm *vm)
+/* @vm is gone. */
+static void watch_forget(struct watch *w, struct vm *vm)
 {
-	for (size_t i = 0; i < w->n_pending; i++) {
-		if (w->pending[i] != vm)
+	struct vm **queue;
+
+	watch_set_told(w, vm);
+	queue = w->queue + w->first;
+	for (size_t i = 0; get_bit(vm->watches.queued, w->number); i++) {
+		if (queue[i] != vm)
 			continue;
-		w->n_pending--;
+		w->n_queued--;
 		w->n_initial -= i < w->n_initial;
-		memmove(w->pending + i, w->pending + i + 1,
-			(w->n_pending - i) * sizeof(*w->pending));
-		return;
+		memmove(queue + i, queue + i + 1, (w->n_queued - i) * sizeof(struct vm *));
+		set_bit(vm->watches.queued, w->number, false);
 	}
 }
 
 /* What the connection cannot take any more ends it, and the watch with it, later on. */
 static void watch_send(struct watch *w, struct vm *vm)
 {
-	watch_clear_pending(w, vm);
+	watch_set_told(w, vm);
 	(void)varlink_connection_notify(w->connection, control_vm_reply(vm, false));
 }
 
@@ -99,7 +171,7 @@ static bool watch_may_send(const struct watch *w)
 static void watch_send_initial(struct watch *w)
 {
 	for (size_t i = 0; i < INITIAL_AT_ONCE && w->n_initial > 0 && watch_may_send(w); i++)
-		watch_send(w, w->pending[0]);
+		watch_send(w, w->queue[w->first]);
 	if (w->n_initial > 0 && watch_may_send(w))
 		varlink_connection_again(w->connection);
 }
@@ -110,7 +182,7 @@ static void watch_send_pending(struct watch *w, uint64_t now)
 	if (w->n_initial > 0 || !watch_may_send(w) || now < w->next_usec)
 		return;
 	w->next_usec = now + PROGRESS_USEC;
-	watch_send(w, w->pending[0]);
+	watch_send(w, w->queue[w->first]);
 }
 
 static uint64_t watches_now(const struct watches *watches)
@@ -212,9 +284,15 @@ int watches_add(struct watches *watches, struct varlink_connection *connection,
 		struct manager *manager, struct vm *vm)
 {
 	struct watch *w = calloc(1, sizeof(*w));
+	unsigned int number = 0;
 
 	if (!w)
 		return -ENOMEM;
+	/* There are no more connections than numbers. */
+	while (number < VM_WATCHES_MAX - 1 && get_bit(watches->used, number))
+		number++;
+	set_bit(watches->used, number, true);
+	w->number = number;
 	w->watches = watches;
 	w->connection = connection;
 	w->vm = vm;
@@ -226,7 +304,7 @@ int watches_add(struct watches *watches, struct varlink_connection *connection,
 		return 0;
 	}
 	while ((vm = manager_next_vm(manager, vm)))
-		if (watch_add_pending(w, vm) == 0)
+		if (watch_set_pending(w, vm) == 0)
 			w->n_initial++;
 		else
 			watch_send(w, vm);
@@ -239,13 +317,21 @@ static bool watch_wants(const struct watch *w, const struct vm *vm)
 	return !w->vm || w->vm == vm;
 }
 
+/* What all are told is built once, if anybody is. */
 void watches_vm_state(struct watches *watches, struct vm *vm)
 {
+	_cleanup_free_ char *text = NULL;
+	size_t length = 0;
 	struct watch *w;
 
-	for (w = LIST_FIRST(&watches->list); w; w = LIST_NEXT(w, list))
-		if (watch_wants(w, vm))
-			watch_send(w, vm);
+	for (w = LIST_FIRST(&watches->list); w; w = LIST_NEXT(w, list)) {
+		if (!watch_wants(w, vm))
+			continue;
+		if (!text)
+			text = varlink_notification_to_text(control_vm_reply(vm, false), &length);
+		watch_set_told(w, vm);
+		(void)varlink_connection_notify_text(w->connection, text, length);
+	}
 }
 
 void watches_vm_progress(struct watches *watches, struct vm *vm)
@@ -268,7 +354,7 @@ void watches_vm_removed(struct watches *watches, struct vm *vm)
 	while (w) {
 		struct watch *next = LIST_NEXT(w, list);
 
-		watch_clear_pending(w, vm);
+		watch_forget(w, vm);
 		if (w->vm == vm) {
 			varlink_connection_error_string(w->connection, CONTROL_ERROR_NO_SUCH_VM,
 							"vm", info.name);

@@ -87,6 +87,9 @@ struct vm_info {
 	size_t n_memslots;
 };
 
+/* So many may watch it at once. */
+#define VM_WATCHES_MAX 256
+
 /* What a VM may be found by: it was told, systemd-machined's, its own, a UUID. */
 #define VM_KEYS_MAX 4
 
@@ -152,6 +155,10 @@ TAILQ_HEAD(vm_list, vm);
  *
  * @course: how the migration goes, to be told in the end
  *
+ * @watches: by the number of each watch of control-watch.h
+ * @watches.queued: it is in that one's queue
+ * @watches.pending: and to be told of
+ *
  * @store: what is kept for the next daemon
  * @store.saved_nsec: when its record was last to be written, CLOCK_MONOTONIC
  * @store.unsaved: and could not be
@@ -212,6 +219,11 @@ struct vm {
 	} progress;
 
 	struct course course;
+
+	struct {
+		uint64_t queued[VM_WATCHES_MAX / 64];
+		uint64_t pending[VM_WATCHES_MAX / 64];
+	} watches;
 
 	struct {
 		uint64_t saved_nsec;

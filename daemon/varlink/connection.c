@@ -201,16 +201,26 @@ static void flush(struct varlink_connection *c)
 	}
 }
 
+static const char *message_to_text(json_object *message, size_t *ret_length)
+{
+	if (!message)
+		return NULL;
+	return json_object_to_json_string_length(
+		message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_length);
+}
+
+/* With its NUL. */
+static int queue_text(struct varlink_connection *c, const char *text, size_t length)
+{
+	return text ? varlink_writer_push(&c->writer, text, length + 1) : -ENOMEM;
+}
+
 static int queue_message(struct varlink_connection *c, json_object *message)
 {
-	const char *text = NULL;
 	size_t length = 0;
+	const char *text = message_to_text(message, &length);
 
-	if (message)
-		text = json_object_to_json_string_length(
-			message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
-	/* With its NUL. */
-	return text ? varlink_writer_push(&c->writer, text, length + 1) : -ENOMEM;
+	return queue_text(c, text, length);
 }
 
 /* @r: what queueing it gave. */
@@ -319,6 +329,21 @@ int varlink_connection_notify(struct varlink_connection *c, json_object *paramet
 		return -ENOTCONN;
 	}
 	return send_message(c, varlink_reply_to_message(parameters, true));
+}
+
+char *varlink_notification_to_text(json_object *parameters, size_t *ret_length)
+{
+	json_object *message = varlink_reply_to_message(parameters, true);
+	const char *text = message_to_text(message, ret_length);
+	char *copy = text ? strdup(text) : NULL;
+
+	json_object_put(message);
+	return copy;
+}
+
+int varlink_connection_notify_text(struct varlink_connection *c, const char *text, size_t length)
+{
+	return c->lost ? -ENOTCONN : send_queued(c, queue_text(c, text, length));
 }
 
 int varlink_connection_send_part(struct varlink_connection *c, const char *text, size_t length,

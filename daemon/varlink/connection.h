@@ -94,6 +94,14 @@ bool varlink_connection_is_oneway(const struct varlink_connection *connection);
 int varlink_connection_notify(struct varlink_connection *connection, json_object *parameters);
 
 /*
+ * The same for any number of streams, built once: the text with its length, which the caller frees.
+ * Takes parameters. NULL: no memory, which varlink_connection_notify_text() is told as well.
+ */
+char *varlink_notification_to_text(json_object *parameters, size_t *ret_length);
+int varlink_connection_notify_text(struct varlink_connection *connection, const char *text,
+				   size_t length);
+
+/*
  * A piece of the only answer of a stream, as text, which is not looked at; @last: the one that ends
  * it, and the call.
  */

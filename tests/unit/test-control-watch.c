@@ -239,6 +239,55 @@ static void test_progress_waits(void **state)
 	assert_int_equal(n, N_VMS);
 }
 
+/* Nothing refers to it. */
+static bool is_forgotten(const struct vm *vm)
+{
+	uint64_t bits = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(vm->watches.queued); i++)
+		bits |= vm->watches.queued[i] | vm->watches.pending[i];
+	return !bits;
+}
+
+/* VMs that go while they are to be told of, or have just been, are forgotten; the others are told of in turn. */
+static void test_removed(void **state)
+{
+	struct fixture *f = *state;
+	char stage[32];
+	size_t n = 0;
+
+	run(f);
+	do {
+		while (receive(f, stage) >= 0)
+			n++;
+		run(f);
+	} while (n < N_VMS);
+	for (size_t i = 0; i < 10; i++)
+		watches_vm_progress(f->watches, f->vms[i]);
+	assert_int_equal(receive(f, stage), 0);
+	/* Told of by a change, and again; told of; neither. */
+	watches_vm_state(f->watches, f->vms[4]);
+	watches_vm_progress(f->watches, f->vms[4]);
+	watches_vm_state(f->watches, f->vms[6]);
+	assert_int_equal(receive(f, stage), 4);
+	assert_int_equal(receive(f, stage), 6);
+	for (size_t i = 1; i < 4; i++)
+		watches_vm_removed(f->watches, f->vms[i]);
+	watches_vm_removed(f->watches, f->vms[6]);
+	assert_true(is_forgotten(f->vms[6]));
+	for (int expected = 4; expected < 10; expected++) {
+		int vm;
+
+		if (expected == 6)
+			continue;
+		while ((vm = receive(f, stage)) < 0)
+			assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+		assert_int_equal(vm, expected);
+	}
+	for (size_t i = 1; i < 10; i++)
+		assert_true(is_forgotten(f->vms[i]));
+}
+
 /* Changes that nobody reads end the connection before they cost memory without end. */
 static void test_too_many_changes(void **state)
 {
@@ -261,6 +310,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_thousands_of_vms, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_progress_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_changes, setup, teardown),
 	};
 
