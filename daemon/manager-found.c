@@ -81,7 +81,7 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 	int r;
 
 	if (!record) {
-		r = manager_add_vm(m, host_vm, pid, number, kept, &vm);
+		r = manager_add_vm(m, host_vm, pid, number, MANAGER_FOUND, &vm);
 		if (r < 0)
 			return r;
 		manager_look_for_name(m, vm);
@@ -91,19 +91,23 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 	}
 	if (record->unwanted)
 		return manager_add_unwanted(m, host_vm, record->pid, record->number);
-	r = manager_add_vm(m, host_vm, record->pid, record->number, kept, &vm);
+	r = manager_add_vm(m, host_vm, record->pid, record->number,
+			   kept ? MANAGER_KEPT : MANAGER_WANTED, &vm);
 	if (r == 0)
 		manager_resume_vm(m, vm, record);
 	return r;
 }
 
 int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
-			struct vm **ret)
+			bool told, struct vm **ret)
 {
+	enum manager_reason reason = MANAGER_FOUND;
 	const struct vm_record *record;
 	int r;
 
-	r = manager_add_vm(m, host_vm, pid, number, false, ret);
+	if (told || manager_find_record(m, host_vm->id))
+		reason = MANAGER_WANTED;
+	r = manager_add_vm(m, host_vm, pid, number, reason, ret);
 	record = r < 0 ? NULL : manager_take_record(m, host_vm->id);
 	if (!record || record->unwanted)
 		return r;

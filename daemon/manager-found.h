@@ -26,10 +26,10 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 
 /*
  * The same for one that somebody registers, be it before it has been found: as the daemon
- * before left it, unless that was told that it is not wanted.
+ * before left it, unless that was told that it is not wanted. @told: by who may change something.
  */
 int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
-			struct vm **ret);
+			bool told, struct vm **ret);
 
 /*
  * Takes the VMs of @look that are not known, and closes the other splitters. How many

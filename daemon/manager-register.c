@@ -118,7 +118,8 @@ static int registration_add(struct registration *r, int i, struct vm **ret)
 	int e;
 
 	manager_forgive(m, host_vm->id);
-	e = manager_take_wanted(m, host_vm, r->look.pid, r->look.numbers[i], ret);
+	e = manager_take_wanted(m, host_vm, r->look.pid, r->look.numbers[i],
+				r->teller == REGISTER_TOLD, ret);
 	if (e == 0)
 		r->look.vms[i] = NULL;
 	return e;

@@ -127,13 +127,27 @@ static int manager_make_vm(struct manager *m, struct backend_vm *host_vm, pid_t 
 	return 0;
 }
 
-int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept,
-		   struct vm **ret)
+bool manager_has_room(const struct manager *m, int64_t uid, enum manager_reason reason)
+{
+	const struct vm *vm;
+	size_t n = 0;
+
+	if (reason != MANAGER_FOUND)
+		return m->n_vms < MANAGER_VMS_MAX;
+	if (m->n_vms < MANAGER_VMS_USER_MAX)
+		return true;
+	TAILQ_FOREACH(vm, &m->vms, link)
+		n += vm->host_vm->uid == uid;
+	return n < MANAGER_VMS_USER_MAX && m->n_vms < MANAGER_VMS_FOUND_MAX;
+}
+
+int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
+		   enum manager_reason reason, struct vm **ret)
 {
 	struct vm *vm;
 	int r;
 
-	if (m->n_vms >= MANAGER_VMS_MAX)
+	if (!manager_has_room(m, host_vm->uid, reason))
 		return -EUSERS;
 	r = manager_make_vm(m, host_vm, pid, number, &vm);
 	if (r < 0)
@@ -147,7 +161,7 @@ int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int
 	manager_move_vm(m, vm, &m->vms);
 	m->n_vms++;
 	vm->table.order = m->vms_registered++;
-	if (!kept)
+	if (reason != MANAGER_KEPT)
 		fd_store_add(m->notify, host_vm->id, host_vm->fd);
 	manager_notify_status(m);
 	*ret = vm;

@@ -12,18 +12,34 @@
 /* The most VMs that can be registered at once. */
 #define MANAGER_VMS_MAX 4096
 
+/* Behind so many nobody gets a place but who is told to be registered, or was. */
+#define MANAGER_VMS_FOUND_MAX (MANAGER_VMS_MAX - 128)
+
+/* And behind so many no user who has as many himself. */
+#define MANAGER_VMS_USER_MAX (MANAGER_VMS_MAX - 256)
+
 struct backend_vm;
 struct manager;
 
 /* The VM registered next after @prev (NULL: the first), or NULL. */
 struct vm *manager_next_vm(struct manager *m, struct vm *prev);
 
+/* Why a VM is to be in the table. */
+enum manager_reason {
+	MANAGER_FOUND, /* it is there */
+	MANAGER_WANTED, /* who may change something says so, or it was before */
+	MANAGER_KEPT, /* the same, and the service manager has its splitter */
+};
+
+/* Whether there is room for another one of user @uid, -1: not known. */
+bool manager_has_room(const struct manager *m, int64_t uid, enum manager_reason reason);
+
 /*
- * Adds a VM, to begin with a survey. Takes @host_vm, but not on error. @kept: the service
- * manager has it already. 0, -EUSERS: the table is full, or another negative errno.
+ * Adds a VM, to begin with a survey. Takes @host_vm, but not on error. 0, -EUSERS: the table is
+ * full, or what its user may have of it, or another negative errno.
  */
-int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept,
-		   struct vm **ret);
+int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
+		   enum manager_reason reason, struct vm **ret);
 
 /* Remembers that the VM is not wanted. Takes @host_vm, but not on error. */
 int manager_add_unwanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number);
