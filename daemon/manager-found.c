@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "closing.h"
 #include "finder.h"
+#include "log-quota.h"
 #include "manager-history.h"
 #include "manager-index.h"
 #include "manager-migration.h"
@@ -133,10 +134,11 @@ int manager_take_look(struct manager *m, struct look *look)
 		r = manager_take_vm(m, host_vm, look->pid, look->numbers[i], false);
 		if (r == 0)
 			continue;
-		closing_add(m->closing, host_vm);
 		m->left_out |= r == -EUSERS;
-		log_warning("Cannot look after VM %d.%d: %s", (int)look->pid, look->numbers[i],
-			    strerror(-r));
+		if (log_quota_ask(m->log_quota, host_vm->uid))
+			log_warning("Cannot look after VM %d.%d: %s", (int)look->pid,
+				    look->numbers[i], strerror(-r));
+		closing_add(m->closing, host_vm);
 	}
 	return look->n < 0 ? look->n : found;
 }

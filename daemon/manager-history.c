@@ -78,9 +78,11 @@ static void log_passage(const struct passage *p)
 			  : "; the deadline was missed");
 }
 
-static void manager_tell_passage(struct manager *m, const struct passage *passage)
+static void manager_tell_passage(struct manager *m, const struct vm *vm,
+				 const struct passage *passage)
 {
-	log_passage(passage);
+	if (vm_may_log(vm))
+		log_passage(passage);
 	history_add(m->history, passage);
 }
 
@@ -102,7 +104,7 @@ void manager_note_course(struct manager *m, struct vm *vm)
 	struct passage passage;
 
 	if (course_note(&vm->course, vm, clock_usec(CLOCK_REALTIME), &passage))
-		manager_tell_passage(m, &passage);
+		manager_tell_passage(m, vm, &passage);
 	manager_arm_settle(m, course_get_settling(&vm->course));
 }
 
@@ -111,7 +113,7 @@ void manager_end_course(struct manager *m, struct vm *vm)
 	struct passage passage;
 
 	if (course_leave(&vm->course, vm, clock_usec(CLOCK_REALTIME), &passage))
-		manager_tell_passage(m, &passage);
+		manager_tell_passage(m, vm, &passage);
 }
 
 bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t now_usec)
@@ -120,7 +122,7 @@ bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t now_usec)
 
 	if (!course_settle(&vm->course, vm, now_usec, &passage))
 		return false;
-	manager_tell_passage(m, &passage);
+	manager_tell_passage(m, vm, &passage);
 	return true;
 }
 

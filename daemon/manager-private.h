@@ -28,6 +28,7 @@ struct closing;
 struct config;
 struct finder;
 struct history;
+struct log_quota;
 struct machined;
 struct namer;
 struct notify;
@@ -92,6 +93,7 @@ struct manager {
 	struct machined *machined;
 	struct namer *namer;
 	struct closing *closing;
+	struct log_quota *log_quota;
 	struct notify *notify;
 	TAILQ_HEAD(registration_list, registration_head) registrations;
 	struct vm_store *store;

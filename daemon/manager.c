@@ -14,6 +14,7 @@
 #include "history.h"
 #include "host/backend.h"
 #include "host/machined.h"
+#include "log-quota.h"
 #include "manager-found.h"
 #include "manager-history.h"
 #include "manager-index.h"
@@ -269,6 +270,9 @@ static int manager_start(struct manager *m)
 	r = sd_event_source_set_enabled(m->save_again, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
+	r = log_quota_new(&m->log_quota);
+	if (r < 0)
+		return r;
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
 	if (r < 0)
 		return r;
@@ -364,6 +368,7 @@ struct manager *manager_free(struct manager *m)
 	namer_free(m->namer);
 	splitter_free(m->splitter);
 	closing_free(m->closing);
+	log_quota_free(m->log_quota);
 	notify_free(m->notify);
 	sd_event_source_disable_unref(m->budget_timer);
 	sd_event_source_disable_unref(m->pump_source);

@@ -193,6 +193,12 @@ bool vm_state_is_seen(enum vm_state state)
 	return states[state].seen;
 }
 
+bool vm_state_is_told(enum vm_state state)
+{
+	/* What was announced, and has come, is no news of somebody else's. */
+	return state == VM_STATE_SCHEDULED_SEEN || (state != VM_STATE_NONE && !states[state].seen);
+}
+
 static const char *const migrations[VM_MIGRATION_MAX_] = {
 	[VM_MIGRATION_NONE] = "none",		[VM_MIGRATION_SCHEDULED] = "scheduled",
 	[VM_MIGRATION_ACTIVE] = "active",	[VM_MIGRATION_COMPLETED] = "completed",

@@ -73,6 +73,9 @@ enum vm_migration vm_state_get_migration(enum vm_state state);
 /* Whether @state is one that was seen and not told. */
 bool vm_state_is_seen(enum vm_state state);
 
+/* Whether somebody has said what @state is. */
+bool vm_state_is_told(enum vm_state state);
+
 /* The name used in the control interface, never NULL. */
 const char *vm_migration_to_string(enum vm_migration migration);
 

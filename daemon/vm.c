@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "eta.h"
 #include "host/backend.h"
+#include "log-quota.h"
 
 static const char *const stages[VM_STAGE_MAX_] = {
 	[VM_STAGE_WHOLE] = "whole",   [VM_STAGE_SPLITTING] = "splitting",
@@ -315,6 +316,17 @@ static void add_fields(struct log_fields *fields, const void *userdata)
 		log_fields_add(fields, "EAGERSPLIT_ERROR=%s", info.error);
 }
 
+static bool vm_is_told_of(const struct vm *vm)
+{
+	return vm->table.registered || vm_state_is_told(vm->migration.state);
+}
+
+bool vm_may_log(const struct vm *vm)
+{
+	return vm_is_told_of(vm) ||
+	       log_quota_ask(vm->log_quota, vm->host_vm ? vm->host_vm->uid : -1);
+}
+
 void vm_log(const struct vm *vm, int priority, const char *id, const char *format, ...)
 {
 	const struct log_about about = {
@@ -327,6 +339,8 @@ void vm_log(const struct vm *vm, int priority, const char *id, const char *forma
 	char text[1024];
 	va_list ap;
 
+	if (!vm_may_log(vm))
+		return;
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);

@@ -43,6 +43,7 @@ enum vm_change {
 #define VM_NAME_MAX 128
 
 struct backend_vm;
+struct log_quota;
 struct work;
 
 /**
@@ -107,6 +108,7 @@ TAILQ_HEAD(vm_list, vm);
  * @number: tells it from other VMs of the process
  * @host_vm: the splitter, owned; it does not keep the VM alive, and tells when that is gone
  * @owner: whoever created it
+ * @log_quota: of messages about it and others, the owner's; NULL: none
  * @watch: of the splitter
  * @tells: see vm_watch()
  * @work: what the splitter does about it, owned by the splitter
@@ -169,6 +171,7 @@ struct vm {
 	int number;
 	struct backend_vm *host_vm;
 	void *owner;
+	struct log_quota *log_quota;
 	sd_event_source *watch;
 	void (*tells)(struct vm *vm, unsigned int what);
 	struct work *work;
@@ -292,7 +295,13 @@ void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *in
 /* The name used in the control interface, never NULL. */
 const char *vm_stage_to_string(enum vm_stage stage);
 
-/* Logs what is about @vm; @priority: LOG_ERR..., @id: MESSAGE_*, NULL: none of those. */
+/*
+ * Whether a message about @vm is to be logged, and says how many were not. One of which nobody has
+ * said anything may be one of any number, and its user may cause so many messages and no more.
+ */
+bool vm_may_log(const struct vm *vm);
+
+/* Logs what is about @vm, unless there is too much of that; @priority: LOG_ERR..., @id: MESSAGE_*, NULL: none of those. */
 void vm_log(const struct vm *vm, int priority, const char *id, const char *format, ...)
 	_printf_(4, 5);
 

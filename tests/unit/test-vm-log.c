@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "log-quota.h"
 #include "unit/journal.h"
 #include "vm.h"
 
@@ -82,6 +83,36 @@ static void test_late(void **state)
 	assert_false(vm_note_late(vm, clock_usec(CLOCK_REALTIME)));
 }
 
+/* What nobody has said anything of has a limit; what somebody has announced or registered has none. */
+static void test_quota(void **state)
+{
+	_cleanup_(log_quota_freep) struct log_quota *q = NULL;
+	struct vm *vm = *state;
+	size_t n = 0;
+
+	assert_int_equal(log_quota_new(&q), 0);
+	vm->log_quota = q;
+	for (int i = 0; i < 2 * LOG_QUOTA_MAX; i++) {
+		entries[0] = '\0';
+		log_vm_info(vm, NULL, "Found");
+		n += entries[0] != '\0';
+	}
+	assert_int_equal(n, LOG_QUOTA_MAX);
+	vm->migration.state = VM_STATE_ACTIVE_SEEN;
+	assert_false(vm_may_log(vm));
+	vm->migration.state = VM_STATE_SCHEDULED_SEEN;
+	assert_true(vm_may_log(vm));
+	vm->migration.state = VM_STATE_SCHEDULED;
+	assert_true(vm_may_log(vm));
+	vm->migration.state = VM_STATE_NONE;
+	vm->table.registered = true;
+	assert_true(vm_may_log(vm));
+	entries[0] = '\0';
+	log_vm_info(vm, NULL, "Registered");
+	assert_non_null(strstr(entries, "Registered"));
+	vm->log_quota = NULL;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -90,6 +121,7 @@ int main(void)
 		TEST(test_failure),
 		TEST(test_no_news),
 		TEST(test_late),
+		TEST(test_quota),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
