@@ -29,6 +29,7 @@ struct varlink_connection {
 	enum call_state state;
 	bool oneway;
 	bool more;
+	bool watches_all;
 	bool gone; /* the client, which wants no answer to what is under way */
 	bool lost;
 	bool busy;
@@ -84,6 +85,11 @@ bool client_may_call(size_t client)
 	return c && c->state == CALL_NONE && !c->lost && !c->busy;
 }
 
+bool client_is_calling(size_t client)
+{
+	return clients[client] && clients[client]->state != CALL_NONE;
+}
+
 bool client_is_waiting(size_t client)
 {
 	const struct varlink_connection *c = clients[client];
@@ -95,7 +101,7 @@ bool client_is_watching(size_t client)
 {
 	const struct varlink_connection *c = clients[client];
 
-	return c && c->state != CALL_NONE && c->more && !c->lost;
+	return c && c->state != CALL_NONE && c->watches_all && !c->lost;
 }
 
 const struct view *client_get_view(size_t client, const char *vm)
@@ -128,6 +134,7 @@ void client_call(size_t client, const struct client_call *what)
 	c->state = CALL_AT_HAND;
 	c->oneway = call.oneway;
 	c->more = call.more;
+	c->watches_all = call.more && !json_object_object_get_ex(what->parameters, "vm", NULL);
 	c->n_views = 0;
 	c->descriptor = what->descriptor;
 	varlink_server_dispatch(c->server, c, &call);

@@ -40,12 +40,15 @@ bool client_may_call(size_t client);
 
 void client_call(size_t client, const struct client_call *call);
 
+/* Whether it waits for an answer, or for another one. */
+bool client_is_calling(size_t client);
+
 /* Whether it waits for the answer to a call, other than one that watches. */
 bool client_is_waiting(size_t client);
 
-/* What it has seen of that VM by watching all; NULL: nothing. */
-const struct view *client_get_view(size_t client, const char *vm);
+/* Whether it watches all VMs, and what it has seen of one by that; NULL: nothing. */
 bool client_is_watching(size_t client);
+const struct view *client_get_view(size_t client, const char *vm);
 
 /* It does not read, or does again. */
 void client_set_busy(size_t client, bool busy);

@@ -670,7 +670,7 @@ static bool choose_client(struct player *p, size_t *ret)
 	*ret = how % CLIENTS;
 	if (how & 0x80)
 		client_hang_up(*ret);
-	if (!client_may_call(*ret) && !client_is_waiting(*ret) && !client_is_watching(*ret)) {
+	if (!client_may_call(*ret) && !client_is_calling(*ret)) {
 		client_hang_up(*ret);
 		client_connect(*ret, how & 0x40 ? 1000 : 0);
 	}
