@@ -175,17 +175,21 @@ static int sim_watch(struct backend *backend, sd_event *loop, host_event_fn even
 	return sd_event_add_io(loop, &sim->notify_source, sim->notify, EPOLLIN, on_notify, sim);
 }
 
-static void sim_destroy(struct sim *sim, pid_t pid, int number)
+/* 0, or a negative errno: not everybody may have been told. */
+static int sim_destroy(struct sim *sim, pid_t pid, int number)
 {
 	sim_image_remove(sim->dir, pid, number);
-	sim_splitter_tell_all(sim->dir, pid, number);
+	return sim_splitter_tell_all(sim->dir, pid, number);
 }
 
 /* In the reaper's thread. */
-static void on_process_ended(void *userdata, pid_t pid)
+static int on_process_ended(void *userdata, pid_t pid)
 {
-	for (int i = 0; i < BACKEND_VMS_MAX; i++)
-		sim_destroy(userdata, pid, i);
+	int r = 0;
+
+	for (int i = 0; i < BACKEND_VMS_MAX && r >= 0; i++)
+		r = sim_destroy(userdata, pid, i);
+	return r;
 }
 
 /*
@@ -197,15 +201,18 @@ static int sim_found(struct sim *sim, const char *name, int (*found)(void *userd
 {
 	struct sim_image *image;
 	uint64_t start_time;
-	int number;
+	int number, r;
 	pid_t pid;
 
 	sim_splitter_clean(sim->dir, name);
 	if (sim_image_parse_name(name, &pid, &number) < 0)
 		return 0;
-	if (sim_image_open(&image, sim->dir, pid, number) < 0) {
-		if (process_get_start_time(pid, &start_time) < 0)
-			sim_destroy(sim, pid, number);
+	r = sim_image_open(&image, sim->dir, pid, number);
+	if (r < 0 && r != -ENXIO)
+		return r;
+	if (r < 0) {
+		if (process_get_start_time(pid, &start_time) == -ESRCH)
+			(void)sim_destroy(sim, pid, number);
 		return 0;
 	}
 	sim_image_close(image);
@@ -241,11 +248,14 @@ static int sim_list_vms(struct backend *backend, int pidfd, pid_t pid, int numbe
 {
 	struct sim *sim = (struct sim *)backend;
 	struct sim_image *image;
-	int n = 0;
+	int r, n = 0;
 
 	for (int i = 0; i < BACKEND_VMS_MAX; i++) {
-		if (sim_image_open(&image, sim->dir, pid, i) < 0)
+		r = sim_image_open(&image, sim->dir, pid, i);
+		if (r == -ENXIO)
 			continue;
+		if (r < 0)
+			return r;
 		sim_image_close(image);
 		numbers[n++] = i;
 	}
@@ -263,12 +273,13 @@ static int sim_guest_names(struct backend *backend, pid_t pid, struct guest_name
 static int sim_adopt(struct backend *backend, pid_t pid)
 {
 	struct sim *sim = (struct sim *)backend;
-	int numbers[BACKEND_VMS_MAX];
+	int numbers[BACKEND_VMS_MAX], r;
 
 	if (sim->dir < 0)
 		return sim->dir;
-	if (sim_list_vms(backend, -1, pid, numbers) > 0)
-		return 0;
+	r = sim_list_vms(backend, -1, pid, numbers);
+	if (r != -ENOTTY)
+		return r < 0 ? r : 0;
 	return sim_image_create(sim->dir, pid, 0, sim->memory, sim->block_size);
 }
 
@@ -301,7 +312,9 @@ static int sim_open_vm(struct backend *backend, int pidfd, pid_t pid, int number
 	int fd, r;
 
 	/* Before the look: what ends after that is told of. */
-	sim_reaper_watch(sim->reaper, pid);
+	r = sim_reaper_watch(sim->reaper, pid);
+	if (r < 0)
+		return r;
 	r = sim_image_open(&image, sim->dir, pid, number);
 	if (r < 0)
 		return r;
@@ -334,12 +347,16 @@ static int sim_take_vm(struct backend *backend, int fd, struct backend_vm **ret)
 		close(fd);
 		return r;
 	}
-	sim_reaper_watch(sim->reaper, name.pid);
-	if (sim_image_open(&image, sim->dir, name.pid, name.number) < 0 || image->id != name.id) {
-		if (image)
-			sim_image_close(image);
+	r = sim_reaper_watch(sim->reaper, name.pid);
+	if (r == 0)
+		r = sim_image_open(&image, sim->dir, name.pid, name.number);
+	if (r == 0 && image->id != name.id) {
+		sim_image_close(image);
+		r = -ENXIO;
+	}
+	if (r < 0) {
 		sim_splitter_close(sim->dir, fd);
-		return -ENODEV;
+		return r == -ENXIO || r == -ESRCH ? -ENODEV : r;
 	}
 	return sim_make_vm(sim, fd, &name, image, ret);
 }
@@ -354,11 +371,13 @@ static void sim_close_vm(struct backend_vm *backend_vm)
 	free(vm);
 }
 
-static bool sim_vm_exists(const struct sim_vm *vm)
+/* 0: it is there; -ENODEV: it is not; another negative errno: who knows. */
+static int sim_check_vm(const struct sim_vm *vm)
 {
 	const struct sim *sim = (const struct sim *)vm->vm.backend;
+	int r = sim_image_check(sim->dir, vm->name.pid, vm->name.number, vm->name.id);
 
-	return sim_image_exists(sim->dir, vm->name.pid, vm->name.number, vm->name.id);
+	return r == -ENXIO ? -ENODEV : r;
 }
 
 static unsigned int sim_read_events(struct backend_vm *backend_vm, uint32_t revents)
@@ -366,7 +385,8 @@ static unsigned int sim_read_events(struct backend_vm *backend_vm, uint32_t reve
 	const struct sim_vm *vm = (const struct sim_vm *)backend_vm;
 
 	sim_splitter_drain(vm->vm.fd);
-	return sim_vm_exists(vm) ? VM_TELLS_LOG : VM_TELLS_GONE;
+	/* Where that is not known, the survey is asked. */
+	return sim_check_vm(vm) == -ENODEV ? VM_TELLS_GONE : VM_TELLS_LOG;
 }
 
 /*
@@ -388,11 +408,16 @@ static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 	const struct sim *sim = (const struct sim *)backend_vm->backend;
 	const struct sim_image *image = vm->image;
 	struct memslot *slots;
+	int holders, r;
 	uint64_t blocks;
 	size_t n = 0;
 
-	if (!sim_vm_exists(vm))
-		return -ENODEV;
+	r = sim_check_vm(vm);
+	if (r < 0)
+		return r;
+	holders = sim_splitter_count_holders(sim->dir, vm->vm.fd, &vm->name, &ret->held);
+	if (holders < 0)
+		return holders;
 	slots = calloc(2, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
@@ -411,7 +436,7 @@ static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 		.block_bytes = blocks * image->block_size,
 		.dirty_logging = image->dirty_logging & SIM_LOG_MEMORY,
 	};
-	ret->holders = sim_splitter_count_holders(sim->dir, vm->vm.fd, &vm->name, &ret->held);
+	ret->holders = (uint32_t)holders;
 	ret->n_slots = n;
 	ret->slots = slots;
 	return 0;
@@ -421,7 +446,9 @@ static int sim_set_hold(struct backend_vm *backend_vm, bool hold)
 {
 	const struct sim_vm *vm = (const struct sim_vm *)backend_vm;
 
-	return sim_vm_exists(vm) ? sim_splitter_set_hold(vm->vm.fd, hold) : -ENODEV;
+	int r = sim_check_vm(vm);
+
+	return r < 0 ? r : sim_splitter_set_hold(vm->vm.fd, hold);
 }
 
 static int sim_hold(struct backend_vm *vm)
@@ -558,13 +585,15 @@ static uint64_t sim_block_at(const struct sim_image *image, uint64_t gpa, bool u
 	return min_u64(block, image->memory / image->block_size);
 }
 
-/* Whether any splitter holds the VM. */
-static bool sim_is_held(const struct sim_vm *vm)
+/* 0: no splitter holds the VM; -EBUSY: one does; or another negative errno. */
+static int sim_check_holders(const struct sim_vm *vm)
 {
 	const struct sim *sim = (const struct sim *)vm->vm.backend;
 	bool own;
+	int n;
 
-	return sim_splitter_count_holders(sim->dir, vm->vm.fd, &vm->name, &own) > 0;
+	n = sim_splitter_count_holders(sim->dir, vm->vm.fd, &vm->name, &own);
+	return n > 0 ? -EBUSY : n;
 }
 
 static int sim_run(struct backend_vm *backend_vm, struct split_call *call)
@@ -580,16 +609,18 @@ static int sim_run(struct backend_vm *backend_vm, struct split_call *call)
 		.max_blocks = call->max_blocks ?: UINT64_MAX,
 	};
 	bool no_break;
+	int r;
 
 	pthread_mutex_lock(&sim->lock);
 	walk.costs = sim->costs;
 	pthread_mutex_unlock(&sim->lock);
 
 	call->blocks = call->tlbis = call->tlbi_nsec = call->yields = 0;
-	if (!sim_vm_exists(vm))
-		return -ENODEV;
-	if (!walk.from && sim_is_held(vm))
-		return -EBUSY;
+	r = sim_check_vm(vm);
+	if (r == 0 && !walk.from)
+		r = sim_check_holders(vm);
+	if (r < 0)
+		return r;
 	if (!call->size)
 		call->size = SIM_GPA + image->memory - min_u64(call->gpa, SIM_GPA + image->memory);
 	/* Memory that is logged stays pages: it is passed over. */

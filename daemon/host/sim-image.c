@@ -25,15 +25,20 @@ static size_t image_size(uint64_t memory, uint64_t block_size)
 	return sizeof(struct sim_image) + memory / block_size;
 }
 
-/* Whether a mapping of @size bytes is the image of a VM of process @pid. */
-static bool image_is_valid(const struct sim_image *image, size_t size, pid_t pid)
+/* Whether a mapping of @size bytes is the image of a VM of process @pid: 0, -ENXIO, or another error. */
+static int image_check(const struct sim_image *image, size_t size, pid_t pid)
 {
 	uint64_t start_time;
+	int r;
 
-	return image->magic == SIM_IMAGE_MAGIC && image->id && image->block_size &&
-	       image->memory % image->block_size == 0 &&
-	       image_size(image->memory, image->block_size) == size &&
-	       process_get_start_time(pid, &start_time) == 0 && image->start_time == start_time;
+	if (image->magic != SIM_IMAGE_MAGIC || !image->id || !image->block_size ||
+	    image->memory % image->block_size ||
+	    image_size(image->memory, image->block_size) != size)
+		return -ENXIO;
+	r = process_get_start_time(pid, &start_time);
+	if (r < 0)
+		return r == -ESRCH ? -ENXIO : r;
+	return image->start_time == start_time ? 0 : -ENXIO;
 }
 
 int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number)
@@ -42,6 +47,7 @@ int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number)
 	struct sim_image *image;
 	char name[IMAGE_NAME_MAX];
 	struct stat st;
+	int r;
 
 	format_name(name, pid, number);
 	fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -54,24 +60,27 @@ int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number)
 	image = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (image == MAP_FAILED)
 		return -errno;
-	if (!image_is_valid(image, (size_t)st.st_size, pid)) {
+	r = image_check(image, (size_t)st.st_size, pid);
+	if (r < 0) {
 		munmap(image, (size_t)st.st_size);
-		return -ENXIO;
+		return r;
 	}
 	*ret = image;
 	return 0;
 }
 
-bool sim_image_exists(int dir, pid_t pid, int number, uint64_t id)
+int sim_image_check(int dir, pid_t pid, int number, uint64_t id)
 {
 	struct sim_image *image;
 	bool same;
+	int r;
 
-	if (sim_image_open(&image, dir, pid, number) < 0)
-		return false;
+	r = sim_image_open(&image, dir, pid, number);
+	if (r < 0)
+		return r;
 	same = image->id == id;
 	sim_image_close(image);
-	return same;
+	return same ? 0 : -ENXIO;
 }
 
 void sim_image_close(struct sim_image *image)

@@ -6,7 +6,6 @@
 #ifndef EAGERSPLITD_SIM_IMAGE_H
 #define EAGERSPLITD_SIM_IMAGE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -43,15 +42,15 @@ struct sim_image {
 
 /*
  * Maps the image of VM @number of process @pid from the folder @dir. -ENXIO: there is
- * none, or it is another process's.
+ * none, or it is another process's; another negative errno: who knows.
  */
 int sim_image_open(struct sim_image **ret, int dir, pid_t pid, int number);
 
 /* Unmaps it. */
 void sim_image_close(struct sim_image *image);
 
-/* Whether the VM with that id is still there. */
-bool sim_image_exists(int dir, pid_t pid, int number, uint64_t id);
+/* 0: the VM with that id is still there; -ENXIO: it is not; another negative errno: who knows. */
+int sim_image_check(int dir, pid_t pid, int number, uint64_t id);
 
 /* Makes an image with nothing but blocks; what was there of that name is replaced. */
 int sim_image_create(int dir, pid_t pid, int number, uint64_t memory, uint64_t block_size);

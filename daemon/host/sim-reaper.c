@@ -12,6 +12,9 @@
 
 #include "host/process.h"
 
+/* When what could not be done is tried again. */
+#define AGAIN_USEC 10000
+
 /* A process that is waited for. */
 struct watched {
 	pid_t pid;
@@ -25,7 +28,7 @@ struct watched {
  * @lock: guards @watched
  */
 struct sim_reaper {
-	void (*ended)(void *userdata, pid_t pid);
+	int (*ended)(void *userdata, pid_t pid);
 	void *userdata;
 	int epoll;
 	int stop;
@@ -43,6 +46,15 @@ static void reaper_forget(struct sim_reaper *r, struct watched *w)
 	free(w);
 }
 
+/* In a moment: what it takes is short. */
+static void reaper_try_again(struct sim_reaper *r, struct watched *w)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.ptr = w };
+
+	usleep(AGAIN_USEC);
+	(void)epoll_ctl(r->epoll, EPOLL_CTL_MOD, w->pidfd, &event);
+}
+
 static void *reaper_main(void *userdata)
 {
 	struct sim_reaper *r = userdata;
@@ -50,16 +62,16 @@ static void *reaper_main(void *userdata)
 
 	for (;;) {
 		struct watched *w;
-		pid_t pid;
 
 		if (epoll_wait(r->epoll, &event, 1, -1) < 0)
 			continue;
 		w = event.data.ptr;
 		if (!w)
 			return NULL;
-		pid = w->pid;
-		reaper_forget(r, w);
-		r->ended(r->userdata, pid);
+		if (r->ended(r->userdata, w->pid) < 0)
+			reaper_try_again(r, w);
+		else
+			reaper_forget(r, w);
 	}
 }
 
@@ -83,8 +95,7 @@ static int reaper_start(struct sim_reaper *r)
 	return -e;
 }
 
-int sim_reaper_new(struct sim_reaper **ret, void (*ended)(void *userdata, pid_t pid),
-		   void *userdata)
+int sim_reaper_new(struct sim_reaper **ret, int (*ended)(void *userdata, pid_t pid), void *userdata)
 {
 	struct sim_reaper *r = calloc(1, sizeof(*r));
 	int e;
@@ -134,23 +145,39 @@ static bool reaper_knows(struct sim_reaper *r, pid_t pid)
 	return false;
 }
 
-void sim_reaper_watch(struct sim_reaper *r, pid_t pid)
+/* Takes @w. */
+static int reaper_add(struct sim_reaper *r, struct watched *w)
 {
-	struct watched *w = malloc(sizeof(*w));
 	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.ptr = w };
+	bool known;
+	int e = 0;
 
-	if (!w)
-		return;
-	*w = (struct watched){ .pid = pid, .pidfd = process_open(pid) };
 	pthread_mutex_lock(&r->lock);
-	if (w->pidfd >= 0 && !reaper_knows(r, pid) &&
-	    epoll_ctl(r->epoll, EPOLL_CTL_ADD, w->pidfd, &event) == 0) {
+	known = reaper_knows(r, w->pid);
+	if (!known && epoll_ctl(r->epoll, EPOLL_CTL_ADD, w->pidfd, &event) < 0)
+		e = -errno;
+	if (!known && e == 0)
 		LIST_INSERT_HEAD(&r->watched, w, list);
-		w = NULL;
-	}
 	pthread_mutex_unlock(&r->lock);
-	if (w) {
-		closep(&w->pidfd);
+	if (known || e < 0) {
+		close(w->pidfd);
 		free(w);
 	}
+	return e;
+}
+
+int sim_reaper_watch(struct sim_reaper *r, pid_t pid)
+{
+	struct watched *w = malloc(sizeof(*w));
+	int pidfd;
+
+	if (!w)
+		return -ENOMEM;
+	pidfd = process_open(pid);
+	if (pidfd < 0) {
+		free(w);
+		return pidfd;
+	}
+	*w = (struct watched){ .pid = pid, .pidfd = pidfd };
+	return reaper_add(r, w);
 }

@@ -154,13 +154,15 @@ int sim_splitter_parse(int dir, int fd, struct sim_splitter_name *ret)
 	return 0;
 }
 
-/* For writing, which asks for somebody who has it open; -1: there is nobody. */
+/* For writing, which asks for somebody who has it open; -1, and errno ENXIO: there is nobody. */
 static int open_others(int dir, const char *name)
 {
 	int fd = openat(dir, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd < 0 && errno == ENXIO)
+	if (fd < 0 && errno == ENXIO) {
 		(void)unlinkat(dir, name, 0);
+		errno = ENXIO;
+	}
 	return fd;
 }
 
@@ -186,67 +188,81 @@ int sim_splitter_set_hold(int fd, bool hold)
 	return flock(fd, hold ? LOCK_EX : LOCK_UN) < 0 ? -errno : 0;
 }
 
-/* Whether the splitter of that name holds its VM. */
-static bool is_holding(int dir, const char *name)
+/* Whether the splitter of that name holds its VM: 1, 0, or a negative errno. */
+static int is_holding(int dir, const char *name)
 {
 	_cleanup_close_ int fd = openat(dir, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
-/* Has @each called for each splitter in the folder @fd, which it takes, whose name begins so. */
-static void for_all(int fd, const char *start,
-		    void (*each)(int folder, const char *name, void *userdata), void *userdata)
+/*
+ * Has @each called for each splitter in the folder @fd, which it takes, whose name begins so, until that
+ * returns a negative errno. The sum of what it has, or that.
+ */
+static int for_all(int fd, const char *start, int (*each)(int folder, const char *name))
 {
 	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
+	int r = 0, sum = 0;
 
 	if (!folder) {
+		r = fd < 0 ? fd : -errno;
 		closep(&fd);
-		return;
+		/* Of which there is no folder there is no splitter. */
+		return r == -ENOENT ? 0 : r;
 	}
-	while ((entry = readdir(folder)))
-		if (strncmp(entry->d_name, start, strlen(start)) == 0)
-			each(fd, entry->d_name, userdata);
+	while (r >= 0 && (entry = readdir(folder))) {
+		if (strncmp(entry->d_name, start, strlen(start)) != 0)
+			continue;
+		r = each(fd, entry->d_name);
+		sum += r;
+	}
 	closedir(folder);
+	return r < 0 ? r : sum;
 }
 
-static void count_holder(int folder, const char *name, void *userdata)
+int sim_splitter_count_holders(int dir, int fd, const struct sim_splitter_name *name, bool *ret_own)
 {
-	*(unsigned int *)userdata += is_holding(folder, name);
-}
-
-unsigned int sim_splitter_count_holders(int dir, int fd, const struct sim_splitter_name *name,
-					bool *ret_own)
-{
-	unsigned int n = 0;
 	char start[NAME_SIZE], buf[PATH_MAX];
-	_cleanup_close_ int folder = open_folder(dir, name->pid, name->number);
+	int folder = open_folder(dir, name->pid, name->number);
 	const char *own = read_name(fd, buf);
+	int r = own && folder >= 0 ? is_holding(folder, own) : 0;
 
-	*ret_own = own && folder >= 0 && is_holding(folder, own);
+	if (r < 0) {
+		closep(&folder);
+		return r;
+	}
+	*ret_own = r;
 	format_start(start, name);
-	for_all(take_fd(&folder), start, count_holder, &n);
-	return n;
+	return for_all(folder, start, is_holding);
 }
 
-static void tell(int folder, const char *name, void *userdata)
+static int tell(int folder, const char *name)
 {
 	_cleanup_close_ int fd = open_others(folder, name);
 
+	/* One that nobody has open any more need not be told. */
+	if (fd < 0)
+		return errno == ENXIO || errno == ENOENT ? 0 : -errno;
 	/* One that is full has been told. */
-	if (fd >= 0)
-		(void)!write(fd, "!", 1);
+	(void)!write(fd, "!", 1);
+	return 0;
 }
 
-void sim_splitter_tell_all(int dir, pid_t pid, int number)
+int sim_splitter_tell_all(int dir, pid_t pid, int number)
 {
-	for_all(open_folder(dir, pid, number), PREFIX, tell, NULL);
+	return for_all(open_folder(dir, pid, number), PREFIX, tell);
 }
 
-static void clean(int folder, const char *name, void *userdata)
+static int clean(int folder, const char *name)
 {
-	_cleanup_close_ int fd = open_others(folder, name);
+	int fd = open_others(folder, name);
+
+	closep(&fd);
+	return 0;
 }
 
 void sim_splitter_clean(int dir, const char *name)
@@ -255,7 +271,7 @@ void sim_splitter_clean(int dir, const char *name)
 
 	if (sscanf(name, PREFIX "%d.%d", &pid, &number) != 2)
 		return;
-	for_all(open_folder(dir, pid, number), PREFIX, clean, NULL);
+	(void)for_all(open_folder(dir, pid, number), PREFIX, clean);
 	remove_folder(dir, pid, number);
 }
 

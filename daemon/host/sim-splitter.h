@@ -34,15 +34,15 @@ void sim_splitter_close(int dir, int fd);
 /* Holds the VM by @fd, or not. */
 int sim_splitter_set_hold(int fd, bool hold);
 
-/* How many splitters hold the VM; in @ret_own whether @fd is one of them. */
-unsigned int sim_splitter_count_holders(int dir, int fd, const struct sim_splitter_name *name,
-					bool *ret_own);
+/* How many splitters hold the VM, or a negative errno; in @ret_own whether @fd is one of them. */
+int sim_splitter_count_holders(int dir, int fd, const struct sim_splitter_name *name,
+			       bool *ret_own);
 
 /*
  * Has all splitters of the VMs that have had that number become readable: one is gone.
- * Whoever switches dirty logging does the same.
+ * Whoever switches dirty logging does the same. 0, or a negative errno: not all of them, maybe.
  */
-void sim_splitter_tell_all(int dir, pid_t pid, int number);
+int sim_splitter_tell_all(int dir, pid_t pid, int number);
 
 /* Removes what nobody has open any more, if @name is that of a folder of splitters. */
 void sim_splitter_clean(int dir, const char *name);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -216,6 +217,84 @@ static void test_process_that_ends(void **state)
 	assert_int_equal(events_of(other), VM_TELLS_GONE);
 	f.backend->ops->close_vm(other);
 	waitpid(pid, NULL, 0);
+	stop(&f);
+}
+
+static bool has_image(pid_t pid)
+{
+	char image[128];
+
+	snprintf(image, sizeof(image), "%s/%d.0", dir, (int)pid);
+	return access(image, F_OK) == 0;
+}
+
+/* Without a descriptor it is not known what is there; that is not the same as that it is gone. */
+static void test_no_descriptors(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	const struct backend_ops *ops = f.backend->ops;
+	struct split_call call = { .gpa = GIB, .size = GIB, .flags = RUN_SPLIT };
+	int numbers[BACKEND_VMS_MAX], next;
+	struct backend_vm *other;
+	struct survey survey = {};
+	struct rlimit before, none;
+
+	assert_int_equal(ops->hold(f.vm), 0);
+	next = dup(0);
+	assert_true(next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ (rlim_t)next, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(ops->survey(f.vm, &survey), -EMFILE);
+	assert_int_equal(ops->run(f.vm, &call), -EMFILE);
+	call.flags = RUN_RECOVER | RUN_BREAK;
+	assert_int_equal(ops->run(f.vm, &call), -EMFILE);
+	assert_int_equal(ops->release(f.vm), -EMFILE);
+	assert_int_equal(ops->list_vms(f.backend, -1, getpid(), numbers), -EMFILE);
+	assert_int_equal(ops->open_vm(f.backend, -1, getpid(), 0, &other), -EMFILE);
+	assert_int_equal(ops->adopt(f.backend, getpid()), -EMFILE);
+	assert_int_equal(ops->read_events(f.vm, POLLIN), VM_TELLS_LOG);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+
+	assert_int_equal(ops->survey(f.vm, &survey), 0);
+	assert_true(survey.held);
+	survey_done(&survey);
+	stop(&f);
+}
+
+/* Nor does whoever has a splitter of it wait for ever to be told that it is. */
+static void test_process_that_ends_without_descriptors(void **state)
+{
+	struct fixture f = start(GIB, 0, 0);
+	struct rlimit before, none;
+	struct backend_vm *other;
+	struct pollfd p;
+	pid_t pid;
+	int next;
+
+	pid = child_fork();
+	if (pid == 0)
+		for (;;)
+			pause();
+	assert_int_equal(f.backend->ops->adopt(f.backend, pid), 0);
+	assert_int_equal(f.backend->ops->open_vm(f.backend, -1, pid, 0, &other), 0);
+	next = dup(0);
+	assert_true(next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ (rlim_t)next, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	/* Its image is removed first. */
+	while (has_image(pid))
+		usleep(1000);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	p = (struct pollfd){ .fd = other->fd, .events = POLLIN };
+	assert_int_equal(poll(&p, 1, -1), 1);
+	assert_int_equal(events_of(other), VM_TELLS_GONE);
+	f.backend->ops->close_vm(other);
 	stop(&f);
 }
 
@@ -537,6 +616,8 @@ int main(void)
 		cmocka_unit_test(test_holds_of_several),
 		cmocka_unit_test(test_what_it_tells),
 		cmocka_unit_test(test_process_that_ends),
+		cmocka_unit_test(test_no_descriptors),
+		cmocka_unit_test(test_process_that_ends_without_descriptors),
 		cmocka_unit_test(test_made_while_all_are_looked_at),
 		cmocka_unit_test(test_what_is_no_splitter),
 		cmocka_unit_test(test_splitting_in_steps),
