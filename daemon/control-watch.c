@@ -141,16 +141,14 @@ static int watch_set_pending(struct watch *w, struct vm *vm)
 /* @vm is gone. */
 static void watch_forget(struct watch *w, struct vm *vm)
 {
-	struct vm **queue;
-
 	watch_set_told(w, vm);
-	queue = w->queue + w->first;
-	for (size_t i = 0; get_bit(vm->watches.queued, w->number); i++) {
-		if (queue[i] != vm)
+	for (size_t i = w->first; get_bit(vm->watches.queued, w->number); i++) {
+		if (w->queue[i] != vm)
 			continue;
 		w->n_queued--;
-		w->n_initial -= i < w->n_initial;
-		memmove(queue + i, queue + i + 1, (w->n_queued - i) * sizeof(struct vm *));
+		w->n_initial -= i - w->first < w->n_initial;
+		memmove(w->queue + i, w->queue + i + 1,
+			(w->first + w->n_queued - i) * sizeof(struct vm *));
 		set_bit(vm->watches.queued, w->number, false);
 	}
 }

@@ -338,6 +338,31 @@ void varlink_connection_stream(struct varlink_connection *c, const struct varlin
 	c->stream_userdata = userdata;
 }
 
+char *varlink_notification_to_text(json_object *parameters, size_t *ret_length)
+{
+	json_object *message = varlink_reply_to_message(parameters, true);
+	char *text;
+
+	check(message);
+	text = strdup(json_object_to_json_string_ext(message, JSON_C_TO_STRING_PLAIN));
+	check(text);
+	json_object_put(message);
+	*ret_length = strlen(text);
+	return text;
+}
+
+int varlink_connection_notify_text(struct varlink_connection *c, const char *text, size_t length)
+{
+	json_object *message, *parameters;
+	const char *reason;
+
+	check(varlink_message_parse(text, length, &message, &reason) == 0);
+	check(json_object_object_get_ex(message, "parameters", &parameters));
+	parameters = json_object_get(parameters);
+	json_object_put(message);
+	return varlink_connection_notify(c, parameters);
+}
+
 /* All that was sent of it is one message. */
 static void check_text(struct varlink_connection *c)
 {
