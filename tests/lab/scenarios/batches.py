@@ -99,6 +99,22 @@ def part_unmapped(lab):
     vmm.quit()
 
 
+def collapsed(lab):
+    """The host makes huge pages of small ones, one after the other."""
+    vmm = Vmm(lab)
+    vmm.add(mib=2 * UNMAPPED, backing="4k")
+    vmm.work("populate", 1)
+    lab.eq(vmm.leaves(), (0, 0, UNMAPPED), "MADV_COLLAPSE: the guest is mapped by pages")
+    phase = lab.phase("MADV_COLLAPSE")
+    vmm.call("collapse", 1)
+    lab.phase_end()
+    lab.at_most(phase, "MADV_COLLAPSE: TLBIs at most, one a table", broadcast=UNMAPPED)
+    vmm.work("pass", 1, write=STEP)
+    lab.eq(vmm.leaves(), (0, UNMAPPED, 0), "MADV_COLLAPSE: and by blocks then")
+    vmm.intact("MADV_COLLAPSE: memory is intact")
+    vmm.quit()
+
+
 def run(lab):
     lab.huge_pages(SIZE + 8)
     there_and_back(lab)
@@ -106,3 +122,4 @@ def run(lab):
     unmapped(lab, "memslot deleted", "delete", 1, 1)
     unmapped(lab, "MADV_DONTNEED", "discard", UNMAPPED, UNMAPPED, backing="thp")
     part_unmapped(lab)
+    collapsed(lab)

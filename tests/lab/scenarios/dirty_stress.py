@@ -6,7 +6,10 @@ of must be in the log; the page's own content says whether it was written. Witho
 split in the vCPUs' faults, with it in a thread of its own.
 """
 
-from host.vmm import Vmm
+import os
+
+from host.lab import read, write
+from host.vmm import MEMORY, Vmm
 
 ORDER = 25
 SERIES = ("none", "bbm")
@@ -16,7 +19,7 @@ DEBUG = True
 
 MIB = 4
 ROUNDS = 150
-LONG_ROUNDS = 1000
+LONG_ROUNDS = 2400
 DEBUG_ROUNDS = 50
 # Rounds from enabling dirty logging to disabling it
 CYCLE = 4
@@ -28,11 +31,16 @@ INITIALLY_SET = 3
 # KVM_ARM_SPLIT_RUN_SPLIT, KVM_ARM_SPLIT_RUN_RECOVER
 SPLIT, RECOVER = 1, 2
 BLOCK = 2 << 20
+# A memslot beside the one that is looked at; see vmm/stress.h
+BESIDE, BESIDE_GPA = 2, MEMORY + (4 << 30)
+KSM = "/sys/kernel/mm/ksm"
 
 
-def stress(lab, name, rounds, chunk=0, manual=0, **options):
+def stress(lab, name, rounds, chunk=0, manual=0, backing="huge2m", **options):
     vmm = Vmm(lab, chunk=chunk, manual=manual)
-    vmm.add(mib=MIB, backing="thp" if options.get("disturb") else "huge2m")
+    vmm.add(mib=MIB, backing=backing)
+    if "beside" in options:
+        vmm.add(options["beside"], mib=MIB, gpa=BESIDE_GPA, backing="4k")
     vmm.work("populate", 1)
     found = vmm.call("stress", 1, rounds=rounds, manual=int(bool(manual)), cycle=CYCLE,
                      write=WRITE_EVERY, progress=PROGRESS, **options)
@@ -46,13 +54,30 @@ def stress(lab, name, rounds, chunk=0, manual=0, **options):
     return found
 
 
+def disturbed(lab, name, rounds, **options):
+    """The host's mapping changes, not in step with any of it; other memory of the guest moves, and is merged."""
+    rounds //= 2
+    found = stress(lab, f"disturbed, {name}", rounds, backing="thp", disturb=1, beside=BESIDE, **options)
+    lab.ok(found["collapsed"], f"disturbed, {name}: huge pages were made", found)
+    found = stress(lab, f"remapped, {name}", rounds, backing="shared2m", disturb=1, beside=BESIDE, **options)
+    lab.ok(found["disturbed"], f"remapped, {name}: it was", found)
+
+
+def merge_pages(lab):
+    """Has the kernel do so all the time. Returns whether it can."""
+    if not os.path.exists(KSM):
+        return False
+    for file, value in (("sleep_millisecs", 1), ("pages_to_scan", 4096), ("run", 1)):
+        write(f"{KSM}/{file}", value)
+    return True
+
+
 def run(lab):
     rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else ROUNDS
-    lab.huge_pages(MIB)
+    lab.huge_pages(2 * MIB)
+    merged = merge_pages(lab)
     for name, manual in (("cleared when fetched", 0), ("cleared by hand", INITIALLY_SET)):
-        # Whoever else changes the host's mapping, or makes it huge pages again, is not in step with any of it.
-        stress(lab, f"disturbed, {name}", rounds, manual=manual, disturb=1,
-               **({"split": SPLIT, "recover": RECOVER} if lab.patched else {}))
+        disturbed(lab, name, rounds, manual=manual, **({"split": SPLIT, "recover": RECOVER} if lab.patched else {}))
         if not lab.patched:
             stress(lab, f"split on fault, {name}", rounds, manual=manual)
             continue
@@ -61,3 +86,6 @@ def run(lab):
         lab.ok(found["blocks"] >= rounds // CYCLE // (CYCLE + 1), f"split ahead, {name}: blocks were split", found)
     if lab.patched:
         stress(lab, f"chunk size, {name}", rounds, manual=manual, chunk=BLOCK, recover=RECOVER)
+    if merged:
+        lab.ok(int(read(f"{KSM}/full_scans")), "pages were looked at, to be merged", read(f"{KSM}/full_scans"))
+        write(f"{KSM}/run", 2)

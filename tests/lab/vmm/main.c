@@ -72,6 +72,7 @@ static int parse_backing(const char *text, enum vm_backing *backing)
 		[VM_BACKING_THP] = "thp",
 		[VM_BACKING_HUGE_2M] = "huge2m",
 		[VM_BACKING_HUGE_1G] = "huge1g",
+		[VM_BACKING_SHARED_2M] = "shared2m",
 	};
 	unsigned int i;
 
@@ -140,9 +141,13 @@ static int handle_discard(struct vm **vm, const struct request *request)
 	return advise(vm, request, MADV_DONTNEED);
 }
 
+/* Also of memory that was to be in small pages. */
 static int handle_collapse(struct vm **vm, const struct request *request)
 {
-	return advise(vm, request, MADV_COLLAPSE);
+	int err = vm_slot_advise(*vm, slot_of(request), number(request, "first", 0),
+				 number(request, "pages", 0), MADV_HUGEPAGE);
+
+	return err ? err : advise(vm, request, MADV_COLLAPSE);
 }
 
 static void print_work(const struct vm *vm)
@@ -274,6 +279,7 @@ static int handle_stress(struct vm **vm, const struct request *request)
 		.max_tlbis = number(request, "max", 0),
 		.max_blocks = number(request, "blocks", 0),
 		.disturb = number(request, "disturb", 0),
+		.beside = number(request, "beside", 0),
 	};
 	struct stress_result r;
 	int err = stress_run(*vm, slot_of(request), &stress, &r);

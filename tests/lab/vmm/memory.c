@@ -5,6 +5,7 @@
 #include <linux/mman.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define FRAME (1ull << 30)
 
@@ -12,6 +13,7 @@ static int huge_flags(enum vm_backing backing)
 {
 	switch (backing) {
 	case VM_BACKING_HUGE_2M:
+	case VM_BACKING_SHARED_2M:
 		return MAP_HUGETLB | MAP_HUGE_2MB;
 	case VM_BACKING_HUGE_1G:
 		return MAP_HUGETLB | MAP_HUGE_1GB;
@@ -37,17 +39,38 @@ static char *reserve(uint64_t gpa, uint64_t bytes)
 	return start;
 }
 
-int memory_map(void **ret, uint64_t gpa, uint64_t bytes, enum vm_backing backing)
+/* A file of huge pages, or -1 where there is none to be. */
+static int make_file(uint64_t bytes, enum vm_backing backing)
+{
+	int fd, err;
+
+	if (backing != VM_BACKING_SHARED_2M)
+		return -1;
+	fd = memfd_create("memory", MFD_CLOEXEC | MFD_HUGETLB | MAP_HUGE_2MB);
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, bytes)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int memory_map(void **ret, int *fd, uint64_t gpa, uint64_t bytes, enum vm_backing backing)
 {
 	char *where = reserve(gpa, bytes), *memory;
-	int err;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | huge_flags(backing), err;
 
 	if (!where)
 		return -ENOMEM;
-	memory = mmap(where, bytes, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | huge_flags(backing), -1, 0);
+	*fd = make_file(bytes, backing);
+	if (*fd >= 0)
+		flags = MAP_SHARED;
+	memory = *fd < -1 ? MAP_FAILED
+			  : mmap(where, bytes, PROT_READ | PROT_WRITE, MAP_FIXED | flags, *fd, 0);
 	if (memory == MAP_FAILED) {
-		err = -errno;
+		err = *fd < -1 ? *fd : -errno;
 		munmap(where, bytes);
 		return err;
 	}
@@ -63,4 +86,14 @@ void memory_unmap(void *memory, uint64_t bytes)
 {
 	if (memory)
 		munmap(memory, bytes);
+}
+
+int memory_remap(void *memory, int fd, uint64_t offset, uint64_t bytes)
+{
+	void *where = (char *)memory + offset;
+
+	return mmap(where, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset) ==
+			       where
+		       ? 0
+		       : -errno;
 }

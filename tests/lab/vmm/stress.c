@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -18,7 +19,8 @@
  * @fd: the VM's splitter, -1 if nothing is split or recovered
  * @splitting: the thread below runs
  * @steps: the calls that it has made, and one more when it ends
- * @disturber: the other thread, if @disturbing; @disturb_end tells it to end
+ * @disturber: the other thread, if @disturbing; @disturb_end tells it to end;
+ *	@beside_lock: held by whoever has to do with the memslot beside
  */
 struct run {
 	struct vm *vm;
@@ -34,6 +36,7 @@ struct run {
 	pthread_t disturber;
 	bool disturbing;
 	atomic_bool disturb_end;
+	pthread_mutex_t beside_lock;
 };
 
 /* A page's word 0 is its generation, whatever the guest's own count says. */
@@ -121,33 +124,87 @@ static void wait_for_any_work(struct run *run)
 		sched_yield();
 }
 
-/*
- * A change of protection takes the pages out of stage 2 and nothing from the guest:
- * of 64 KiB, of two blocks' halves, and of all. Then huge pages are made again.
- */
-static void *disturb(void *data)
+/* Of 64 KiB, of two blocks' halves, of all. None of it takes anything from the guest. */
+static const struct {
+	uint64_t first, pages;
+} parts[] = { { 16, 16 }, { 256, 512 }, { 0, 0 }, { 0, 512 } };
+
+/* A change of protection takes pages out of stage 2. Then huge pages are made again. */
+static int disturb_anonymous(struct run *run, uint64_t i)
 {
-	static const struct {
-		uint64_t first, pages;
-	} parts[] = { { 16, 16 }, { 256, 512 }, { 0, 0 }, { 0, 512 } };
-	struct run *run = data;
 	struct vm_slot_view view;
-	uint64_t i, pages;
+	uint64_t pages;
+	int err;
 
 	vm_slot_view(run->vm, run->number, &view);
+	pages = parts[i % 4].pages ? parts[i % 4].pages : view.pages;
+	err = mprotect((char *)view.memory + parts[i % 4].first * WORKLOAD_PAGE_SIZE,
+		       pages * WORKLOAD_PAGE_SIZE,
+		       PROT_READ | PROT_WRITE | (i / 4 % 2 ? PROT_EXEC : 0));
+	if (!err && i % 4 == 3)
+		run->result->collapsed +=
+			!vm_slot_advise(run->vm, run->number, 0, 0, MADV_COLLAPSE);
+	return err;
+}
+
+/* In whole blocks. The file keeps what was in them. */
+static int disturb_file(struct run *run, uint64_t i)
+{
+	uint64_t pages = i / 2 % 2 ? 0 : 512;
+
+	if (i % 2)
+		return vm_slot_remap(run->vm, run->number, 0, pages);
+	return vm_slot_advise(run->vm, run->number, 0, pages, MADV_DONTNEED);
+}
+
+/* What happens to the memslot beside is up to chance, as nobody relies on it. */
+static void disturb_beside(struct run *run, uint64_t i)
+{
+	static const int advices[] = { MADV_HUGEPAGE, MADV_COLLAPSE, MADV_MERGEABLE,
+				       MADV_DONTNEED };
+
+	if (!run->stress->beside)
+		return;
+	pthread_mutex_lock(&run->beside_lock);
+	vm_slot_move(run->vm, run->stress->beside, STRESS_BESIDE + (i % 2 ? 0 : 1ull << 30));
+	if (i % 16 < 4)
+		vm_slot_advise(run->vm, run->stress->beside, 0, 0, advices[i % 16]);
+	pthread_mutex_unlock(&run->beside_lock);
+}
+
+static void *disturb(void *data)
+{
+	struct run *run = data;
+	bool has_file = !vm_slot_remap(run->vm, run->number, 0, 0);
+	uint64_t i;
+
 	for (i = 0; !atomic_load(&run->disturb_end); i++) {
-		pages = parts[i % 4].pages ? parts[i % 4].pages : view.pages;
-		if (mprotect((char *)view.memory + parts[i % 4].first * WORKLOAD_PAGE_SIZE,
-			     pages * WORKLOAD_PAGE_SIZE,
-			     PROT_READ | PROT_WRITE | (i / 4 % 2 ? PROT_EXEC : 0)))
+		if (has_file ? disturb_file(run, i) : disturb_anonymous(run, i))
 			break;
-		if (i % 4 == 3)
-			run->result->collapsed +=
-				!vm_slot_advise(run->vm, run->number, 0, 0, MADV_COLLAPSE);
+		disturb_beside(run, i);
 		run->result->disturbed++;
 		wait_for_any_work(run);
 	}
 	return NULL;
+}
+
+/* Has it mapped in stage 2, with the vCPUs idle, its pages equal and small ones. */
+static int fill_beside(struct run *run)
+{
+	const struct vm_work read_all = { .command = GUEST_CHECKSUM, .step = 1 };
+	struct vm_slot_view view;
+	int err;
+
+	if (!run->stress->beside)
+		return 0;
+	pthread_mutex_lock(&run->beside_lock);
+	err = vm_slot_view(run->vm, run->stress->beside, &view);
+	if (!err) {
+		memset((void *)view.memory, 0x5a, view.pages * WORKLOAD_PAGE_SIZE);
+		err = vm_work(run->vm, run->stress->beside, &read_all);
+	}
+	pthread_mutex_unlock(&run->beside_lock);
+	return err;
 }
 
 static int start_disturbing(struct run *run)
@@ -269,7 +326,9 @@ static int one_cycle(struct run *run, uint64_t number)
 	int err, joined;
 
 	vm_slot_view(run->vm, run->number, &view);
-	err = start_vcpus(run);
+	err = fill_beside(run);
+	if (!err)
+		err = start_vcpus(run);
 	if (!err && !split_at) {
 		atomic_store(&run->steps, 0);
 		err = start_splitting(run);
@@ -320,6 +379,7 @@ int stress_run(struct vm *vm, unsigned int number, const struct stress *stress,
 			return -errno;
 	}
 	run.fd = fd;
+	pthread_mutex_init(&run.beside_lock, NULL);
 	err = start_disturbing(&run);
 	for (cycle = 0; result->rounds < stress->rounds && !err; cycle++)
 		err = one_cycle(&run, cycle);

@@ -11,6 +11,9 @@
 
 #include "vm.h"
 
+/* Where the memslot beside is to be, or 1 GiB above that. */
+#define STRESS_BESIDE (VM_MEMORY + (4ull << 30))
+
 /*
  * @rounds: how many; after each the vCPUs stand still and all pages are looked at
  * @cycle: rounds from enabling dirty logging to disabling it
@@ -21,7 +24,10 @@
  *	cycle, with the VM held, and after it, released; 0: not called
  * @max_tlbis, @max_blocks: of each call that splits
  * @disturb: the host's own mapping changes all the while, in another thread: parts of
- *	it and all of it are unmapped, and made huge pages again
+ *	it and all of it are unmapped, by mprotect() and made huge pages again, or where
+ *	it has a file, by munmap() and MADV_DONTNEED
+ * @beside: a memslot that the same thread moves, collapses and drops, and that the vCPUs
+ *	read between cycles; its pages are equal, for KSM to merge; 0: none
  */
 struct stress {
 	uint64_t rounds;
@@ -34,6 +40,7 @@ struct stress {
 	uint64_t max_tlbis;
 	uint64_t max_blocks;
 	bool disturb;
+	unsigned int beside;
 };
 
 /*

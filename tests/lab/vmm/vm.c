@@ -25,13 +25,14 @@
 extern const char guest_code[], guest_code_end[];
 
 /*
- * @memory: NULL where the slot was never added
+ * @memory: NULL where the slot was never added; @fd: its file, -1: none
  * @first_page: the slot's first page in the count over all slots
  * @bitmap, @bitmap_before: of the last two KVM_GET_DIRTY_LOG
  * @seen: the pages' generations as of the last one
  */
 struct slot {
 	void *memory;
+	int fd;
 	uint64_t gpa;
 	uint64_t bytes;
 	uint64_t first_page;
@@ -108,7 +109,8 @@ static int make_control(struct vm *vm)
 	struct slot *slot = &vm->slots[0];
 	int err;
 
-	err = memory_map(&slot->memory, GUEST_CONTROL, GUEST_CONTROL_BYTES, VM_BACKING_4K);
+	err = memory_map(&slot->memory, &slot->fd, GUEST_CONTROL, GUEST_CONTROL_BYTES,
+			 VM_BACKING_4K);
 	if (err)
 		return err;
 	slot->gpa = GUEST_CONTROL;
@@ -182,6 +184,8 @@ struct vm *vm_free(struct vm *vm)
 	for (i = 0; i < VM_MAX_SLOTS; i++) {
 		slot = &vm->slots[i];
 		memory_unmap(slot->memory, slot->bytes);
+		if (slot->memory && slot->fd >= 0)
+			close(slot->fd);
 		free(slot->bitmap);
 		free(slot->bitmap_before);
 		free(slot->seen);
@@ -212,7 +216,7 @@ static int init_slot(struct vm *vm, struct slot *slot, uint64_t bytes, enum vm_b
 	slot->seen = calloc(pages, sizeof(*slot->seen));
 	if (!slot->bitmap || !slot->bitmap_before || !slot->seen)
 		return -ENOMEM;
-	err = memory_map(&slot->memory, slot->gpa, bytes, backing);
+	err = memory_map(&slot->memory, &slot->fd, slot->gpa, bytes, backing);
 	if (err)
 		return err;
 	slot->bytes = bytes;
@@ -296,20 +300,39 @@ int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view)
 	return 0;
 }
 
-int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, int advice)
+/* Returns the slot, with @pages made up for 0; NULL where the pages are not its own. */
+static const struct slot *find_pages(struct vm *vm, unsigned int number, uint64_t first,
+				     uint64_t *pages)
 {
 	const struct slot *slot = find_slot(vm, number);
 
-	if (!slot || !slot->memory)
-		return -ENOENT;
-	if (!pages)
-		pages = pages_of(slot) - first;
-	if (first > pages_of(slot) || pages > pages_of(slot) - first)
+	if (!slot || !slot->memory || first > pages_of(slot))
+		return NULL;
+	if (!*pages)
+		*pages = pages_of(slot) - first;
+	return *pages > pages_of(slot) - first ? NULL : slot;
+}
+
+int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, int advice)
+{
+	const struct slot *slot = find_pages(vm, number, first, &pages);
+
+	if (!slot)
 		return -EINVAL;
 	return madvise((char *)slot->memory + first * WORKLOAD_PAGE_SIZE,
 		       pages * WORKLOAD_PAGE_SIZE, advice)
 		       ? -errno
 		       : 0;
+}
+
+int vm_slot_remap(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages)
+{
+	const struct slot *slot = find_pages(vm, number, first, &pages);
+
+	if (!slot || slot->fd < 0)
+		return -EINVAL;
+	return memory_remap(slot->memory, slot->fd, first * WORKLOAD_PAGE_SIZE,
+			    pages * WORKLOAD_PAGE_SIZE);
 }
 
 /* Gives each vCPU its share; the last one gets what is left over. */

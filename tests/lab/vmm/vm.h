@@ -23,7 +23,8 @@ enum vm_backing {
 	VM_BACKING_4K,
 	VM_BACKING_THP,
 	VM_BACKING_HUGE_2M,
-	VM_BACKING_HUGE_1G
+	VM_BACKING_HUGE_1G,
+	VM_BACKING_SHARED_2M
 };
 
 struct vm;
@@ -87,6 +88,12 @@ int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view);
  * or a negative errno.
  */
 int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, int advice);
+
+/*
+ * Unmaps pages of a slot with VM_BACKING_SHARED_2M from the VMM, and maps them again.
+ * Returns 0 or a negative errno.
+ */
+int vm_slot_remap(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages);
 
 /* Has the vCPUs share the slot's pages, and waits for all. */
 int vm_work(struct vm *vm, unsigned int number, const struct vm_work *work);
