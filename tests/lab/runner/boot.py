@@ -12,6 +12,7 @@ SILENCE_SECONDS = 600
 # With lockdep and KASAN one selftest takes that long where something else is running, too.
 SILENCE_SECONDS_DEBUG = 3600
 OUT_BYTES = 256 << 20
+MEMORY_MIB = 4096
 SECTOR = 512
 
 # What a kernel says when it, or its lock checker, or its address sanitizer, finds something wrong.
@@ -45,7 +46,8 @@ class Emulator:
     """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
 
     def __init__(self, folder, image, root, disk, cpu, plugin, systemd=True,
-                 visible=False, parameters=""):
+                 visible=False, parameters="", counted=0, nodes=1):
+        """counted: as in plan.Boot; nodes: that CPUs and memory belong to, one CPU each, or all to one."""
         self.folder = folder
         self.out = folder / "out.raw"
         self.counts = folder / "tlbis.txt"
@@ -65,14 +67,27 @@ class Emulator:
         stall = "rcupdate.rcu_cpu_stall_timeout=300"
         self._argv = [
             "qemu-system-aarch64", "-M", "virt,virtualization=on,gic-version=3", "-cpu", model,
-            "-smp", "2", "-m", "4G", "-accel", "tcg,thread=multi", "-nodefaults", "-display", "none",
-            "-no-reboot", "-serial", "stdio" if visible else f"file:{self.console}",
+            *self._machine(counted, nodes), "-nodefaults", "-display", "none", "-no-reboot",
+            "-serial", "stdio" if visible else f"file:{self.console}",
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} {stall} panic=-1 "
                        f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {parameters}",
             *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
         self._visible = visible
+
+    @staticmethod
+    def _machine(counted, nodes):
+        """Its CPUs, memory, and clock: where that counts instructions, one nanosecond each, CPUs take turns."""
+        argv = ["-smp", str(counted or 2), "-m", f"{MEMORY_MIB}M"]
+        if counted:
+            argv += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+        else:
+            argv += ["-accel", "tcg,thread=multi"]
+        for node in range(nodes if nodes > 1 else 0):
+            argv += ["-object", f"memory-backend-ram,id=node{node},size={MEMORY_MIB // nodes}M",
+                     "-numa", f"node,nodeid={node},cpus={node},memdev=node{node}"]
+        return argv
 
     @staticmethod
     def _disk(name, path, option):

@@ -2,6 +2,7 @@
 """Which scenarios there are, and which boots they share."""
 
 import importlib
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,9 @@ OTHER_CPUS = (*CPUS, "ampere1")
 BBM = ("auto", "off")
 # In a scenario's CPUS: max on the series bbm, which uses what it has; "max" is that with kvm-arm.bbm=off.
 MAX_BBM = "max-bbm"
+# The kernel's configurations that a scenario may ask for besides (CONFIGS).
+LAB = "lab"
+CONFIGS = (LAB, "preempt")
 DEBUG_VARIANTS = (("neoverse-n1", ""), ("max", ""), ("cortex-a72", ""))
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"
@@ -32,7 +36,8 @@ DEMO = "demo"
 class Boot:
     """One boot: series of patches, configuration of the kernel, CPU, and what is run.
 
-    bbm: what kvm-arm.bbm= is set to, which takes the series of that name; empty: not given.
+    bbm: what kvm-arm.bbm= is set to, which takes the series of that name; empty: not given. counted:
+    the host's clock counts instructions, of so many CPUs; 0: it is a clock, and they are two.
     """
 
     series: str
@@ -42,6 +47,7 @@ class Boot:
     systemd: bool = False
     bbm: str = ""
     base: str = BASES[0]
+    counted: int = 0
 
     @property
     def variant(self):
@@ -54,13 +60,19 @@ class Boot:
         return f"kvm-arm.bbm={self.bbm}" if self.bbm else ""
 
     @property
+    def nodes(self):
+        """That the emulated host has; the other kernels would know of one all the same."""
+        return 2 if self.config == "preempt" and self.counted != 1 else 1
+
+    @property
     def label(self):
         base = "" if self.base == BASES[0] else self.base
         kernel = {"none": "stock", "eager-split": ""}.get(self.series, self.series)
-        config = "debug" if self.config == "debug" else ""
+        config = "" if self.config == LAB else self.config
         bbm = f"bbm={self.bbm}" if self.bbm else ""
         systemd = "systemd" if self.systemd else ""
-        return " ".join(word for word in (self.cpu, base, kernel, config, bbm, systemd) if word)
+        counted = f"{self.counted} counted" if self.counted else ""
+        return " ".join(word for word in (self.cpu, base, kernel, config, bbm, systemd, counted) if word)
 
 
 def names():
@@ -78,7 +90,17 @@ def parts(name):
     return ("daemon",) if name == DEMO else getattr(_module(name), "PARTS", ())
 
 
-def _wanted(module, boot, cpu, series):
+def is_long(name):
+    """Whether it is run by name, and with --long, only."""
+    return getattr(_module(name), "LONG", False)
+
+
+def _wanted(module, boot, cpu, series, config):
+    if boot.counted != getattr(module, "COUNTED", 0):
+        return False
+    if boot.config in CONFIGS and boot.config not in getattr(module, "CONFIGS", (LAB,)) and \
+            (boot.config == LAB or boot.config != config):
+        return False
     if boot.base not in getattr(module, "BASES", BASES[:1]):
         return False
     # What runs on one patched kernel runs on the others, for whoever asks for that.
@@ -105,9 +127,13 @@ def _variants(cpu, series, bbm, base):
     return [(one, "") for one in cpus] + [("max", "off")] * ("max" in cpus)
 
 
-def boots(scenarios, config="lab", cpu=None, series=None, bbm="", base=BASES[0]):
+def _counted(scenarios):
+    return sorted({getattr(_module(name), "COUNTED", 0) for name in scenarios})
+
+
+def boots(scenarios, config=None, cpu=None, series=None, bbm="", base=BASES[0]):
     """
-    The boots for these scenarios. cpu, series: only on that, whatever the scenarios ask for. bbm, base:
+    The boots for these scenarios. config, cpu, series: only on that, whatever the scenarios ask for. bbm, base:
     as in Boot.
     """
     planned = []
@@ -115,15 +141,16 @@ def boots(scenarios, config="lab", cpu=None, series=None, bbm="", base=BASES[0])
     if config == "debug":
         # All that there is, at once.
         series = series or all_series[-1]
-    for one_series in (series,) if series else all_series:
+    kinds = itertools.product((config,) if config else CONFIGS, (series,) if series else all_series, (False, True),
+                              _counted(scenarios))
+    for one_config, one_series, systemd, counted in kinds:
         for one_cpu, one_bbm in _variants(cpu, one_series, bbm, base):
             if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
                 continue
-            for systemd in (False, True):
-                boot = Boot(one_series, config, one_cpu, bbm=one_bbm, systemd=systemd, base=base)
-                boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED) and
-                                  _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series)]
-                if boot.scenarios:
-                    planned.append(boot)
+            boot = Boot(one_series, one_config, one_cpu, bbm=one_bbm, systemd=systemd, base=base, counted=counted)
+            boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED) and
+                              _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series, config)]
+            if boot.scenarios:
+                planned.append(boot)
     # Those with most to do first, so that none is left to run alone at the end.
     return sorted(planned, key=lambda boot: -len(boot.scenarios))

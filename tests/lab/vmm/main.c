@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "cleanup.h"
 #include "stress.h"
@@ -22,10 +23,16 @@ struct request {
 	unsigned int n;
 };
 
+/* SAYS_NOTHING: the answer is how long it was on a CPU. */
+enum command_flags {
+	NEEDS_VM = 1,
+	SAYS_NOTHING = 2
+};
+
 struct command {
 	const char *name;
 	int (*handle)(struct vm **vm, const struct request *request);
-	bool needs_vm;
+	unsigned int flags;
 };
 
 static const char *option(const struct request *request, const char *key, const char *otherwise)
@@ -94,46 +101,28 @@ static int handle_add(struct vm **vm, const struct request *request)
 	if (!err)
 		err = vm_slot_add(*vm, slot_of(request), number(request, "gpa", VM_MEMORY),
 				  number(request, "bytes", 0), backing, number(request, "log", 0));
-	if (!err)
-		puts("ok");
 	return err;
 }
 
 static int handle_delete(struct vm **vm, const struct request *request)
 {
-	int err = vm_slot_delete(*vm, slot_of(request));
-
-	if (!err)
-		puts("ok");
-	return err;
+	return vm_slot_delete(*vm, slot_of(request));
 }
 
 static int handle_move(struct vm **vm, const struct request *request)
 {
-	int err = vm_slot_move(*vm, slot_of(request), number(request, "gpa", VM_MEMORY));
-
-	if (!err)
-		puts("ok");
-	return err;
+	return vm_slot_move(*vm, slot_of(request), number(request, "gpa", VM_MEMORY));
 }
 
 static int handle_log(struct vm **vm, const struct request *request)
 {
-	int err = vm_slot_log(*vm, slot_of(request), number(request, "on", 1));
-
-	if (!err)
-		puts("ok");
-	return err;
+	return vm_slot_log(*vm, slot_of(request), number(request, "on", 1));
 }
 
 static int advise(struct vm **vm, const struct request *request, int advice)
 {
-	int err = vm_slot_advise(*vm, slot_of(request), number(request, "first", 0),
-				 number(request, "pages", 0), advice);
-
-	if (!err)
-		puts("ok");
-	return err;
+	return vm_slot_advise(*vm, slot_of(request), number(request, "first", 0),
+			      number(request, "pages", 0), advice);
 }
 
 static int handle_discard(struct vm **vm, const struct request *request)
@@ -144,8 +133,7 @@ static int handle_discard(struct vm **vm, const struct request *request)
 /* Also of memory that was to be in small pages. */
 static int handle_collapse(struct vm **vm, const struct request *request)
 {
-	int err = vm_slot_advise(*vm, slot_of(request), number(request, "first", 0),
-				 number(request, "pages", 0), MADV_HUGEPAGE);
+	int err = advise(vm, request, MADV_HUGEPAGE);
 
 	return err ? err : advise(vm, request, MADV_COLLAPSE);
 }
@@ -242,12 +230,8 @@ static int handle_dirty(struct vm **vm, const struct request *request)
 
 static int handle_clear(struct vm **vm, const struct request *request)
 {
-	int err = vm_clear_dirty(*vm, slot_of(request), number(request, "first", 0),
-				 number(request, "pages", 0));
-
-	if (!err)
-		puts("ok");
-	return err;
+	return vm_clear_dirty(*vm, slot_of(request), number(request, "first", 0),
+			      number(request, "pages", 0));
 }
 
 static int handle_faults(struct vm **vm, const struct request *request)
@@ -314,27 +298,51 @@ static int handle_stats(struct vm **vm, const struct request *request)
 }
 
 static const struct command commands[] = {
-	{ "create", handle_create, false },    { "add", handle_add, true },
-	{ "delete", handle_delete, true },     { "move", handle_move, true },
-	{ "log", handle_log, true },	       { "populate", handle_populate, true },
-	{ "pass", handle_pass, true },	       { "start", handle_start, true },
-	{ "stop", handle_stop, true },	       { "progress", handle_progress, true },
-	{ "checksum", handle_checksum, true }, { "dirty", handle_dirty, true },
-	{ "clear", handle_clear, true },       { "faults", handle_faults, true },
-	{ "stats", handle_stats, true },       { "stress", handle_stress, true },
-	{ "discard", handle_discard, true },   { "collapse", handle_collapse, true },
+	{ "create", handle_create, 0 },
+	{ "add", handle_add, NEEDS_VM | SAYS_NOTHING },
+	{ "delete", handle_delete, NEEDS_VM | SAYS_NOTHING },
+	{ "move", handle_move, NEEDS_VM | SAYS_NOTHING },
+	{ "log", handle_log, NEEDS_VM | SAYS_NOTHING },
+	{ "clear", handle_clear, NEEDS_VM | SAYS_NOTHING },
+	{ "discard", handle_discard, NEEDS_VM | SAYS_NOTHING },
+	{ "collapse", handle_collapse, NEEDS_VM | SAYS_NOTHING },
+	{ "populate", handle_populate, NEEDS_VM },
+	{ "pass", handle_pass, NEEDS_VM },
+	{ "start", handle_start, NEEDS_VM },
+	{ "stop", handle_stop, NEEDS_VM },
+	{ "progress", handle_progress, NEEDS_VM },
+	{ "checksum", handle_checksum, NEEDS_VM },
+	{ "dirty", handle_dirty, NEEDS_VM },
+	{ "faults", handle_faults, NEEDS_VM },
+	{ "stats", handle_stats, NEEDS_VM },
+	{ "stress", handle_stress, NEEDS_VM },
 };
+
+/* How long this thread was on a CPU, without what it waited for. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
 
 static int dispatch(struct vm **vm, const struct request *request)
 {
+	uint64_t start;
 	size_t i;
+	int err;
 
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, request->word[0]))
 			continue;
-		if (commands[i].needs_vm && !*vm)
+		if (commands[i].flags & NEEDS_VM && !*vm)
 			return -ENODEV;
-		return commands[i].handle(vm, request);
+		start = cpu_ns();
+		err = commands[i].handle(vm, request);
+		if (!err && commands[i].flags & SAYS_NOTHING)
+			printf("ok ns=%" PRIu64 "\n", cpu_ns() - start);
+		return err;
 	}
 	return -EOPNOTSUPP;
 }

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How long a vCPU waits for mmu_lock while 512 MiB are split, logged, cleared, recovered, unmapped.
+
+The host's clock counts instructions. One of its CPUs does the work; on the other a vCPU faults on other memory all
+the while. It may have to wait for one TLBI and for 8192 entries: as long as it takes to enable dirty logging on
+32 MiB of pages, or to unmap them, caches included. That is measured, too, with nobody waiting.
+"""
+
+import os
+import subprocess
+
+from host.lab import BIN, Failed
+from host.vmm import MEMORY, MIB, Vmm
+
+ORDER = 16
+SERIES = ("bbm",)
+CPUS = ("neoverse-n1",)
+CONFIGS = ("lab", "preempt")
+COUNTED = 2
+SYSTEMD = False
+DEBUG = False
+
+SIZE = 512
+# Memory of which 8192 entries map the pages
+SMALL = 32
+# Where the vCPU faults, a page each
+OTHER, OTHER_MIB = 2, 32
+OTHER_PAGES = OTHER_MIB * MIB // 4096
+# The emulator has one CPU run at a time: the second until its turn is over, the first until it waits or yields.
+WAITER, WORKER = 0, 1
+# How long a turn is, in instructions. Who waits sees that late that the wait is over.
+TURN = 20000
+# What Linux 6.12 takes to split a block, the allocation of its table left out; see instructions.py
+UPSTREAM = 140000
+INITIALLY_SET = 3
+STEP = 512
+
+
+class Guest:
+    """A VM with memory of mib MiB, by blocks. Its only vCPU has a CPU of its own."""
+
+    def __init__(self, lab, mib, manual=0):
+        self.vmm = Vmm(lab, vcpus=1, manual=manual)
+        self.pages = mib * MIB // 4096
+        self.vmm.add(mib=mib)
+        self.vmm.work("populate", 1, step=STEP)
+        self.splitter = lab.splitter(self.vmm.pid)
+        for thread in map(int, os.listdir(f"/proc/{self.vmm.pid}/task")):
+            os.sched_setaffinity(thread, {WORKER if thread == self.vmm.pid else WAITER})
+        os.sched_setaffinity(self.splitter.pid, {WORKER})
+
+    def add_other(self):
+        """Memory that is there, and not mapped in stage 2."""
+        options = {"slot": OTHER, "mib": OTHER_MIB, "gpa": MEMORY + (8 << 30), "backing": "4k"}
+        self.vmm.add(**options)
+        self.vmm.work("populate", OTHER)
+        self.vmm.call("delete", OTHER)
+        self.vmm.add(**options)
+
+    # What is watched: each returns the instructions that it took, or that the lock was held for at a stretch.
+
+    def run(self, flags):
+        done = self.splitter.ask(flags, calls=0)
+        if done["error"]:
+            raise Failed(f"{flags}: {done}")
+        return done["hold_max_ns"]
+
+    def split(self):
+        return self.run("hold+split")
+
+    def recover(self):
+        return self.run("release+recover")
+
+    def log(self):
+        return self.vmm.call("log", 1, on=1)["ns"]
+
+    def clear(self):
+        return self.vmm.call("clear", 1, first=0, pages=self.pages)["ns"]
+
+    def delete(self):
+        return self.vmm.call("delete", 1)["ns"]
+
+    def prepare(self, work):
+        """What there must be before."""
+        if work != Guest.split:
+            self.split()
+        if work == Guest.clear:
+            self.log()
+            self.vmm.call("dirty", 1)
+
+    def waits(self):
+        stats = self.splitter.survey()
+        return stats["stalls"], stats["stall_max_ns"]
+
+
+def undisturbed(lab, work, mib, manual=0):
+    guest = Guest(lab, mib, manual)
+    guest.prepare(work)
+    took = work(guest)
+    guest.vmm.quit()
+    return took
+
+
+def watched(lab, name, work, bound, manual=0):
+    alone = undisturbed(lab, work, SIZE, manual)
+    guest = Guest(lab, SIZE, manual)
+    guest.prepare(work)
+    guest.add_other()
+    before, _ = guest.waits()
+    guest.vmm.call("start", OTHER)
+    guest.vmm.advance()
+    took = work(guest)
+    done = guest.vmm.call("progress")["done0"]
+    guest.vmm.call("stop")
+    stalls, longest = guest.waits()
+    lab.note(f"{name}: {alone} instructions with nobody waiting, {took} with a vCPU, which waited {stalls - before} "
+             f"times, for {longest} at most")
+    lab.ok(done < OTHER_PAGES, f"{name}: a vCPU faults all the while", done)
+    lab.ok(stalls > before, f"{name}: it has to wait", stalls)
+    lab.ok(longest <= bound + 3 * TURN, f"{name}: it waits for a TLBI and 8192 entries at most",
+           f"{longest} instructions, wanted at most {bound}")
+    guest.vmm.quit()
+    return alone
+
+
+def run(lab):
+    lab.huge_pages(SIZE)
+    lab.spawn(f"{BIN}/ticker", WORKER, TURN, stdin=subprocess.PIPE)
+    walk = undisturbed(lab, Guest.log, SMALL)
+    unmap = undisturbed(lab, Guest.delete, SMALL)
+    lab.note(f"8192 entries and a TLBI: write-protected {walk} instructions, unmapped {unmap}")
+    held = watched(lab, "split", Guest.split, walk) // (SIZE // 2)
+    lab.ok(held <= UPSTREAM / 2, "split: at most half of what Linux 6.12 holds the lock for", held)
+    watched(lab, "dirty logging enabled", Guest.log, walk)
+    watched(lab, "dirty log cleared", Guest.clear, walk, manual=INITIALLY_SET)
+    watched(lab, "recovered", Guest.recover, walk)
+    watched(lab, "memslot deleted", Guest.delete, unmap)
