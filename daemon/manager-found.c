@@ -94,9 +94,11 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 		return manager_add_unwanted(m, host_vm, record->pid, record->number);
 	r = manager_add_vm(m, host_vm, record->pid, record->number,
 			   kept ? MANAGER_KEPT : MANAGER_WANTED, &vm);
-	if (r == 0)
-		manager_resume_vm(m, vm, record);
-	return r;
+	if (r < 0)
+		return r;
+	manager_resume_vm(m, vm, record);
+	manager_look_for_name(m, vm);
+	return 0;
 }
 
 int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
@@ -109,10 +111,13 @@ int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid
 	if (told || manager_find_record(m, host_vm->id))
 		reason = MANAGER_WANTED;
 	r = manager_add_vm(m, host_vm, pid, number, reason, ret);
-	record = r < 0 ? NULL : manager_take_record(m, host_vm->id);
-	if (!record || record->unwanted)
+	if (r < 0)
 		return r;
-	manager_resume_vm(m, *ret, record);
+	record = manager_take_record(m, host_vm->id);
+	if (record && !record->unwanted)
+		manager_resume_vm(m, *ret, record);
+	/* It has a UUID, whatever it is going to be called. */
+	manager_look_for_name(m, *ret);
 	return 0;
 }
 

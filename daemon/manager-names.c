@@ -126,10 +126,14 @@ static void manager_index_names(struct manager *m, struct vm *vm)
 	}
 }
 
-static void manager_set_uuid(struct manager *m, struct vm *vm, const char uuid[static UUID_SIZE])
+/* Whether it had another one. */
+static bool manager_set_uuid(struct manager *m, struct vm *vm, const char uuid[static UUID_SIZE])
 {
+	if (strcmp(vm->names.uuid, uuid) == 0)
+		return false;
 	memcpy(vm->names.uuid, uuid, UUID_SIZE);
 	manager_index_names(m, vm);
+	return true;
 }
 
 /*
@@ -277,7 +281,10 @@ void manager_pass_names_on(struct manager *m, const struct vm *vm)
 	manager_settle_name(m, vm->names.own);
 }
 
-/* @field: one of vm->names; @name: NULL: none any more. Others are told; 0 or -ENOMEM. */
+/*
+ * @field: one of vm->names; @name: NULL: none any more. Others are told. 1: it was another; 0; or
+ * -ENOMEM.
+ */
 static int manager_set_name(struct manager *m, struct vm *vm, char **field, const char *name)
 {
 	_cleanup_free_ char *before = NULL;
@@ -293,7 +300,7 @@ static int manager_set_name(struct manager *m, struct vm *vm, char **field, cons
 	(void)manager_rename(m, vm);
 	manager_settle_name(m, before);
 	manager_settle_name(m, name);
-	return 0;
+	return 1;
 }
 
 int manager_tell_name(struct manager *m, struct vm *vm, const char *name)
@@ -305,18 +312,23 @@ int manager_tell_name(struct manager *m, struct vm *vm, const char *name)
 		return other == vm ? 0 : -EEXIST;
 	r = manager_set_name(m, vm, &vm->names.told, name);
 	/* What else it was called is others' now. */
-	if (r == 0)
+	if (r > 0)
 		manager_pass_names_on(m, vm);
-	return r;
+	return r < 0 ? r : 0;
 }
 
-static void manager_found_name(struct manager *m, struct vm *vm, char **field, const char *name)
+/* Whether that is news. */
+static bool manager_found_name(struct manager *m, struct vm *vm, char **field, const char *name)
 {
-	if (!vm_name_is_valid(name))
+	if (!vm_name_is_valid(name)) {
 		log_vm_info(vm, NULL, "Its name is none that can be used");
-	else if (manager_set_name(m, vm, field, name) == 0 && !vm->names.told &&
-		 !manager_means(m, vm, name))
+		return false;
+	}
+	if (manager_set_name(m, vm, field, name) <= 0)
+		return false;
+	if (!vm->names.told && !manager_means(m, vm, name))
 		log_vm_info(vm, NULL, "Its name, %s, is another VM's", name);
+	return true;
 }
 
 static bool manager_trusts(const struct manager *m, int64_t uid)
@@ -333,7 +345,7 @@ static bool manager_trusts(const struct manager *m, int64_t uid)
 void manager_claim_name(struct manager *m, struct vm *vm, const char *name, uid_t uid)
 {
 	if (manager_trusts(m, uid) && manager_trusts(m, vm->host_vm->uid))
-		manager_found_name(m, vm, &vm->names.own, name);
+		(void)manager_found_name(m, vm, &vm->names.own, name);
 	else
 		log_vm_info(vm, NULL, "It is not called %s by the word of user %u alone", name,
 			    (unsigned int)uid);
@@ -344,16 +356,16 @@ void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 	struct manager *m = userdata;
 	struct vm *vm = NULL;
 
-	while ((vm = manager_next_of_pid(m, pid, vm))) {
-		manager_found_name(m, vm, &vm->names.machine, name);
-		manager_tell_of_name(m, vm);
-	}
+	while ((vm = manager_next_of_pid(m, pid, vm)))
+		if (manager_found_name(m, vm, &vm->names.machine, name))
+			manager_tell_of_name(m, vm);
 }
 
 void manager_on_guest_names(void *userdata, pid_t pid, const struct guest_names *names)
 {
 	struct manager *m = userdata;
 	struct vm *vm = NULL;
+	bool news;
 
 	if (!names || !manager_trusts(m, names->uid))
 		return;
@@ -361,10 +373,11 @@ void manager_on_guest_names(void *userdata, pid_t pid, const struct guest_names 
 		/* The process was another one when it was asked for, it may be. */
 		if (vm->host_vm->uid != names->uid)
 			continue;
-		manager_set_uuid(m, vm, names->uuid);
+		news = manager_set_uuid(m, vm, names->uuid);
 		if (names->name[0])
-			manager_found_name(m, vm, &vm->names.own, names->name);
-		manager_tell_of_name(m, vm);
+			news |= manager_found_name(m, vm, &vm->names.own, names->name);
+		if (news)
+			manager_tell_of_name(m, vm);
 	}
 }
 
@@ -372,8 +385,9 @@ void manager_look_for_name(struct manager *m, struct vm *vm)
 {
 	machined_ask(m->machined, vm->pid);
 	if (!manager_trusts(m, vm->host_vm->uid)) {
-		manager_set_uuid(m, vm, (const char[UUID_SIZE]){ "" });
-		(void)manager_set_name(m, vm, &vm->names.own, NULL);
+		if (manager_set_uuid(m, vm, (const char[UUID_SIZE]){ "" }) |
+		    (manager_set_name(m, vm, &vm->names.own, NULL) > 0))
+			manager_tell_of_name(m, vm);
 		return;
 	}
 	/* It goes by its id, then. */
@@ -391,7 +405,7 @@ void manager_look_for_names(struct manager *m)
 
 void manager_resume_names(struct manager *m, struct vm *vm, const struct vm_record *record)
 {
-	manager_set_uuid(m, vm, record->uuid);
+	(void)manager_set_uuid(m, vm, record->uuid);
 	if (!record->name[0])
 		return;
 	if (record->told && manager_tell_name(m, vm, record->name) == 0)

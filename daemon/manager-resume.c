@@ -9,7 +9,6 @@
 #include "fd-store.h"
 #include "manager-found.h"
 #include "manager-migration.h"
-#include "manager-names.h"
 #include "manager-private.h"
 #include "manager-table.h"
 #include "vm-store.h"
@@ -82,6 +81,4 @@ void manager_load(struct manager *m, int *splitters, size_t n)
 		qsort(m->records, m->n_records, sizeof(*m->records), compare_records);
 	for (size_t i = 0; i < n; i++)
 		(void)manager_take_kept(m, take_fd(&splitters[i]));
-	/* Not before: what others call one VM may be the name that another has had. */
-	manager_look_for_names(m);
 }

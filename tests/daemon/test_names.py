@@ -127,6 +127,34 @@ def by_uuid():
 
 
 @test
+def registered_first():
+    """A VM that is registered before it has been found is meant by its UUID, too, and for the next daemon"""
+    with Daemon(**FAST) as daemon, Qemu("web", uuid=UUID) as vmm:
+        # The simulated host makes it one.
+        daemon.register(vmm, "mine")
+        daemon.wait_for("mine", lambda vm: vm.get("uuid") == UUID)
+        equal([means(daemon, name) for name in (UUID, "mine", "web")], [vmm.pid, vmm.pid, None])
+        daemon.restart()
+        equal(means(daemon, UUID), vmm.pid)
+
+
+@test
+def reload_changes_nothing():
+    """A reload asks for names anew, and tells of no VM whose name is what it was"""
+    with Daemon(**FAST) as daemon, Qemu("web", uuid=UUID) as vmm, Qemu("db") as other, daemon.client() as client:
+        daemon.create_vm(vmm)
+        daemon.wait_for_vm("web")
+        watch = client.watch("web")
+        next(watch)
+        daemon.call("Reload")
+        # Names are asked for in turn.
+        daemon.create_vm(other)
+        daemon.wait_for_vm("db")
+        daemon.migrate("web", "scheduled")
+        equal(next(watch)["migration"], "scheduled")
+
+
+@test
 def of_one_process():
     """Of two VMs of one process the first has its name and UUID, and then the other"""
     with Daemon(**FAST) as daemon, Qemu("web", uuid=UUID) as vmm:
