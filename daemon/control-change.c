@@ -4,20 +4,21 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "vm.h"
 
 static void add_fields(struct log_fields *fields, const void *userdata)
 {
 	if (userdata)
-		log_fields_add(fields, "EAGERSPLIT_VM=%s", (const char *)userdata);
+		vm_info_add_fields(fields, userdata);
 }
 
-void control_log_change(const struct ucred *peer, const char *vm, const char *what)
+void control_log_change(const struct ucred *peer, const struct vm_info *vm, const char *what)
 {
 	const struct log_about about = {
 		.priority = LOG_INFO,
 		.id = MESSAGE_CHANGED,
 		.peer = peer,
-		.subject = vm,
+		.subject = vm ? vm->name : NULL,
 		.add_fields = add_fields,
 		.userdata = vm,
 	};

@@ -4,8 +4,9 @@
 #define EAGERSPLITD_CONTROL_CHANGE_H
 
 struct ucred;
+struct vm_info;
 
-/* @vm: the VM's name, NULL: it is about none; @what: as in "Registered". */
-void control_log_change(const struct ucred *peer, const char *vm, const char *what);
+/* @vm: which, NULL: it is about none; @what: as in "Registered". */
+void control_log_change(const struct ucred *peer, const struct vm_info *vm, const char *what);
 
 #endif /* EAGERSPLITD_CONTROL_CHANGE_H */

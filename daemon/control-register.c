@@ -197,7 +197,7 @@ static void log_registered(const struct waiting_call *call, const struct vm *vm)
 	struct vm_info info;
 
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
-	control_log_change(&call->peer, info.name, "Registered");
+	control_log_change(&call->peer, &info, "Registered");
 }
 
 /* Whether the process with that id is the client, or of the same user. */

@@ -109,15 +109,23 @@ static int unregister_vm(struct varlink_connection *connection, const void *para
 	const struct vm_params *p = params;
 	struct control *c = userdata;
 	struct vm *vm = manager_find_vm(c->manager, p->vm);
-	/* It is gone afterwards. */
-	_cleanup_free_ char *name = vm ? strdup(vm->table.name) : NULL;
-	int r = manager_unregister(c->manager, p->vm);
+	_cleanup_free_ char *name = NULL;
+	struct vm_info info = {};
+	int r;
 
+	if (vm)
+		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
+	/* It is gone afterwards. */
+	name = strdup(vm ? info.name : p->vm);
+	info.name = name;
+	info.error = NULL;
+	r = manager_unregister(c->manager, p->vm);
 	if (r == -EROFS)
 		return control_error_not_kept(connection, p->vm, r);
 	if (r < 0)
 		return control_error_no_such_vm(connection, p->vm);
-	control_log_change(varlink_connection_peer(connection), name, "Unregistered");
+	if (name)
+		control_log_change(varlink_connection_peer(connection), &info, "Unregistered");
 	return reply_nothing(connection);
 }
 
@@ -157,7 +165,7 @@ static int set_migration_state(struct varlink_connection *connection, const void
 	struct control *c = userdata;
 	uint64_t deadline = (uint64_t)p->deadline_usec.value;
 	uint64_t rate = (uint64_t)p->tlbi_rate.value;
-	struct vm_info before;
+	struct vm_info before, after;
 	char what[64];
 	struct vm *vm;
 	int to, r;
@@ -177,7 +185,8 @@ static int set_migration_state(struct varlink_connection *connection, const void
 	if (r < 0)
 		return error_transition(connection, before.migration, (enum vm_migration)to);
 	snprintf(what, sizeof(what), "Migration said to be %s", p->migration);
-	control_log_change(varlink_connection_peer(connection), before.name, what);
+	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &after);
+	control_log_change(varlink_connection_peer(connection), &after, what);
 	return varlink_connection_reply(connection, control_vm_reply(vm, false));
 }
 

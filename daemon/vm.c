@@ -296,24 +296,29 @@ void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *in
 				 realtime_usec);
 }
 
+void vm_info_add_fields(struct log_fields *fields, const struct vm_info *info)
+{
+	log_fields_add(fields, "EAGERSPLIT_VM=%s", info->name);
+	log_fields_add(fields, "EAGERSPLIT_PID=%i", (int)info->pid);
+	log_fields_add(fields, "EAGERSPLIT_MIGRATION=%s", vm_migration_to_string(info->migration));
+	log_fields_add(fields, "EAGERSPLIT_STAGE=%s", vm_stage_to_string(info->stage));
+	log_fields_add(fields, "EAGERSPLIT_BLOCKS=%" PRIu64, info->blocks);
+	log_fields_add(fields, "EAGERSPLIT_BLOCKS_SPLIT=%" PRIu64, info->blocks_split);
+	log_fields_add(fields, "EAGERSPLIT_TLBIS=%" PRIu64, info->tlbis);
+	if (info->has_deadline)
+		log_fields_add(fields, "EAGERSPLIT_DEADLINE_USEC=%" PRIu64, info->deadline_usec);
+	if (info->has_eta)
+		log_fields_add(fields, "EAGERSPLIT_ETA_USEC=%" PRIu64, info->eta_usec);
+	if (info->error)
+		log_fields_add(fields, "EAGERSPLIT_ERROR=%s", info->error);
+}
+
 static void add_fields(struct log_fields *fields, const void *userdata)
 {
 	struct vm_info info;
 
 	vm_get_info(userdata, 0, &info);
-	log_fields_add(fields, "EAGERSPLIT_VM=%s", info.name);
-	log_fields_add(fields, "EAGERSPLIT_PID=%i", (int)info.pid);
-	log_fields_add(fields, "EAGERSPLIT_MIGRATION=%s", vm_migration_to_string(info.migration));
-	log_fields_add(fields, "EAGERSPLIT_STAGE=%s", vm_stage_to_string(info.stage));
-	log_fields_add(fields, "EAGERSPLIT_BLOCKS=%" PRIu64, info.blocks);
-	log_fields_add(fields, "EAGERSPLIT_BLOCKS_SPLIT=%" PRIu64, info.blocks_split);
-	log_fields_add(fields, "EAGERSPLIT_TLBIS=%" PRIu64, info.tlbis);
-	if (info.has_deadline)
-		log_fields_add(fields, "EAGERSPLIT_DEADLINE_USEC=%" PRIu64, info.deadline_usec);
-	if (info.has_eta)
-		log_fields_add(fields, "EAGERSPLIT_ETA_USEC=%" PRIu64, info.eta_usec);
-	if (info.error)
-		log_fields_add(fields, "EAGERSPLIT_ERROR=%s", info.error);
+	vm_info_add_fields(fields, &info);
 }
 
 static bool vm_is_told_of(const struct vm *vm)

@@ -292,6 +292,9 @@ bool vm_name_is_valid(const char *name);
  */
 void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *info);
 
+/* What the journal is told of a VM. */
+void vm_info_add_fields(struct log_fields *fields, const struct vm_info *info);
+
 /* The name used in the control interface, never NULL. */
 const char *vm_stage_to_string(enum vm_stage stage);
 

@@ -160,15 +160,16 @@ def who_changed_something():
             entry = journal.wait_for("CHANGED", **who, **fields)
             equal(entry["MESSAGE"], f"{text} by process {os.getpid()} (uid {os.getuid()})")
 
+        of_vm = {"EAGERSPLIT_VM": "guest", "EAGERSPLIT_PID": str(vmm.pid)}
         daemon.register(vmm, "guest")
-        said("guest: Registered", EAGERSPLIT_VM="guest")
+        said("guest: Registered", EAGERSPLIT_STAGE="whole", **of_vm)
         daemon.migrate("guest", "scheduled")
-        said("guest: Migration said to be scheduled", EAGERSPLIT_VM="guest")
+        said("guest: Migration said to be scheduled", EAGERSPLIT_MIGRATION="scheduled", **of_vm)
         # By whatever it was meant.
         daemon.migrate(str(vmm.pid), "active")
-        said("guest: Migration said to be active", EAGERSPLIT_VM="guest")
+        said("guest: Migration said to be active", EAGERSPLIT_MIGRATION="active", **of_vm)
         daemon.call("Unregister", vm=str(vmm.pid))
-        said("guest: Unregistered", EAGERSPLIT_VM="guest")
+        said("guest: Unregistered", EAGERSPLIT_MIGRATION="active", **of_vm)
         daemon.call("Reload")
         said("Configuration read again")
 
