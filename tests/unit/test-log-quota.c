@@ -61,6 +61,10 @@ static void test_many_users(void **state)
 	now += LOG_QUOTA_NSEC;
 	assert_int_equal(count(q, 3000, now, 1000, &missed), LOG_QUOTA_MAX);
 	assert_int_equal(missed, 0);
+	/* But not before what was missed has been said. */
+	assert_int_equal(count(q, 3001, now, 1, &missed), 1);
+	assert_int_equal(count(q, 1001, now, 1, &missed), 1);
+	assert_int_equal(missed, 1000 - LOG_QUOTA_MAX);
 	log_quota_free(q);
 }
 
