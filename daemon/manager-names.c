@@ -331,7 +331,7 @@ static bool manager_found_name(struct manager *m, struct vm *vm, char **field, c
 	return true;
 }
 
-static bool manager_trusts(const struct manager *m, int64_t uid)
+bool manager_trusts(const struct manager *m, int64_t uid)
 {
 	const struct config_users *users = &m->config->trusted_users;
 

@@ -133,7 +133,7 @@ bool manager_has_room(const struct manager *m, int64_t uid, enum manager_reason 
 	const struct vm *vm;
 	size_t n = 0;
 
-	if (reason != MANAGER_FOUND)
+	if (reason != MANAGER_FOUND || manager_trusts(m, uid))
 		return m->n_vms < MANAGER_VMS_MAX;
 	if (m->n_vms < MANAGER_VMS_USER_MAX)
 		return true;

@@ -12,10 +12,10 @@
 /* The most VMs that can be registered at once. */
 #define MANAGER_VMS_MAX 4096
 
-/* Behind so many nobody gets a place but who is told to be registered, or was. */
+/* Behind so many nobody gets a place but a trusted user's VMs, and who is told to be registered, or was. */
 #define MANAGER_VMS_FOUND_MAX (MANAGER_VMS_MAX - 128)
 
-/* And behind so many no user who has as many himself. */
+/* And behind so many no other user who has as many himself. */
 #define MANAGER_VMS_USER_MAX (MANAGER_VMS_MAX - 256)
 
 struct backend_vm;

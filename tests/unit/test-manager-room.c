@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "conf.h"
 #include "host/backend.h"
 #include "manager-index.h"
 #include "manager-private.h"
@@ -25,6 +26,9 @@ static int setup(void **state)
 
 	assert_non_null(m);
 	TAILQ_INIT(&m->vms);
+	m->config = config_new("/nonexistent", false);
+	assert_non_null(m->config);
+	m->config->trusted_users = (struct config_users){ .uids = { 64055 }, .n = 1 };
 	*state = m;
 	return 0;
 }
@@ -38,6 +42,7 @@ static int teardown(void **state)
 		manager_move_vm(m, vm, NULL);
 		free(container_of(vm, struct entry, vm));
 	}
+	config_free(m->config);
 	free(m);
 	return 0;
 }
@@ -65,14 +70,14 @@ static void test_users(void **state)
 {
 	struct manager *m = *state;
 
-	assert_int_equal(fill(m, 1000, MANAGER_FOUND, SIZE_MAX), 3840);
-	assert_false(manager_has_room(m, 1000, MANAGER_FOUND));
-	assert_int_equal(fill(m, 1001, MANAGER_FOUND, SIZE_MAX), 128);
-	assert_false(manager_has_room(m, 1002, MANAGER_FOUND));
-	assert_int_equal(fill(m, 1000, MANAGER_WANTED, SIZE_MAX), 128);
+	assert_int_equal(fill(m, 70000, MANAGER_FOUND, SIZE_MAX), 3840);
+	assert_false(manager_has_room(m, 70000, MANAGER_FOUND));
+	assert_int_equal(fill(m, 70001, MANAGER_FOUND, SIZE_MAX), 128);
+	assert_false(manager_has_room(m, 70002, MANAGER_FOUND));
+	assert_int_equal(fill(m, 70000, MANAGER_WANTED, SIZE_MAX), 128);
 	assert_int_equal(m->n_vms, MANAGER_VMS_MAX);
-	assert_false(manager_has_room(m, 0, MANAGER_WANTED));
-	assert_false(manager_has_room(m, 0, MANAGER_KEPT));
+	assert_false(manager_has_room(m, 70100, MANAGER_WANTED));
+	assert_false(manager_has_room(m, 70100, MANAGER_KEPT));
 }
 
 /* Many users together leave what is for Register. */
@@ -80,16 +85,22 @@ static void test_many_users(void **state)
 {
 	struct manager *m = *state;
 
-	for (int64_t uid = 1000; uid < 1040; uid++)
+	for (int64_t uid = 70000; uid < 70040; uid++)
 		fill(m, uid, MANAGER_FOUND, 100);
 	assert_int_equal(m->n_vms, 3968);
-	assert_int_equal(fill(m, 0, MANAGER_WANTED, SIZE_MAX), 128);
+	assert_int_equal(fill(m, 70100, MANAGER_WANTED, SIZE_MAX), 128);
 }
 
 /* Whoever is told to be there may be one user's, all of them. */
 static void test_wanted(void **state)
 {
-	assert_int_equal(fill(*state, 64055, MANAGER_WANTED, SIZE_MAX), 4096);
+	assert_int_equal(fill(*state, 70000, MANAGER_WANTED, SIZE_MAX), 4096);
+}
+
+/* And all found ones are where one user has the VMs of orchestration. */
+static void test_trusted(void **state)
+{
+	assert_int_equal(fill(*state, 64055, MANAGER_FOUND, SIZE_MAX), 4096);
 }
 
 int main(void)
@@ -98,6 +109,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_users, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_users, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wanted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_trusted, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("manager-room", tests, NULL, NULL);
