@@ -33,7 +33,7 @@ class Lab:
         self.long = plan["long"]
         self.patched = self.series != "none"
         # Blocks are split without break-before-make.
-        self.no_break = (self.cpu, self.series) == ("max", "bbm") and self.bbm != "off"
+        self.no_break = plan["no_break"]
         self.scenario = ""
         self._out = Out()
         self._phase = 0
@@ -167,8 +167,9 @@ class Lab:
             raise Failed(f"{read(path).strip()} of {count} huge pages")
 
     def vms(self):
-        """How many KVM has: a folder PID-FD each."""
-        return sum("-" in name for name in os.listdir("/sys/kernel/debug/kvm"))
+        """How many KVM has but for our own: a folder PID-FD each."""
+        own = f"{os.getpid()}-"
+        return sum("-" in name and not name.startswith(own) for name in os.listdir("/sys/kernel/debug/kvm"))
 
     def free_huge_pages(self, size="2048kB"):
         return int(read(f"/sys/kernel/mm/hugepages/hugepages-{size}/free_hugepages"))

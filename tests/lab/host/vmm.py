@@ -12,13 +12,13 @@ PAGE = 4096
 
 
 class Vmm:
-    """A VM. Commands raise Failed where the VMM answers with an error; ask() does not."""
+    """A VM. Commands raise Failed where the VMM answers with an error; ask() does not. faults: count them."""
 
-    def __init__(self, lab, vcpus=2, chunk=0, manual=0, prefix=()):
+    def __init__(self, lab, vcpus=2, chunk=0, manual=0, faults=0, prefix=()):
         self._lab = lab
         self.process = lab.spawn(*prefix, f"{BIN}/vmm", stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.pid = self.call("create", vcpus=vcpus, chunk=chunk, manual=manual)["pid"]
+        self.pid = self.call("create", vcpus=vcpus, chunk=chunk, manual=manual, faults=faults)["pid"]
 
     def ask(self, command, *args, **options):
         words = [command, *map(str, args)] + [f"{k}={v}" for k, v in options.items()]
@@ -49,7 +49,11 @@ class Vmm:
         return self.call("faults")
 
     def stats(self):
-        return self.call("stats")
+        stats = self.call("stats")
+        # Later kernels have another name for it.
+        if "eager_split_blocks" in stats:
+            stats["blocks_split"] = stats["eager_split_blocks"]
+        return stats
 
     def intact(self, name, slot=1, **which):
         """A test: the guest's checksum, the VMM's, and what it must be."""

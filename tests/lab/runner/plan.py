@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
-# The kernels that there are patches for. Scenarios are for the first unless they say so (BASES).
+# The kernels that there are patches for. Scenarios are for all of them unless they say so (BASES).
 BASES = ("linux-6.1", "linux-6.12", "linux-7.2")
 # In the order in which the boots are run.
 SERIES = ("none", "eager-split", "bbm")
@@ -18,8 +18,10 @@ CPUS = ("neoverse-n1", "max", "cortex-a72")
 OTHER_CPUS = (*CPUS, "ampere1")
 # What the kernel parameter kvm-arm.bbm= may be.
 BBM = ("auto", "off")
-# In a scenario's CPUS: max on the series bbm, which uses what it has; "max" is that with kvm-arm.bbm=off.
+# In a scenario's CPUS: max on the series bbm, which uses what it has; "max" is that with kvm-arm.bbm=off. Of other
+# bases, which know no such parameter: ampere1, where the patches make use of it.
 MAX_BBM = "max-bbm"
+NO_BREAK_BASES = ("linux-6.12", "linux-7.2")
 # The kernel's configurations that a scenario may ask for besides (CONFIGS).
 LAB = "lab"
 CONFIGS = (LAB, "preempt")
@@ -52,7 +54,11 @@ class Boot:
     @property
     def variant(self):
         """The CPU by the name that scenarios have for it."""
-        return MAX_BBM if (self.cpu, self.series) == ("max", "bbm") and self.bbm != "off" else self.cpu
+        if self.base == BASES[0]:
+            no_break = (self.cpu, self.series) == ("max", "bbm") and self.bbm != "off"
+        else:
+            no_break = (self.cpu, self.series) == ("ampere1", "all") and self.base in NO_BREAK_BASES
+        return MAX_BBM if no_break else self.cpu
 
     @property
     def parameters(self):
@@ -95,20 +101,29 @@ def is_long(name):
     return getattr(_module(name), "LONG", False)
 
 
+def _cpus(module, boot):
+    """Those that the scenario asks for; of other bases, what it asks for on any patched kernel of the first."""
+    if not isinstance(module.CPUS, dict):
+        return module.CPUS
+    if boot.series != "all":
+        return module.CPUS.get(boot.series, ())
+    return {cpu for series, cpus in module.CPUS.items() if series != "none" for cpu in cpus}
+
+
 def _wanted(module, boot, cpu, series, config):
     if boot.counted != getattr(module, "COUNTED", 0):
         return False
     if boot.config in CONFIGS and boot.config not in getattr(module, "CONFIGS", (LAB,)) and \
             (boot.config == LAB or boot.config != config):
         return False
-    if boot.base not in getattr(module, "BASES", BASES[:1]):
+    if boot.base not in getattr(module, "BASES", BASES):
         return False
     # What runs on one patched kernel runs on the others, for whoever asks for that.
     patched = boot.series != "none" and module.SERIES != ("none",)
-    asked_for = patched and (boot.series == series or boot.base != BASES[0])
+    asked_for = patched and module.SERIES and (boot.series == series or boot.base != BASES[0])
     if boot.series not in module.SERIES and not asked_for:
         return False
-    cpus = module.CPUS.get(boot.series, ()) if isinstance(module.CPUS, dict) else module.CPUS
+    cpus = _cpus(module, boot)
     if boot.config == "debug":
         if boot.variant == "neoverse-n1":
             return bool(module.DEBUG)

@@ -23,7 +23,7 @@ RATE, BURST = 1, 1
 
 def make(lab, mib=SIZE):
     """A VM of which one page in so many is looked at."""
-    vmm = Vmm(lab)
+    vmm = Vmm(lab, faults=1)
     vmm.add(mib=mib)
     vmm.work("populate", 1, step=STEP)
     return vmm

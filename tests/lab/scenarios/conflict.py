@@ -9,6 +9,7 @@ from host.lab import read, write
 from host.vmm import Vmm
 
 ORDER = 22
+BASES = ("linux-6.1",)
 SERIES = ("bbm",)
 CPUS = ("neoverse-n1", "max-bbm", "cortex-a72")
 SYSTEMD = False

@@ -19,6 +19,7 @@ DEBUG = True
 
 MIB = 4
 ROUNDS = 150
+OTHER_BASES_ROUNDS = 40
 LONG_ROUNDS = 2400
 DEBUG_ROUNDS = 50
 # Rounds from enabling dirty logging to disabling it
@@ -73,7 +74,8 @@ def merge_pages(lab):
 
 
 def run(lab):
-    rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else ROUNDS
+    usual = ROUNDS if lab.base == "linux-6.1" else OTHER_BASES_ROUNDS
+    rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else usual
     lab.huge_pages(2 * MIB)
     merged = merge_pages(lab)
     for name, manual in (("cleared when fetched", 0), ("cleared by hand", INITIALLY_SET)):

@@ -17,7 +17,7 @@ SPLIT = (0, 0, BLOCKS)
 
 
 def make(lab, backing="huge2m"):
-    vmm = Vmm(lab)
+    vmm = Vmm(lab, faults=1)
     vmm.add(mib=SIZE, backing=backing)
     vmm.work("populate", 1)
     return vmm
@@ -178,14 +178,15 @@ def transparent(lab):
 def gigantic(lab):
     """A block of 1 GiB becomes pages for two TLBIs, by way of blocks of 2 MiB, and a block again for two."""
     pages = 4096
-    vmm = Vmm(lab)
+    vmm = Vmm(lab, faults=1)
     vmm.add(mib=1024, backing="huge1g")
     vmm.work("populate", 1, pages=pages)
     lab.eq(vmm.leaves(), (1, 0, 0), "1 GiB: one block")
     phase = lab.phase("1 GiB, split")
     done = lab.split(vmm.pid, "hold+split")
     lab.phase_end()
-    tlbis = 1 if lab.no_break else 2
+    # Later kernels invalidate after each batch, and the blocks of 2 MiB are a batch of their own.
+    tlbis = 1 if lab.no_break and lab.base == "linux-6.1" else 2
     lab.eq((done["error"], done["blocks"], done["tlbis"]), (None, 513, tlbis), "1 GiB: split")
     lab.expect(phase, "1 GiB, split: those TLBIs", broadcast=tlbis)
     lab.eq(vmm.leaves(), (0, 0, 512), "1 GiB: all are pages")

@@ -7,6 +7,7 @@ from host.lab import Failed, read, write
 from host.vmm import BLOCK, MIB, Vmm
 
 ORDER = 17
+BASES = ("linux-6.1",)
 SERIES = ("bbm",)
 CPUS = ("neoverse-n1",)
 # The one whose host has two nodes, with a CPU each

@@ -12,17 +12,18 @@ DEBUG = True
 PARTS = ("selftests",)
 
 HUGE = "anonymous_hugetlb_2mb"
-# Guest mode 5 (40-bit addresses, 4 KiB pages) is one that all three CPUs have.
+# Stands for the guest mode that all CPUs have, 40-bit addresses and 4 KiB pages: 5, on later kernels 6
+MODE = "MODE"
 QUICK = (
-    ("dirty_log_perf_test", "-m", "5", "-v", "2", "-b", "32M", "-s", HUGE),
-    ("kvm_page_table_test", "-m", "5", "-v", "2", "-b", "64M", "-s", HUGE),
-    ("dirty_log_test", "-m", "5", "-i", "3", "-I", "10", "-M", "clear-log"),
+    ("dirty_log_perf_test", "-m", MODE, "-v", "2", "-b", "32M", "-s", HUGE),
+    ("kvm_page_table_test", "-m", MODE, "-v", "2", "-b", "64M", "-s", HUGE),
+    ("dirty_log_test", "-m", MODE, "-i", "3", "-I", "10", "-M", "clear-log"),
     ("eager_split_test",),
     ("splitter_test",),
 )
 # Some minutes each, so for a long run; and nothing that goes another way without break-before-make.
 SLOW = (
-    ("dirty_log_test", "-m", "5", "-i", "16", "-I", "10", "-M", "clear-log"),
+    ("dirty_log_test", "-m", MODE, "-i", "16", "-I", "10", "-M", "clear-log"),
     ("memslot_perf_test", "-l", "1", "-s", "64"),
     ("set_memory_region_test",),
 )
@@ -34,6 +35,11 @@ def no_alarm():
 
 
 def programs(lab):
+    mode = "5" if lab.base == "linux-6.1" else "6"
+    return [[mode if argument == MODE else argument for argument in program] for program in chosen(lab)]
+
+
+def chosen(lab):
     if lab.long and not lab.no_break:
         return QUICK + SLOW
     # Every day the longest of them runs once by break-before-make and once without.

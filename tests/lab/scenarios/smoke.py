@@ -4,7 +4,6 @@
 from host.vmm import Vmm
 
 ORDER = 0
-BASES = ("linux-6.1", "linux-6.12", "linux-7.2")
 SERIES = ("none", "eager-split")
 CPUS = ()
 SYSTEMD = False

@@ -9,6 +9,7 @@ page and no broadcast TLBI.
 from host.vmm import BLOCK, Vmm, since
 
 ORDER = 10
+BASES = ("linux-6.1",)
 SERIES = ("none", "eager-split")
 CPUS = ("neoverse-n1",)
 SYSTEMD = False
@@ -24,7 +25,7 @@ INITIALLY_SET = 3
 
 
 def make(lab, **options):
-    vmm = Vmm(lab, **options)
+    vmm = Vmm(lab, faults=1, **options)
     vmm.add(mib=128)
     vmm.work("populate", 1)
     return vmm

@@ -13,6 +13,7 @@ from host.lab import BIN, Failed
 from host.vmm import MEMORY, MIB, Vmm
 
 ORDER = 16
+BASES = ("linux-6.1",)
 SERIES = ("bbm",)
 CPUS = ("neoverse-n1",)
 CONFIGS = ("lab", "preempt")

@@ -55,13 +55,19 @@ static int counter_open(uint64_t id, const char *format, uint64_t gpa)
 	return fd;
 }
 
+void faults_init(struct faults *faults)
+{
+	int kind;
+
+	for (kind = 0; kind < FAULT_KINDS; kind++)
+		faults->fds[kind] = -1;
+}
+
 int faults_open(struct faults *faults, uint64_t gpa)
 {
 	uint64_t id = 0;
 	int err, kind;
 
-	for (kind = 0; kind < FAULT_KINDS; kind++)
-		faults->fds[kind] = -1;
 	err = event_id(&id);
 	for (kind = 0; kind < FAULT_KINDS && !err; kind++) {
 		faults->fds[kind] = counter_open(id, filters[kind], gpa);

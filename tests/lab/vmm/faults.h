@@ -20,6 +20,9 @@ struct faults {
 	int fds[FAULT_KINDS];
 };
 
+/* None are counted: what faults_add() is not for, and faults_close() may be. */
+void faults_init(struct faults *faults);
+
 /*
  * Counts the calling thread's faults on addresses from @gpa up.
  * Returns 0, or a negative errno: -ENOENT where tracefs or the event is missing.

@@ -173,7 +173,7 @@ static void *vcpu_thread(void *data)
 	struct vcpu *vcpu = data;
 	int err;
 
-	err = faults_open(&vcpu->faults, vcpu->faults_from);
+	err = vcpu->faults_from ? faults_open(&vcpu->faults, vcpu->faults_from) : 0;
 	while (!err && !vcpu->quit) {
 		err = run_to_doorbell(vcpu);
 		if (err)
@@ -195,6 +195,7 @@ int vcpu_new(struct vcpu **ret, int kvm_fd, int vm_fd, unsigned int index, void 
 		return -ENOMEM;
 	vcpu->fd = vcpu->stats = -1;
 	vcpu->faults_from = faults_from;
+	faults_init(&vcpu->faults);
 	vcpu->block =
 		(struct guest_block *)((char *)control + (GUEST_BLOCKS - GUEST_CONTROL)) + index;
 	pthread_mutex_init(&vcpu->lock, NULL);

@@ -121,7 +121,7 @@ static int make_control(struct vm *vm)
 	return set_region(vm, 0, slot, slot->bytes);
 }
 
-static int init(struct vm *vm, unsigned int n_vcpus, uint64_t chunk, uint64_t manual)
+static int init(struct vm *vm, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults)
 {
 	int err = 0;
 
@@ -142,11 +142,11 @@ static int init(struct vm *vm, unsigned int n_vcpus, uint64_t chunk, uint64_t ma
 		err = make_control(vm);
 	for (; !err && vm->n_vcpus < n_vcpus; vm->n_vcpus++)
 		err = vcpu_new(&vm->vcpus[vm->n_vcpus], vm->kvm_fd, vm->fd, vm->n_vcpus,
-			       vm->control, VM_MEMORY);
+			       vm->control, faults ? VM_MEMORY : 0);
 	return err;
 }
 
-int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manual)
+int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults)
 {
 	struct vm *vm;
 	int err;
@@ -157,7 +157,7 @@ int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manua
 	if (!vm)
 		return -ENOMEM;
 	vm->kvm_fd = vm->fd = vm->stats = -1;
-	err = init(vm, n_vcpus, chunk, manual);
+	err = init(vm, n_vcpus, chunk, manual, faults);
 	if (err) {
 		vm_free(vm);
 		return err;
