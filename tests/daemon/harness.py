@@ -380,6 +380,8 @@ class Daemon:
         self.log_file = open(self.path("log"), "wb")
         self._environment = environment or {}
         self._arguments = arguments
+        # The one of which all has been heard.
+        self._heard = None
         # A command that ends by executing the one behind it.
         self._wrapper = wrapper
         self.start(pass_fds=pass_fds)
@@ -523,11 +525,16 @@ class Daemon:
         self.kill(number)
         return self.process.wait()
 
+    def wait_for_exit(self):
+        """Once it has ended, and all that it said has been heard."""
+        self.process.wait()
+        while self._heard is not self.process:
+            if "EXITED" in self.notify.receive():
+                self._heard = self.process
+
     def start_again(self, *arguments):
         """Starts it anew once it has ended."""
-        self.process.wait()
-        while "EXITED" not in self.notify.receive():
-            pass
+        self.wait_for_exit()
         self.start(*arguments)
         self.notify.wait_for("READY", "1")
 

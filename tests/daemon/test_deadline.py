@@ -77,5 +77,17 @@ def made_late_by_another():
         true("second: Late: " not in log, log)
 
 
+@test
+def late_by_time():
+    """A VM of which nothing is new is said to be late once its deadline has passed"""
+    with Daemon(TlbiRate=0, Memory="8G", TlbiUSec=1000000) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        true(not daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(2))["late"], "in time")
+        while "guest: Late: not split, and its deadline has passed" not in daemon.log():
+            # So that there is something to be said, of which it is no part.
+            daemon.call("Reload")
+            time.sleep(0.05)
+
+
 if __name__ == "__main__":
     main()

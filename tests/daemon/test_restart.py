@@ -112,6 +112,7 @@ def held_until_it_stops():
         true(vm.held, "held")
         equal(daemon.stop(), 0)
         equal((vm.held, vm.blocks), (True, 0), "the service manager has the splitter")
+        daemon.wait_for_exit()
         daemon.notify.drop_kept()
         equal((vm.held, vm.blocks), (False, 0), "nobody has")
         daemon.start_again()
@@ -479,7 +480,7 @@ def schedule_goes_on():
             daemon.wait_for_vm(vm.id)
             daemon.migrate(vm.id, "scheduled")
             daemon.kill(signal.SIGKILL)
-            daemon.process.wait()
+            daemon.wait_for_exit()
             if not is_kept:
                 daemon.notify.drop_kept()
             daemon.start_again()
@@ -553,7 +554,7 @@ def killed_at_random():
             time.sleep(clock.uniform(0, 0.02))
             held, blocks = [vm.held for vm in vms], [vm.blocks for vm in vms]
             daemon.kill(signal.SIGKILL)
-            daemon.process.wait()
+            daemon.wait_for_exit()
             if word == "scheduled":
                 true(all(vm.held >= was for vm, was in zip(vms, held)), "held by what is kept")
                 true(all(vm.blocks <= was for vm, was in zip(vms, blocks)), "no block came back")

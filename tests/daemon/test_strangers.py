@@ -3,11 +3,15 @@
 """Real VMs of other processes, some of them hostile. KVM is the machine's own, with tests/kvm/fake-splitter.c."""
 
 import contextlib
+import ctypes
 import fcntl
+import mmap
 import os
 import signal
 import sys
 import tempfile
+import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kvm"))
 
@@ -82,8 +86,63 @@ def swapper(path):
     return Process(work, NOBODY)
 
 
+def locked(path):
+    """
+    One that has a VM, and whose memory is locked by a thread that touches a file which hangs, while
+    another waits to change it.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.strlen.argtypes = [ctypes.c_void_p]
+
+    def work(ready):
+        create_vm()
+        page = libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_SHARED, os.open(path, os.O_RDONLY), 0)
+        # To become another user would ask all threads.
+        ready()
+        threading.Thread(target=libc.strlen, args=(page,), daemon=True).start()
+        while True:
+            libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+
+    return Process(work)
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return f.read().rpartition(")")[2].split()[0]
+
+
 @contextlib.contextmanager
-def daemon_on_kvm():
+def locked_vmm():
+    """The same, once it waits: who reads its command line waits, too."""
+    hanging = HangingFile()
+    try:
+        path = hanging.__enter__()
+    except OSError as error:
+        raise Skip("no FUSE here") from error
+    process = None
+    try:
+        process = locked(path)
+        # In a row: for a moment it may wait for something else.
+        waits = 0
+        while waits < 10:
+            state = state_of(process.pid)
+            if state == "Z":
+                raise Skip("a file that cannot be read ends who touches it here")
+            waits = waits + 1 if state == "D" else 0
+            time.sleep(0.01)
+        yield process
+    finally:
+        if process:
+            os.kill(process.pid, signal.SIGKILL)
+        # Only then does it end.
+        hanging.__exit__()
+        if process:
+            process.__exit__()
+
+
+def check_kvm():
     if os.getuid() != 0:
         raise Skip("needs root, to look into the processes of others")
     if not os.path.exists(FAKE):
@@ -93,6 +152,11 @@ def daemon_on_kvm():
             pass
     except AssertionError as error:
         raise Skip("no VM can be made here (/dev/kvm)") from error
+
+
+@contextlib.contextmanager
+def daemon_on_kvm():
+    check_kvm()
     with tempfile.TemporaryDirectory(prefix="eagersplitd-splitters-") as splitters:
         # The sanitizers' own library need not be the first one.
         options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
@@ -151,6 +215,27 @@ def files_that_hang():
             with vmm() as good:
                 for name in wait_for_vms(daemon, good.pid):
                     daemon.call("GetVm", vm=name)
+        equal(daemon.stop(), 0)
+
+
+@test
+def memory_that_hangs():
+    """A VMM whose command line cannot be read keeps nobody from being ready, nor others from being found; nor itself"""
+    with contextlib.ExitStack() as stack:
+        check_kvm()
+        hostile = stack.enter_context(locked_vmm())
+        early = stack.enter_context(vmm())
+        daemon = stack.enter_context(daemon_on_kvm())
+        wait_for_vms(daemon, early.pid)
+        for _ in range(5):
+            with vmm() as late:
+                for name in wait_for_vms(daemon, late.pid):
+                    daemon.call("GetVm", vm=name)
+        # It has no name, but its id.
+        name, = wait_for_vms(daemon, hostile.pid)
+        true(name.startswith(f"{hostile.pid}."), name)
+        daemon.migrate(name, "scheduled")
+        equal(daemon.wait_for_stage(name, "split")["blocksSplit"], 64)
         equal(daemon.stop(), 0)
 
 

@@ -2,7 +2,8 @@
 """
 A FUSE server of one file, /file, that answers everything but FLUSH, which the kernel sends for each
 descriptor of it that is closed: whoever closes one waits, beyond SIGKILL even, until the server ends;
-but for the processes that have opened it. As any user may have by fusermount; here as root, by mount(2).
+but for the processes that have opened it. Of READ the first fails, and no other is answered: who
+touches the file in memory tries once more, and waits with its memory locked. As any user may have by fusermount; here as root, by mount(2).
 """
 
 import ctypes
@@ -11,7 +12,7 @@ import struct
 import sys
 import tempfile
 
-LOOKUP, GETATTR, OPEN, RELEASE, FLUSH, INIT = 1, 3, 14, 18, 25, 26
+LOOKUP, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT = 1, 3, 14, 15, 18, 25, 26
 ROOT, FILE = 1, 2
 IN_HEADER = struct.Struct("=IIQQIIII")
 OUT_HEADER = struct.Struct("=IiQ")
@@ -21,7 +22,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def attributes(node):
     mode = 0o40755 if node == ROOT else 0o100644
-    return struct.pack("=QQQQQQIIIIIIIIII", node, 0, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+    return struct.pack("=QQQQQQIIIIIIIIII", node, 4096, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
 def reply_to(opcode, node):
@@ -41,6 +42,7 @@ def reply_to(opcode, node):
 
 def serve(device):
     friends = set()
+    n_reads = 0
     while True:
         try:
             request = os.read(device, 1 << 17)
@@ -52,6 +54,9 @@ def serve(device):
         if opcode == OPEN:
             friends.add(pid)
         reply = b"" if opcode == FLUSH and pid in friends else reply_to(opcode, node)
+        if opcode == READ:
+            n_reads += 1
+            reply = -5 if n_reads == 1 else None  # EIO
         if reply is None:
             continue
         error, body = (reply, b"") if isinstance(reply, int) else (0, reply)

@@ -2,6 +2,8 @@
 /* Stopping the manager, and what it tells when nothing happens to a VM. */
 #include "unit/told-host.h"
 
+#include "manager-private.h"
+
 /* Calls that would take minutes do not keep the daemon from stopping. */
 static void test_stopping_interrupts(void **state)
 {
@@ -157,6 +159,7 @@ static void test_late_at_once(void **state)
 {
 	uint64_t deadline = clock_usec(CLOCK_REALTIME) - 1;
 	struct fixture f;
+	uint64_t before;
 
 	start_in_a_call(&f);
 	late.vm = manager_find_vm(f.manager, "a");
@@ -166,8 +169,10 @@ static void test_late_at_once(void **state)
 					       &deadline, NULL),
 			 0);
 	assert_int_equal(late.told, 1);
-	while (sd_event_run(f.event, 0) > 0)
-		;
+	/* Those who are late are looked for with the next line of what goes on. */
+	before = f.manager->status_nsec;
+	while (f.manager->status_nsec == before)
+		run_once(&f);
 	assert_int_equal(late.told, 1);
 	sem_post(&told.end);
 	stop(&f);
