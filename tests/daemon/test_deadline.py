@@ -61,7 +61,8 @@ def the_earlier_first():
 @test
 def made_late_by_another():
     """A VM that would have been in time is told when another one takes its place"""
-    with Daemon(TlbiRate=20, TlbiBurst=1, Memory="2G", TlbiUSec=0) as daemon, Vmm() as a, Vmm() as b, \
+    # A TLBI a second: a host that is busy for longer than that for one would be too slow.
+    with Daemon(TlbiRate=1, TlbiBurst=1, Memory="102M", TlbiUSec=0) as daemon, Vmm() as a, Vmm() as b, \
             daemon.client() as client:
         daemon.register(a, "first")
         daemon.register(b, "second")
