@@ -103,6 +103,52 @@ static void test_tried_first(void **state)
 	stop(&f);
 }
 
+/* As the VM of @pid, by a process that has a descriptor of it, too. */
+static pid_t make_second(struct fixture *f, pid_t pid)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct sim_image *image, *second;
+	pid_t other = make_vm(f);
+
+	assert_int_equal(sim_image_open(&image, fd, pid, 0), 0);
+	assert_int_equal(sim_image_open(&second, fd, other, 0), 0);
+	second->id = image->id;
+	sim_image_close(image);
+	sim_image_close(second);
+	close(fd);
+	return other;
+}
+
+/* A VM of which another process has a descriptor as well is one, and what is said of it holds. */
+static void test_listed_twice(void **state)
+{
+	pid_t pid, other, third;
+	struct fixture f;
+	struct vm *vm;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	begin(&f);
+	pid = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	vm = run_until_found(&f, pid);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	run_to_stage(&f, vm, VM_STAGE_SPLIT);
+
+	other = make_second(&f, pid);
+	told.event(told.userdata, HOST_VM_CREATED, other);
+	/* It is looked at after that one. */
+	third = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, third);
+	assert_ptr_equal(manager_next_vm(f.manager, vm), run_until_found(&f, third));
+	assert_int_equal(info_of(vm).stage, VM_STAGE_SPLIT);
+	assert_true(manager_survey_vm(f.manager, vm) >= 0);
+	while (manager_is_surveying_vm(vm))
+		run_once(&f);
+	assert_true(vm->progress.survey.held);
+	assert_int_equal(vm->progress.survey.holders, 1);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +156,7 @@ int main(void)
 		cmocka_unit_test(test_registered_while_looked_at),
 		cmocka_unit_test(test_tried_first),
 		cmocka_unit_test(test_found_and_gone),
+		cmocka_unit_test(test_listed_twice),
 	};
 
 	return cmocka_run_group_tests_name("manager-found", tests, setup, teardown);
