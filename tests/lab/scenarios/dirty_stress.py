@@ -43,8 +43,14 @@ def stress(lab, name, rounds, chunk=0, manual=0, backing="huge2m", **options):
     if "beside" in options:
         vmm.add(options["beside"], mib=MIB, gpa=BESIDE_GPA, backing="4k")
     vmm.work("populate", 1)
-    found = vmm.call("stress", 1, rounds=rounds, manual=int(bool(manual)), cycle=CYCLE,
-                     write=WRITE_EVERY, progress=PROGRESS, **options)
+    found = dict.fromkeys(("rounds", "missing"), 0)
+    # In pieces, so that it is seen to go on.
+    while found["rounds"] < rounds and not found["missing"]:
+        piece = vmm.call("stress", 1, rounds=min(ROUNDS, rounds - found["rounds"]), manual=int(bool(manual)),
+                         cycle=CYCLE, write=WRITE_EVERY, progress=PROGRESS, **options)
+        found = {key: found.get(key, 0) + (value or 0) for key, value in piece.items()}
+        if found["rounds"] < rounds:
+            lab.note(f"{name}: {found['rounds']} rounds")
     lab.note(f"{name}: {found['rounds']} rounds, {found['logged']} pages logged, {found['blocks']} blocks split "
              f"by {found['tlbis']} TLBIs in {found['calls']} calls")
     lab.ok(found["missing"] == 0, f"{name}: every page that was written is in the log, every round", found)
