@@ -27,13 +27,14 @@ static void manager_send_status(struct manager *m)
 {
 	char text[STATUS_SIZE];
 	struct status status = { .unsaved = manager_count_unsaved(m) };
+	uint64_t now = clock_usec(CLOCK_REALTIME);
 	const struct vm *vm;
 
 	m->status_nsec = now_nsec(CLOCK_MONOTONIC);
 	TAILQ_FOREACH(vm, &m->vms, link) {
 		struct vm_info info;
 
-		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
+		vm_get_info(vm, now, &info);
 		status_add(&status, &info);
 	}
 	notify_say(m->notify, NOTIFY_STATUS, "STATUS=%s",
@@ -65,10 +66,11 @@ static void manager_log_late(struct vm *vm)
 /* Who has become late, by what another VM gets, or by time alone. */
 static void manager_tell_late(struct manager *m)
 {
+	uint64_t now = clock_usec(CLOCK_REALTIME);
 	struct vm *vm;
 
 	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (!vm_note_late(vm, clock_usec(CLOCK_REALTIME)))
+		if (!vm_note_late(vm, now))
 			continue;
 		manager_log_late(vm);
 		if (m->observer)
