@@ -68,8 +68,14 @@ bool file_tables_add(struct file_tables *t, pid_t pid)
 			low = middle + 1;
 			break;
 		default:
-			/* One of them is gone, or not to be looked into: it orders nothing. */
-			return true;
+			/* It is gone, or not to be looked into. */
+			if (compare(t->pids[middle], t->pids[middle]) == 0)
+				return true;
+			/* Or that is so of the other one, which orders nothing any more. */
+			memmove(&t->pids[middle], &t->pids[middle + 1],
+				(t->n - middle - 1) * sizeof(*t->pids));
+			t->n--;
+			high--;
 		}
 	}
 	if (make_room(t)) {

@@ -71,11 +71,34 @@ static void test_gone(void **state)
 	assert_false(file_tables_add(t, getpid()));
 }
 
+/* Whoever comes and goes meanwhile, tables that have been seen are known. */
+static void test_gone_meanwhile(void **state)
+{
+	_cleanup_(file_tables_freep) struct file_tables *t = NULL;
+	pid_t own[N];
+
+	assert_int_equal(file_tables_new(&t), 0);
+	for (int i = 0; i < N; i++) {
+		own[i] = start_child(0);
+		assert_true(file_tables_add(t, own[i]));
+	}
+	assert_true(file_tables_add(t, getpid()));
+	for (int i = 0; i < N; i += 2)
+		end_child(own[i]);
+	assert_false(file_tables_add(t, getpid()));
+	for (int i = 1; i < N; i += 2) {
+		assert_false(file_tables_add(t, own[i]));
+		end_child(own[i]);
+	}
+	assert_false(file_tables_add(t, getpid()));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_gone_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("file-tables", tests, NULL, NULL);
