@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -22,7 +23,14 @@ from tap import Skip, equal, main, test, true
 BUILD = os.environ.get("BUILDDIR", ".")
 HELPER = os.path.join(BUILD, "eagersplitd-fetch")
 FAKE = os.path.join(BUILD, "tests/kvm/fake-splitter.so")
+# More of it by hand.
+STARTS = int(os.environ.get("STRANGER_STARTS", "2"))
+LOOKS = int(os.environ.get("STRANGER_LOOKS", "20"))
+PROCESSES = int(os.environ.get("STRANGER_PROCESSES", "50"))
+DESCRIPTORS = 16384
+
 KVM_CREATE_VM = 0xae01
+CLONE_FILES = 0x400
 NOBODY = 65534
 
 
@@ -200,9 +208,14 @@ def no_stranger_is_open():
         true("anon_inode:kvm-vm" not in links, links)
 
 
-@test
-def files_that_hang():
-    """Who swaps a file that hangs whoever closes it behind a VM's descriptor, is left alone, and holds up nobody"""
+def resident(process):
+    """The most that it ever had, in MiB."""
+    with open(f"/proc/{process.pid}/status", encoding="utf-8") as f:
+        return int(f.read().split("VmHWM:")[1].split()[0]) / 1024
+
+
+@contextlib.contextmanager
+def beside_swappers():
     with contextlib.ExitStack() as stack:
         try:
             path = stack.enter_context(HangingFile())
@@ -211,11 +224,75 @@ def files_that_hang():
         daemon = stack.enter_context(daemon_on_kvm())
         for _ in range(2):
             stack.enter_context(swapper(path))
-        for _ in range(20):
+        yield daemon
+
+
+@test
+def files_that_hang():
+    """Who swaps a file that hangs whoever closes it behind a VM's descriptor, is left alone, and holds up nobody"""
+    with beside_swappers() as daemon:
+        for _ in range(LOOKS):
             with vmm() as good:
                 for name in wait_for_vms(daemon, good.pid):
                     daemon.call("GetVm", vm=name)
+        print(f"# {LOOKS} looks, {resident(daemon.process):.1f} MiB resident", flush=True)
+        began = time.monotonic()
         equal(daemon.stop(), 0)
+        print(f"# stopped after {time.monotonic() - began:.2f} s", flush=True)
+
+
+@test
+def starts_beside_files_that_hang():
+    """Nor does he keep a daemon from being ready, from finding the VMs of others, or from stopping"""
+    stops, readies, memory = [], [], []
+    with beside_swappers() as daemon, vmm() as good:
+        for _ in range(STARTS):
+            wait_for_vms(daemon, good.pid)
+            memory.append(resident(daemon.process))
+            began = time.monotonic()
+            equal(daemon.stop(), 0)
+            stops.append(time.monotonic() - began)
+            daemon.start_again()
+            readies.append(time.monotonic() - began - stops[-1])
+    print(f"# {STARTS} starts: stopped after {max(stops):.2f} s, ready after {max(readies):.2f} s, "
+          f"{max(memory):.1f} MiB resident, at the most", flush=True)
+
+
+def fork_with_files():
+    """A process with the very descriptors of this one: 0 in there."""
+    return ctypes.CDLL(None).syscall(os.uname().machine == "x86_64" and 56 or 220, CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+
+
+@test
+def many_descriptors():
+    """Processes with thousands of descriptors, which share them, neither delay READY nor the finding of VMs"""
+    def work(ready):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        # Before they are made: they end with this one only if it may send them signals.
+        os.setuid(NOBODY)
+        file = os.open("/dev/null", os.O_RDONLY)
+        for number in range(100, 100 + DESCRIPTORS):
+            os.dup2(file, number)
+        parent = os.getpid()
+        for _ in range(PROCESSES - 1):
+            if fork_with_files() == 0:
+                ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+                while os.getppid() == parent:
+                    signal.pause()
+                os._exit(0)
+        ready()
+
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 100 + DESCRIPTORS:
+        raise Skip("so many descriptors are not to be had")
+    with daemon_on_kvm() as daemon, Process(work, NOBODY), vmm() as good:
+        daemon.stop()
+        began = time.monotonic()
+        daemon.start_again()
+        ready = time.monotonic() - began
+        wait_for_vms(daemon, good.pid)
+        print(f"# {PROCESSES} processes of {DESCRIPTORS} descriptors: ready after {ready:.2f} s, a VM is found after "
+              f"{time.monotonic() - began:.2f} s, {resident(daemon.process):.1f} MiB resident", flush=True)
 
 
 @test
