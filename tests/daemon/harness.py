@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import queue
+import resource
 import shutil
 import signal
 import socket
@@ -287,6 +288,8 @@ class NotifySocket:
         self.path = path
         self._messages = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._listens = threading.Event()
+        self._listens.set()
         self.kept = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
@@ -296,6 +299,7 @@ class NotifySocket:
     def _read(self):
         while True:
             data, fds, _, _ = socket.recv_fds(self._socket, 65536, 8)
+            self._listens.wait()
             if not data:
                 return
             message = dict(line.split("=", 1) for line in data.decode().splitlines() if "=" in line)
@@ -313,6 +317,19 @@ class NotifySocket:
                 fds = fds + self.kept.pop(name, [])
         for fd in fds:
             os.close(fd)
+
+    @contextlib.contextmanager
+    def deaf(self):
+        """Nothing is read meanwhile, but for one message."""
+        self._listens.clear()
+        try:
+            yield
+        finally:
+            self.listen()
+
+    def listen(self):
+        """Also in the middle of that."""
+        self._listens.set()
 
     def drop_kept(self):
         """All that is kept is lost."""
@@ -519,6 +536,18 @@ class Daemon:
 
     def kill(self, number):
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def limited(self, limit, value):
+        """By setrlimit(2), until the end of the context or of the process."""
+        pid = self.process.pid
+        before, hard = resource.prlimit(pid, limit)
+        resource.prlimit(pid, limit, (value, hard))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, limit, (before, hard))
 
     def stop(self, number=signal.SIGTERM):
         """Asks it to stop, and waits; gives its exit status."""
