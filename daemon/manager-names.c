@@ -383,10 +383,13 @@ void manager_on_guest_names(void *userdata, pid_t pid, const struct guest_names 
 
 void manager_look_for_name(struct manager *m, struct vm *vm)
 {
+	bool news;
+
 	machined_ask(m->machined, vm->pid);
 	if (!manager_trusts(m, vm->host_vm->uid)) {
-		if (manager_set_uuid(m, vm, (const char[UUID_SIZE]){ "" }) |
-		    (manager_set_name(m, vm, &vm->names.own, NULL) > 0))
+		news = manager_set_uuid(m, vm, (const char[UUID_SIZE]){ "" });
+		news |= manager_set_name(m, vm, &vm->names.own, NULL) > 0;
+		if (news)
 			manager_tell_of_name(m, vm);
 		return;
 	}
