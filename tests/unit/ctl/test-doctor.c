@@ -107,7 +107,7 @@ static int set_up(void **state)
 		.service = { "loaded", "active" },
 		.socket = { "loaded", "active" },
 		.timer = { "loaded", "inactive" },
-		.daemon = { PACKAGE_VERSION, "kvm", true },
+		.daemon = { PACKAGE_VERSION, "kvm", true, "" },
 	};
 	assert_non_null(mkdtemp(fake->root));
 	fake->doctor = (struct doctor){
