@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The lab's two Debian trees, both arm64 and both made without running any arm64 code:
+# The lab's Debian trees, all arm64 and all made without running any arm64 code:
 #
 #   image.sh root      the ext4 image that the emulated host boots from
+#   image.sh trixie    the same of Debian 13, for its QEMU
 #   image.sh sysroot   the folder that the daemon is cross-built against
 #
 # Each is built once and kept in the cache, under a key made of all that goes into it; the path is
@@ -18,7 +19,7 @@ cache=${EAGERSPLITD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eagersplitd}/lab
 # scenarios (python3-minimal alone lacks json).
 root_packages=(
 	base-files base-passwd bash coreutils dbus findutils grep kmod login mount passwd procps sed
-	systemd systemd-sysv udev util-linux qemu-system-arm python3-minimal libpython3.11-stdlib
+	systemd systemd-sysv udev util-linux qemu-system-arm python3-minimal
 	libjson-c5 libnl-3-200 libnl-genl-3-200 libsystemd0
 )
 sysroot_packages=(
@@ -32,19 +33,19 @@ die()
 	exit 1
 }
 
-# extract DIR PACKAGE...: unpacks the packages and what they depend on into DIR.
+# extract SUITE DIR PACKAGE...: unpacks the packages and what they depend on into DIR.
 extract()
 {
-	local dir=$1
+	local suite=$1 dir=$2
 
-	shift
-	"$debian" bookworm "$dir" --variant=extract --architectures=arm64 --include="$(IFS=,; echo "$*")"
+	shift 2
+	"$debian" "$suite" "$dir" --variant=extract --architectures=arm64 --include="$(IFS=,; echo "$*")"
 }
 
 # Nothing ran in the tree: do by hand the little that the packages' scripts would have done.
 configure_root()
 {
-	local dir=$1 unit
+	local dir=$1 unit python
 
 	ln -sf bash "$dir/bin/sh"
 	cp "$dir/usr/share/base-passwd/passwd.master" "$dir/etc/passwd"
@@ -59,9 +60,10 @@ configure_root()
 	cp "$here/lab.target" "$here/lab.service" "$dir/etc/systemd/system/"
 	install "$here/lab-init" "$dir/sbin/lab-init"
 	install -m 644 "$here/lab-fstab" "$dir/etc/lab-fstab"
-	# Python's own modules, which it would compile in each boot. The image's Python is this Debian's;
+	# Python's own modules, which it would compile in each boot, where this Debian's is the same one:
 	# what another one made it passes by.
-	python3 -m compileall -q --invalidation-mode unchecked-hash -s "$dir" "$dir/usr/lib/python3.11"
+	python=$dir/usr/lib/$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+	[ ! -d "$python" ] || python3 -m compileall -q --invalidation-mode unchecked-hash -s "$dir" "$python"
 	rm -rf "$dir"/usr/share/{doc,man,locale,info,lintian,perl,perl5,bash-completion,zsh,iso-codes,xml} \
 		"$dir"/usr/lib/aarch64-linux-gnu/{gconv,perl,perl-base} "$dir"/var/cache/apt "$dir"/var/lib/apt
 
@@ -82,14 +84,25 @@ configure_root()
 	done
 }
 
+# build_image SUITE PYTHON OUT SCRATCH
+build_image()
+{
+	local tree=$4/tree
+
+	extract "$1" "$tree" "${root_packages[@]}" "lib$2-stdlib"
+	configure_root "$tree"
+	mke2fs -q -t ext4 -O ^has_journal -m 0 -L lab-root -d "$tree" "$3" \
+		"$(($(du -s --apparent-size -BM "$tree" | cut -f1 -dM) * 5 / 4 + 96))M"
+}
+
 build_root()
 {
-	local tree=$2/tree
+	build_image bookworm python3.11 "$@"
+}
 
-	extract "$tree" "${root_packages[@]}"
-	configure_root "$tree"
-	mke2fs -q -t ext4 -O ^has_journal -m 0 -L lab-root -d "$tree" "$1" \
-		"$(($(du -s --apparent-size -BM "$tree" | cut -f1 -dM) * 5 / 4 + 96))M"
+build_trixie()
+{
+	build_image trixie python3.13 "$@"
 }
 
 # Absolute links would lead out of the sysroot.
@@ -97,7 +110,7 @@ build_sysroot()
 {
 	local link target
 
-	extract "$1" "${sysroot_packages[@]}"
+	extract bookworm "$1" "${sysroot_packages[@]}"
 	find "$1/lib" "$1/usr/lib" -type l -lname '/*' | while read -r link; do
 		target=$(readlink "$link")
 		ln -sfr "$1$target" "$link"
@@ -109,9 +122,9 @@ main()
 	local kind=${1-} suffix='' key out
 
 	case $kind in
-	root) suffix=.ext4 ;;
+	root | trixie) suffix=.ext4 ;;
 	sysroot) ;;
-	*) die "usage: image.sh root|sysroot" ;;
+	*) die "usage: image.sh root|trixie|sysroot" ;;
 	esac
 	key=$(cat "$debian" "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init "$here"/lab-fstab | sha256sum | cut -c1-16)
 	out=$cache/$kind-$key$suffix
@@ -125,7 +138,8 @@ main()
 		scratch=$(mktemp -d "$cache/build.XXXXXX")
 		trap 'rm -rf "$scratch"' EXIT
 		"build_$kind" "$scratch/out$suffix" "$scratch" >&2
-		find "$cache" -maxdepth 1 -name "$kind-*" -exec rm -rf {} +
+		# Another tree of ours may use another one just now.
+		find "$cache" -maxdepth 1 -name "$kind-*" -mtime +0 -exec rm -rf {} +
 		mv "$scratch/out$suffix" "$out"
 	fi
 	echo "$out"

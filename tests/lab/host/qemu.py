@@ -10,34 +10,41 @@ from host.qmp import Qmp
 ROUND = re.compile(r"lab: round=(\d+) reads=(\d+) writes=(\d+) errors=(\d+) static=([0-9a-f]+)\r?\n")
 # Where QEMU's virt machine has its memory.
 RAM = 1 << 30
-MACHINE = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-accel", "kvm", "-cpu", "host",
+MACHINE = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "host",
            "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot",
            "-kernel", "/lab/guest/Image", "-initrd", "/lab/guest/guest.cpio")
+
+
+def version(lab):
+    """QEMU's, as (major, minor)."""
+    return tuple(map(int, re.search(r"version (\d+)\.(\d+)", lab.must(MACHINE[0], "--version")).groups()))
 
 
 class Guest:
     """
     A QEMU guest of so many MiB in 2 MiB huge pages, most of which it works on.
 
-    write: one page in so many is written each round. origin: the Guest that is going to migrate here;
-    this one goes on with its console then.
+    write: one page in so many is written each round. eager: QEMU's own eager-split-size, in bytes, as are those
+    that it migrates to. origin: the Guest that is going to migrate here; this one goes on with its console then.
     """
 
     count = 0
 
-    def __init__(self, lab, mib, prefix=(), write=2, origin=None):
+    def __init__(self, lab, mib, prefix=(), write=2, eager=0, origin=None):
         Guest.count += 1
         self._lab = lab
         self._qmp = None
         self.mib = mib
         self.write = write
+        self.eager = eager
         self.name = f"lab-{Guest.count}"
         self.console = origin.console if origin else f"/run/{self.name}.log"
         self.socket = f"/run/{self.name}.qmp"
         # Waits to be let go when it has arrived, as with libvirt.
         incoming = ("-S", "-incoming", "defer") if origin else ()
         self.process = lab.spawn(
-            *prefix, *MACHINE, "-name", self.name, "-m", mib, "-mem-path", "/dev/hugepages",
+            *prefix, *MACHINE, "-accel", f"kvm,eager-split-size={eager}" if eager else "kvm",
+            "-name", self.name, "-m", mib, "-mem-path", "/dev/hugepages",
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-qmp", f"unix:{self.socket},server=on,wait=off", *incoming,
             "-append", f"console=ttyAMA0 quiet panic=-1 lab.mib={mib * 3 // 4} lab.write={write}")

@@ -76,8 +76,8 @@ def selftests(base):
     return Path(run("make", "-s", "-C", "kernel", "print-selftests", *which).splitlines()[-1])
 
 
-def root_image():
-    return Path(run(LAB / "image.sh", "root"))
+def root_image(suite):
+    return Path(run(LAB / "image.sh", "root" if suite == "bookworm" else suite))
 
 
 def programs():

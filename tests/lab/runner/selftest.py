@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from runner.boot import SECTOR, Records, kernel_reports
-from runner.migrations import PREPARED, STOCK, Migrations
+from runner.migrations import PREPARED, Migrations
 from runner.tap import Tap
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -84,7 +84,7 @@ def comparisons(tap):
     """A tenth of stock's faults: the worst of one boot against the best of the other."""
     def compare(stock, prepared):
         figures, report = Migrations(), io.StringIO()
-        for way, all_faults in ((STOCK, stock), (PREPARED, prepared)):
+        for way, all_faults in (("Linux 6.1", stock), (PREPARED, prepared)):
             for faults in all_faults:
                 row = {"load": "reads mostly", "way": way, "faults": faults, "exits": 0, "ahead": 0, "pages": 0,
                        "iterations": 3}
@@ -95,8 +95,8 @@ def comparisons(tap):
 
     failed, report, table = compare((100, 120, 130), (7, 10, 8))
     tap.test(not failed and "ok 1" in report, "self-test: a tenth of the faults passes", report)
-    tap.test("| max | reads mostly | Linux 6.1 | 120 (100–130) | 0 | 7 | 0 | 0 | 3 |" in table,
-             "self-test: the table has the median, its range, and TLBIs of vCPU faults only", table)
+    tap.test("| max | reads mostly | Linux 6.1 | 120 (100–130) | 0 | 7 | 16 | 0 | 0 | 3 |" in table,
+             "self-test: the table has the median, its range, and TLBIs of vCPU faults, and all", table)
     failed, report, _ = compare((100, 120, 130), (7, 11, 8))
     tap.test(failed, "self-test: one migration with more fails", report)
     failed, report, _ = compare((), (7,))

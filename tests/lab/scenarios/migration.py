@@ -11,7 +11,7 @@ import glob
 from host.daemon import Daemon
 from host.lab import read
 from host.migration import Migration
-from host.qemu import RAM, Guest
+from host.qemu import RAM, Guest, version
 from host.trace import FaultCount
 
 ORDER = 45
@@ -22,6 +22,8 @@ DEBUG = False
 PARTS = ("daemon",)
 
 MIB = 128
+# QEMU's eager-split-size, which there is since 8.1 (and KVM has what it takes since 6.5)
+EAGER, EAGER_SINCE = 2 << 20, (8, 1)
 # Of each kind, in a long run.
 RUNS = 5
 # One page in so many is written each round.
@@ -87,11 +89,15 @@ def prepared(lab, daemon, guest, name, row):
 
 
 def ways(lab):
-    """How it is done on this kernel and CPU: (name in the table, the daemon's Bbm=, or None for no daemon)."""
-    if not lab.patched:
-        return [("Linux 6.1", None)]
-    all_ways = [("patched, not prepared", None), ("prepared ahead, break-before-make", "off")]
-    return all_ways + [("prepared ahead, FEAT_BBM", "auto")] * lab.no_break
+    """How it is done on this kernel and CPU: (name in the table, the daemon's Bbm= or None, QEMU's own splitting)."""
+    kernel = "patched" if lab.patched else lab.base.replace("linux-", "Linux ")
+    eager = EAGER if lab.base != "linux-6.1" and version(lab) >= EAGER_SINCE else 0
+    all_ways = [("patched, not prepared" if lab.patched else kernel, None, 0)]
+    if eager:
+        all_ways.append((f"{kernel}, QEMU's eager-split-size", None, eager))
+    if lab.patched:
+        all_ways.append(("prepared ahead, break-before-make", "off", 0))
+    return all_ways + [("prepared ahead, FEAT_BBM", "auto", 0)] * lab.no_break
 
 
 def several(lab, guest, load, way, bbm):
@@ -116,9 +122,14 @@ def several(lab, guest, load, way, bbm):
 def run(lab):
     lab.huge_pages(2 * MIB)
     for load in LOADS if lab.long else SHORT:
-        guest = Guest(lab, MIB, write=LOADS[load])
-        guest.wait_populated()
-        guest.intact(f"{load}: before, memory is intact")
-        for way, bbm in ways(lab):
+        guest = None
+        for way, bbm, eager in ways(lab):
+            if guest and guest.eager != eager:
+                guest.quit()
+                guest = None
+            if not guest:
+                guest = Guest(lab, MIB, write=LOADS[load], eager=eager)
+                guest.wait_populated()
+                guest.intact(f"{load}: before, memory is intact")
             guest = several(lab, guest, load, way, bbm)
         guest.quit()
