@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the daemon and its helper say to each other, over a Unix socket that keeps messages apart
- * (SOCK_SEQPACKET). Both are of one installation: there are no versions.
+ * (SOCK_SEQPACKET). Both are of one installation: there are no versions. The helper begins, with a
+ * reply of zeroes that says that it is there.
  */
 #ifndef EAGERSPLITD_FETCH_PROTOCOL_H
 #define EAGERSPLITD_FETCH_PROTOCOL_H

@@ -167,6 +167,10 @@ static int serve_one(int socket, const struct fetch_request *request)
 
 int fetch_serve(int socket)
 {
+	int started = send_end(socket, 0);
+
+	if (started < 0)
+		return started;
 	for (;;) {
 		struct fetch_request request;
 		ssize_t n;

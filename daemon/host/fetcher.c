@@ -21,6 +21,9 @@
  */
 #define LEFT_MAX FETCH_AVOID_MAX
 
+/* A helper that is only started is nobody's doing: on a busy host that takes so many times as long. */
+#define START_FACTOR 10
+
 /**
  * struct left - a helper that was left behind
  * @socket: tells when it comes to its end, or to an answer
@@ -158,7 +161,7 @@ static int start_helper(struct fetcher *f)
 		return -errno;
 	ours = fds[0];
 	theirs = fds[1];
-	r = set_timeouts(ours, f->timeout_msec);
+	r = set_timeouts(ours, f->timeout_msec * START_FACTOR);
 	if (r == 0)
 		r = spawn(f->program, theirs, &f->helper);
 	return r < 0 ? r : take_fd(&ours);
@@ -194,21 +197,6 @@ static bool is_avoided(const struct fetcher *f, int64_t uid)
 		if (uid >= 0 && f->left[i].uid == uid)
 			return true;
 	return false;
-}
-
-static int get_helper(struct fetcher *f)
-{
-	int r;
-
-	if (f->socket >= 0)
-		return 0;
-	if (f->n_left == LEFT_MAX)
-		return -EBUSY;
-	r = f->path ? connect_to(f->path, f->timeout_msec) : start_helper(f);
-	if (r < 0)
-		return r == -EAGAIN ? -EBUSY : r;
-	f->socket = r;
-	return 0;
 }
 
 /*
@@ -297,6 +285,34 @@ static int receive(struct fetcher *f, struct fetch_reply *reply, int *ret_fd)
 	reply->names.name[GUEST_NAME_SIZE - 1] = '\0';
 	reply->names.uuid[UUID_SIZE - 1] = '\0';
 	return n == sizeof(*reply) ? 0 : -EBADMSG;
+}
+
+/* Its first words, which it says of itself. */
+static int greet(struct fetcher *f)
+{
+	_cleanup_close_ int fd = -1;
+	struct fetch_reply reply;
+	int r = receive(f, &reply, &fd);
+
+	if (r < 0)
+		return r;
+	return reply.more || reply.result ? -EBADMSG : set_timeouts(f->socket, f->timeout_msec);
+}
+
+static int get_helper(struct fetcher *f)
+{
+	int r;
+
+	if (f->socket >= 0)
+		return 0;
+	if (f->n_left == LEFT_MAX)
+		return -EBUSY;
+	r = f->path ? connect_to(f->path, f->timeout_msec * START_FACTOR) : start_helper(f);
+	if (r < 0)
+		return r == -EAGAIN ? -EBUSY : r;
+	f->socket = r;
+	r = greet(f);
+	return r < 0 ? fail(f, 0, r) : 0;
 }
 
 /*

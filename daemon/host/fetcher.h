@@ -35,8 +35,8 @@ void fetched_done(struct fetched *fetched);
 
 /*
  * @socket: where systemd starts the helper; NULL: @program is started instead, with no more
- * rights than ours. Both are copied. @timeout_msec: what a process may hold it up for. 0 or
- * -ENOMEM; the helper is started by the first call.
+ * rights than ours. Both are copied. @timeout_msec: what a process may hold it up for; its
+ * start may take longer. 0 or -ENOMEM; the helper is started by the first call.
  */
 int fetcher_new(struct fetcher **ret, const char *socket, const char *program,
 		unsigned int timeout_msec);

@@ -150,16 +150,20 @@ static const char *write_script(const char *script)
 	snprintf(path, sizeof(path), "%s/helper", dir);
 	file = fopen(path, "w");
 	assert_non_null(file);
-	fprintf(file, "#!/bin/sh\n%s\n", script);
+	fprintf(file, "#!/bin/sh\nGREETING=%zu\n%s\n", sizeof(struct fetch_reply), script);
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(chmod(path, 0700), 0);
 	return path;
 }
 
+/* As the helper begins. */
+#define GREET "head -c $GREETING /dev/zero >&0; "
+
 /* One that says nothing is left behind, and a few of them are enough. */
 static void test_hangs(void **state)
 {
-	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(write_script("exec sleep 1000"));
+	_cleanup_(fetcher_freep) struct fetcher *f =
+		new_fetcher(write_script(GREET "exec sleep 1000"));
 	struct fetched fetched;
 
 	/* Each is killed, so that another takes its place once it has ended; until then, none does. */
@@ -171,6 +175,16 @@ static void test_hangs(void **state)
 		while (r == -EBUSY);
 		assert_int_equal(r, -ETIMEDOUT);
 	}
+}
+
+/* One whose start takes longer than a process may hold it up is waited for: it is nobody's doing. */
+static void test_starts_slowly(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f =
+		new_fetcher(write_script("sleep 1; exec \"$HELPER\""));
+	struct fetched fetched;
+
+	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
 }
 
 /* One that ends is replaced. */
@@ -187,12 +201,14 @@ static void test_ends(void **state)
 	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
 }
 
-/* What it says is not to be believed: no splitter, too many of them. */
+/* What it says is not to be believed: no splitter, no reply at all, from the beginning. */
 static void test_lies(void **state)
 {
 	static const char *const scripts[] = {
-		"exec 3>&0; head -c 8 >/dev/null; head -c 268 /dev/zero | tr '\\0' '\\1' >&3",
-		"head -c 8 >/dev/null; echo lie >&0",
+		GREET
+		"exec 3>&0; head -c 8 >/dev/null; head -c $GREETING /dev/zero | tr '\\0' '\\1' >&3",
+		GREET "head -c 8 >/dev/null; echo lie >&0",
+		"echo lie >&0; exec sleep 1000",
 	};
 	struct fetched fetched;
 
@@ -234,11 +250,11 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_look),	cmocka_unit_test(test_nothing_there),
-		cmocka_unit_test(test_name),	cmocka_unit_test(test_scan),
-		cmocka_unit_test(test_hangs),	cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_lies),	cmocka_unit_test(test_none),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_look),  cmocka_unit_test(test_nothing_there),
+		cmocka_unit_test(test_name),  cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_hangs), cmocka_unit_test(test_starts_slowly),
+		cmocka_unit_test(test_ends),  cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_none),  cmocka_unit_test(test_refused),
 	};
 	const char *build = getenv("BUILDDIR") ?: ".";
 	char fake[4096 + 32], options[1024];
