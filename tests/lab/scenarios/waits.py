@@ -102,6 +102,12 @@ def undisturbed(lab, work, mib, manual=0):
     return took
 
 
+def reference(lab, work):
+    """What 8192 entries take. One measurement of something that short is a fifth too low now and then: so the larger of
+    that and of the share that they have of all."""
+    return max(undisturbed(lab, work, SMALL), undisturbed(lab, work, SIZE) // (SIZE // SMALL))
+
+
 def watched(lab, name, work, bound, manual=0):
     alone = undisturbed(lab, work, SIZE, manual)
     guest = Guest(lab, SIZE, manual)
@@ -127,8 +133,8 @@ def watched(lab, name, work, bound, manual=0):
 def run(lab):
     lab.huge_pages(SIZE)
     lab.spawn(f"{BIN}/ticker", WORKER, TURN, stdin=subprocess.PIPE)
-    walk = undisturbed(lab, Guest.log, SMALL)
-    unmap = undisturbed(lab, Guest.delete, SMALL)
+    walk = reference(lab, Guest.log)
+    unmap = reference(lab, Guest.delete)
     lab.note(f"8192 entries and a TLBI: write-protected {walk} instructions, unmapped {unmap}")
     held = watched(lab, "split", Guest.split, walk) // (SIZE // 2)
     lab.ok(held <= UPSTREAM / 2, "split: at most half of what Linux 6.12 holds the lock for", held)
