@@ -259,7 +259,8 @@ static bool manager_rename(struct manager *m, struct vm *vm)
 
 static void manager_tell_of_name(struct manager *m, struct vm *vm)
 {
-	if (vm->progress.surveyed)
+	/* Before, it is told of with the end of the survey. */
+	if (vm->progress.surveyed || vm->progress.stage == VM_STAGE_FAILED)
 		manager_tell(m, vm, VM_CHANGE_STATE);
 	manager_save_vm(m, vm);
 }
