@@ -41,6 +41,7 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
 		    (int)vm->pid,
 		    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));
+	manager_save_resumed(m, vm);
 	manager_arm_timeout_of(m, vm);
 	/* What had come to its end need not be done again. */
 	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)

@@ -68,6 +68,7 @@ struct registration_head {
  * @store_loaded: what was in there is known
  * @records: what was in there, @n_records, in order of the VMs' ids
  * @store_error: why something could not be written, a negative errno; 0: all is
+ * @store_anew: it was made anew, without @records
  * @store_checked_nsec: when it was last seen to be where it belongs, CLOCK_MONOTONIC
  * @save_again: writes what could not be written
  * @history: of the migrations that have ended
@@ -101,6 +102,7 @@ struct manager {
 	struct kept_record *records;
 	size_t n_records;
 	int store_error;
+	bool store_anew;
 	uint64_t store_checked_nsec;
 	sd_event_source *save_again;
 	struct history *history;

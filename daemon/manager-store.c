@@ -62,6 +62,7 @@ static int manager_open_store(struct manager *m)
 	if (r <= 0)
 		return r;
 	log_info("The folder of what is kept for a restart was made anew");
+	m->store_anew = true;
 	manager_for_all_kept(m, mark_unsaved, NULL);
 	manager_save_again(m, 0);
 	return 0;
@@ -87,6 +88,12 @@ void manager_save_vm(struct manager *m, struct vm *vm)
 		return;
 	vm->store.saved_nsec = now_nsec(CLOCK_MONOTONIC);
 	vm->store.unsaved = manager_try_to_save(m, vm) < 0;
+}
+
+void manager_save_resumed(struct manager *m, struct vm *vm)
+{
+	if (m->store_anew)
+		manager_save_vm(m, vm);
 }
 
 int manager_check_record(struct manager *m, const struct vm *vm)

@@ -20,6 +20,9 @@ void manager_save_vm(struct manager *m, struct vm *vm);
  */
 int manager_check_record(struct manager *m, const struct vm *vm);
 
+/* @vm is what its record said, which is written again where that has been lost since. */
+void manager_save_resumed(struct manager *m, struct vm *vm);
+
 /* Sees whether records are still where the next daemon looks for them, at most once a second. */
 void manager_check_store(struct manager *m);
 

@@ -179,5 +179,6 @@ int manager_add_unwanted(struct manager *m, struct backend_vm *host_vm, pid_t pi
 		return r;
 	vm->table.unwanted = true;
 	manager_move_vm(m, vm, &m->unwanted);
+	manager_save_resumed(m, vm);
 	return 0;
 }

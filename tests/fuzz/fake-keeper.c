@@ -42,6 +42,22 @@ int keeper_get_error(void)
 	return keeper.error ?: keeper.removed ? -ENOENT : 0;
 }
 
+static size_t find_record(uint64_t vm_id)
+{
+	size_t i = 0;
+
+	while (i < keeper.n_records && keeper.records[i].vm_id != vm_id)
+		i++;
+	return i;
+}
+
+const struct vm_record *keeper_find_record(uint64_t vm_id)
+{
+	size_t i = find_record(vm_id);
+
+	return i < keeper.n_records ? &keeper.records[i] : NULL;
+}
+
 void keeper_remove_folder(void)
 {
 	keeper.removed = true;
@@ -86,15 +102,6 @@ int vm_store_new(struct vm_store **ret, const char *folder)
 {
 	*ret = calloc(1, sizeof(**ret));
 	return *ret ? 0 : -ENOMEM;
-}
-
-static size_t find_record(uint64_t vm_id)
-{
-	size_t i = 0;
-
-	while (i < keeper.n_records && keeper.records[i].vm_id != vm_id)
-		i++;
-	return i;
 }
 
 int vm_store_open(struct vm_store *s)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What a daemon says from now on is not heard: it is being killed. */
 void keeper_set_deaf(bool deaf);
@@ -17,6 +18,9 @@ void keeper_set_error(int error);
 
 /* Why they could not, be it that there is no folder; 0: they could. */
 int keeper_get_error(void);
+
+/* What is kept of a VM, NULL: nothing. */
+const struct vm_record *keeper_find_record(uint64_t vm_id);
 
 /* The folder of records is removed, with what is in it. */
 void keeper_remove_folder(void);

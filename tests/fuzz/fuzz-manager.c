@@ -89,6 +89,7 @@ static uint8_t next_byte(struct player *p)
 
 static void note_promise(struct player *p, const struct vm *vm)
 {
+	const struct vm_record *record = keeper_find_record(vm->host_vm->id);
 	size_t i = 0;
 
 	while (i < p->n_promises && p->promises[i].id != vm->host_vm->id)
@@ -101,6 +102,9 @@ static void note_promise(struct player *p, const struct vm *vm)
 		.unwanted = vm->table.unwanted,
 		.unsaved = vm->store.unsaved || keeper_get_error(),
 	};
+	/* What could not even be removed is what the next one is told. */
+	if (vm->store.unsaved && record)
+		p->promises[i].state = record->state;
 }
 
 /* Also of those that it has not come to since it was started itself. */
