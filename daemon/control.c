@@ -16,6 +16,7 @@
 #include "control-metrics.h"
 #include "control-pending.h"
 #include "control-register.h"
+#include "control-reload.h"
 #include "control-watch.h"
 #include "history.h"
 #include "manager.h"
@@ -38,6 +39,7 @@ struct control {
 	struct pending_calls *pending;
 	struct lists *lists;
 	struct registrations *registrations;
+	struct reloads *reloads;
 	struct strangers *strangers;
 };
 
@@ -242,17 +244,9 @@ static int get_history(struct varlink_connection *connection, const void *params
 
 static int reload(struct varlink_connection *connection, const void *params, void *userdata)
 {
-	_cleanup_free_ char *error = NULL;
 	struct control *c = userdata;
-	int r;
 
-	r = manager_reload(c->manager, &error);
-	if (r < 0)
-		return varlink_connection_error_string(connection,
-						       CONTROL_ERROR_INVALID_CONFIGURATION,
-						       "reason", error ? error : strerror(-r));
-	control_log_change(varlink_connection_peer(connection), NULL, "Configuration read again");
-	return reply_nothing(connection);
+	return reloads_begin(c->reloads, connection);
 }
 
 static const struct varlink_method manager_methods[] = {
@@ -375,7 +369,15 @@ static void on_vm_registered(void *userdata, void *caller, int r, struct vm *vm)
 	registrations_end(c->registrations, caller, r, vm);
 }
 
+static void on_reloaded(void *userdata, uint64_t number, int r, const char *error)
+{
+	struct control *c = userdata;
+
+	reloads_end(c->reloads, number, r, error);
+}
+
 static const struct manager_observer control_observer = {
+	.reloaded = on_reloaded,
 	.vm_registered = on_vm_registered,
 	.vm_changed = on_vm_changed,
 	.vm_removed = on_vm_removed,
@@ -405,6 +407,9 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
 	r = registrations_new(&c->registrations, manager, c->pending, c->strangers);
 	if (r < 0)
 		return r;
+	r = reloads_new(&c->reloads, manager);
+	if (r < 0)
+		return r;
 	r = varlink_server_new(&c->server, event, take_fd(&fd), control_interfaces, &server_ops, c);
 	if (r < 0)
 		return r;
@@ -420,6 +425,7 @@ struct control *control_free(struct control *c)
 	manager_set_observer(c->manager, NULL, NULL);
 	varlink_server_free(c->server);
 	registrations_free(c->registrations);
+	reloads_free(c->reloads);
 	pending_calls_free(c->pending);
 	lists_free(c->lists);
 	watches_free(c->watches);

@@ -16,6 +16,9 @@
 #define HISTORY_LINE_MAX 2048U
 #define FILE_MAX	 ((size_t)HISTORY_MAX * HISTORY_LINE_MAX)
 
+/* How long the file is waited for in the end. */
+#define END_USEC (5 * USEC_PER_SEC)
+
 /* What the thread does. */
 enum task {
 	TASK_READ,
@@ -264,13 +267,18 @@ static void job_done(struct job *job, int r)
 		save(h);
 }
 
-int history_new(struct history **ret, struct worker_pool *pool)
+int history_new(struct history **ret, sd_event *event)
 {
 	struct history *h = calloc(1, sizeof(*h));
+	int r;
 
 	if (!h)
 		return -ENOMEM;
-	h->pool = pool;
+	r = worker_pool_new(&h->pool, event, 1);
+	if (r < 0) {
+		free(h);
+		return r;
+	}
 	/* What is read from the file goes before the first. */
 	h->oldest = HISTORY_MAX;
 	h->job = (struct job){ .run = run_job, .done = job_done };
@@ -292,11 +300,11 @@ struct history *history_free(struct history *h)
 {
 	if (!h)
 		return NULL;
-	/* A write that was interrupted is made again; what was not read must not be lost. */
-	free_text(h);
-	if (h->path && h->loaded && (h->unsaved || h->busy) && make_text(h) == 0)
-		report(h, write_file(h->path, h->text, h->size));
-	free_text(h);
+	if (!worker_pool_drain(h->pool, END_USEC)) {
+		report(h, -ETIMEDOUT);
+		return NULL;
+	}
+	worker_pool_free(h->pool);
 	for (size_t i = 0; i < h->n; i++)
 		free(*get_line(h, i));
 	free(h->path);

@@ -2,7 +2,7 @@
 /*
  * The migrations that have ended: counted since the start, and the last of them kept, a line
  * of JSON each, also over restarts of daemon and host. The file is read and written by a
- * thread: nobody waits for the disk.
+ * thread of its own: nobody else waits for the disk.
  */
 #ifndef EAGERSPLITD_HISTORY_H
 #define EAGERSPLITD_HISTORY_H
@@ -11,12 +11,11 @@
 #include <stdint.h>
 
 #include <json-c/json.h>
+#include <systemd/sd-event.h>
 
 #include "base/util.h"
 #include "latency.h"
 #include "passage.h"
-
-struct worker_pool;
 
 /* So many are kept. */
 #define HISTORY_MAX 1000U
@@ -46,10 +45,13 @@ uint64_t history_lead_limit_usec(size_t i);
 
 struct history;
 
-/* @pool: what reads and writes; it has to be freed first. 0 or -ENOMEM. */
-int history_new(struct history **ret, struct worker_pool *pool);
+/* 0 or a negative errno. */
+int history_new(struct history **ret, sd_event *event);
 
-/* Writes what has not been written yet, and waits for it. Returns NULL. */
+/*
+ * Writes what has not been written yet, and waits for it, but not for long: then the thread is left
+ * behind. Returns NULL.
+ */
 struct history *history_free(struct history *h);
 DEFINE_CLEANUP(struct history *, history_free);
 

@@ -22,6 +22,7 @@
 #include "host/backend.h"
 #include "manager.h"
 #include "manager-history.h"
+#include "manager-reload.h"
 #include "notify.h"
 #include "vm-store.h"
 
@@ -157,7 +158,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
 
 	/* What went wrong has been logged, and all is as it was. */
 	if (!d->stopping)
-		(void)manager_reload(d->manager, NULL);
+		manager_reload(d->manager);
 	return 0;
 }
 
@@ -370,25 +371,34 @@ static void keep_history(struct manager *m, const struct options *options)
 		log_warning("The history of migrations is not kept: out of memory");
 }
 
-static int open_manager(struct daemon *d, const struct options *options)
+static int load_config(struct config **ret, const struct options *options)
 {
-	_cleanup_(config_freep) struct config *config = NULL;
 	_cleanup_free_ char *error = NULL;
-	struct backend *backend;
 	int r;
 
-	r = config_load(&config, config_path(options), options->config != NULL, &error);
+	r = config_load(ret, config_path(options), options->config != NULL, &error);
 	if (r < 0) {
 		log_error("%s", error ?: strerror(-r));
 		return r;
 	}
-	config->backend_override = options->backend;
+	(*ret)->backend_override = options->backend;
 	if (options->backend >= 0)
-		config->backend = (enum config_backend)options->backend;
+		(*ret)->backend = (enum config_backend)options->backend;
+	return 0;
+}
+
+/* Takes @config, also on error. */
+static int open_manager(struct daemon *d, const struct options *options, struct config *config)
+{
+	struct backend *backend;
+	int r;
+
 	r = open_backend(&backend, config, options);
-	if (r < 0)
+	if (r < 0) {
+		config_free(config);
 		return r;
-	r = manager_new(&d->manager, d->event, TAKE_PTR(config), backend);
+	}
+	r = manager_new(&d->manager, d->event, config, backend);
 	if (r < 0)
 		log_error("Cannot start: %s", strerror(-r));
 	return r;
@@ -397,9 +407,14 @@ static int open_manager(struct daemon *d, const struct options *options)
 static int daemon_start(struct daemon *d, const struct options *options)
 {
 	_cleanup_(passed_done) struct passed passed = { .socket = -1 };
+	_cleanup_(config_freep) struct config *config = NULL;
 	int fd, r;
 
 	r = passed_get(&passed);
+	if (r < 0)
+		return r;
+	/* The disk may be slow: until it has been read, a signal ends us as it would anybody. */
+	r = load_config(&config, options);
 	if (r < 0)
 		return r;
 	r = sd_event_default(&d->event);
@@ -410,7 +425,7 @@ static int daemon_start(struct daemon *d, const struct options *options)
 		log_error("Cannot watch for signals: %s", strerror(-r));
 		return r;
 	}
-	r = open_manager(d, options);
+	r = open_manager(d, options, TAKE_PTR(config));
 	if (r < 0)
 		return r;
 	/* What is wrong with the configuration is said first: it is no use to wait for the other. */

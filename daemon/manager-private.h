@@ -2,9 +2,9 @@
 /*
  * The manager's data, for its own files. Those, each of which includes from the ones below it
  * only: manager-register.c, how VMs get there by being told of; manager.c, its life, the
- * splitter's, the finder's and the configuration's side of it; manager-resume.c, how they come
- * from the daemon before; manager-found.c, how they get there by themselves; manager-table.c,
- * the VMs; manager-names.c, what they are called, and manager-migration.c, what happens to them;
+ * splitter's and the finder's side of it; manager-reload.c, the configuration's, and
+ * manager-host.c, the host's; manager-resume.c, how they come from the daemon before;
+ * manager-found.c, how they get there by themselves; manager-table.c, the VMs; manager-names.c, what they are called, and manager-migration.c, what happens to them;
  * manager-tell.c, who is told of it; manager-store.c, what is kept of it; manager-history.c, and
  * afterwards; manager-index.c, where they are found.
  */
@@ -26,6 +26,7 @@
 
 struct closing;
 struct config;
+struct config_reader;
 struct finder;
 struct history;
 struct log_quota;
@@ -54,6 +55,9 @@ struct registration_head {
 
 /**
  * struct manager - the daemon's centre
+ * @config_reader: reads the next one
+ * @reloads_asked: how often that was asked for
+ * @reloads_begun: of those, which the reading that is under way, or the last one, is for
  * @host: what probe() said
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
@@ -86,6 +90,9 @@ struct registration_head {
 struct manager {
 	sd_event *event;
 	struct config *config;
+	struct config_reader *config_reader;
+	uint64_t reloads_asked;
+	uint64_t reloads_begun;
 	struct backend *backend;
 	struct backend_host host;
 	struct worker_pool *pool;

@@ -12,6 +12,7 @@
 #include "manager-store.h"
 #include "manager.h"
 #include "manager-found.h"
+#include "manager-host.h"
 #include "manager-index.h"
 #include "manager-names.h"
 #include "manager-private.h"

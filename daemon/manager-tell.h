@@ -21,6 +21,11 @@ struct manager_observer {
 	void (*vm_removed)(void *userdata, struct vm *vm);
 	/* The end of what manager_register() began: @r is as that gives it, @vm NULL on error. */
 	void (*vm_registered)(void *userdata, void *caller, int r, struct vm *vm);
+	/*
+	 * The configuration has been read for all that manager_reload() has numbered up to @number,
+	 * and is in force. Negative errno @r: it is not, and all is as it was; @error is why.
+	 */
+	void (*reloaded)(void *userdata, uint64_t number, int r, const char *error);
 };
 
 /*

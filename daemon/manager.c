@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "closing.h"
+#include "conf-reader.h"
 #include "conf.h"
 #include "finder.h"
 #include "history.h"
@@ -17,10 +18,12 @@
 #include "log-quota.h"
 #include "manager-found.h"
 #include "manager-history.h"
+#include "manager-host.h"
 #include "manager-index.h"
 #include "manager-migration.h"
 #include "manager-names.h"
 #include "manager-private.h"
+#include "manager-reload.h"
 #include "manager-resume.h"
 #include "manager-store.h"
 #include "manager-table.h"
@@ -211,25 +214,6 @@ static const struct finder_ops finder_ops = {
  * The manager's life
  */
 
-static bool manager_is_throttled(const struct manager *m)
-{
-	return m->host.bbm_level < 2 || m->config->bbm == CONFIG_BBM_OFF;
-}
-
-static struct work_limits manager_limits(const struct manager *m)
-{
-	return (struct work_limits){
-		.host = {
-			.load = m->config->tlbi_load,
-			.rate = m->config->tlbi_rate,
-			.burst = config_get_burst(m->config),
-		},
-		.batch = m->host.batch,
-		.vm_rate = m->config->vm_tlbi_rate,
-		.throttled = manager_is_throttled(m),
-	};
-}
-
 static int manager_start(struct manager *m)
 {
 	struct work_limits limits;
@@ -279,7 +263,11 @@ static int manager_start(struct manager *m)
 	r = closing_new(&m->closing, m->pool);
 	if (r < 0)
 		return r;
-	r = history_new(&m->history, m->pool);
+	r = config_reader_new(&m->config_reader, m->event, m->config->path, m->config->required,
+			      manager_on_config_read, m);
+	if (r < 0)
+		return r;
+	r = history_new(&m->history, m->event);
 	if (r < 0)
 		return r;
 	r = sd_event_add_time(m->event, &m->settle, CLOCK_REALTIME, UINT64_MAX, 0,
@@ -293,7 +281,7 @@ static int manager_start(struct manager *m)
 	if (!m->host.supported)
 		log_full(LOG_WARNING, MESSAGE_UNSUPPORTED, "No VM can be split: %s",
 			 m->host.reason);
-	limits = manager_limits(m);
+	limits = manager_get_limits(m);
 	r = splitter_new(&m->splitter, &splitter_ops, m, &limits);
 	if (r < 0)
 		return r;
@@ -357,6 +345,7 @@ struct manager *manager_free(struct manager *m)
 	closing_stop(m->closing);
 	while ((registration = TAILQ_FIRST(&m->registrations)))
 		registration->free(registration);
+	config_reader_free(m->config_reader);
 	history_free(m->history);
 	vm_list_free(&m->vms);
 	vm_list_free(&m->leaving);
@@ -398,6 +387,8 @@ void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *user
 		return;
 	m->stopped = stopped;
 	m->stopped_userdata = userdata;
+	/* It does not become ready any more. */
+	config_reader_stop(m->config_reader);
 	/* Those that are still held are let go of by the next daemon, or with the process. */
 	for (vm = TAILQ_FIRST(&m->leaving); vm; vm = next) {
 		next = TAILQ_NEXT(vm, link);
@@ -429,79 +420,6 @@ int manager_survey_vm(struct manager *m, struct vm *vm)
 bool manager_is_surveying_vm(const struct vm *vm)
 {
 	return work_is_surveying(vm->work);
-}
-
-/* What was there all along, and could not be split. */
-static void manager_take_up(struct manager *m)
-{
-	log_info("VMs can be split from now on, %s break-before-make",
-		 manager_is_throttled(m) ? "by" : "without");
-	manager_load(m, NULL, 0);
-	finder_scan_all(m->finder);
-	manager_notify_status(m);
-}
-
-static void manager_probe(struct manager *m)
-{
-	bool supported = m->host.supported;
-	struct work_limits limits;
-
-	m->backend->ops->probe(m->backend, &m->host);
-	limits = manager_limits(m);
-	splitter_set_limits(m->splitter, &limits);
-	if (m->host.supported && !supported)
-		manager_take_up(m);
-}
-
-int manager_check_host(struct manager *m)
-{
-	if (!m->host.supported)
-		manager_probe(m);
-	return m->host.supported ? 0 : -EOPNOTSUPP;
-}
-
-static void manager_apply(struct manager *m)
-{
-	if (m->backend->ops->configure)
-		m->backend->ops->configure(m->backend, &m->config->sim);
-	manager_probe(m);
-	manager_arm_timeout(m);
-	manager_look_for_names(m);
-}
-
-int manager_reload(struct manager *m, char **ret_error)
-{
-	_cleanup_free_ char *error = NULL;
-	char limits[CONFIG_LIMITS_SIZE];
-	struct config *config;
-	int r;
-
-	notify_say(m->notify, NOTIFY_RELOADING, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-		   clock_usec(CLOCK_MONOTONIC));
-	r = config_load(&config, m->config->path, m->config->required, &error);
-	if (r < 0) {
-		m->reloads_failed++;
-		log_full(LOG_ERR, MESSAGE_RELOAD_FAILED, "Configuration not reloaded: %s",
-			 error ? error : strerror(-r));
-	} else {
-		config->backend_override = m->config->backend_override;
-		if (config->backend_override >= 0)
-			config->backend = (enum config_backend)config->backend_override;
-		if (config->backend != m->config->backend)
-			log_warning("Backend= takes effect when the daemon is started anew");
-		config_free(m->config);
-		m->config = config;
-		m->reloads++;
-		manager_apply(m);
-		log_full(LOG_INFO, MESSAGE_RELOADED, "Configuration reloaded: %s, burst %" PRIu64,
-			 config_format_limits(limits, config->tlbi_load, config->tlbi_rate),
-			 config_get_burst(config));
-	}
-	notify_say(m->notify, NOTIFY_READY, "READY=1");
-	manager_notify_status(m);
-	if (ret_error)
-		*ret_error = TAKE_PTR(error);
-	return r;
 }
 
 void manager_get_host(const struct manager *m, struct host_info *info)

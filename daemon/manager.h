@@ -75,8 +75,8 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 void manager_begin(struct manager *m, struct vm_store *store, int *splitters, size_t n);
 
 /*
- * Frees everything at once: calls in flight are interrupted and waited for,
- * holds are not released (see manager_stop()). Returns NULL.
+ * Frees everything at once: calls in flight are interrupted and waited for, holds are not
+ * released (see manager_stop()). A thread that waits for a disk is left behind. Returns NULL.
  */
 struct manager *manager_free(struct manager *m);
 DEFINE_CLEANUP(struct manager *, manager_free);
@@ -94,18 +94,6 @@ int manager_survey_vm(struct manager *m, struct vm *vm);
 
 /* Whether a survey of @vm is under way. */
 bool manager_is_surveying_vm(const struct vm *vm);
-
-/*
- * Asks the host anew what it can do, if it could not split, and goes by it: once it can, VMs
- * of the daemon before, and those that are there, are taken up. 0, or -EOPNOTSUPP: it cannot.
- */
-int manager_check_host(struct manager *m);
-
-/*
- * Reads the configuration again. On error nothing changes and @ret_error, if
- * set, is a message ("FILE:LINE: reason") that the caller frees.
- */
-int manager_reload(struct manager *m, char **ret_error);
 
 /* Fills @info. */
 void manager_get_host(const struct manager *m, struct host_info *info);

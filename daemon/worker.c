@@ -229,19 +229,54 @@ int worker_pool_new(struct worker_pool **ret, sd_event *event, unsigned int n_th
 	return 0;
 }
 
+static struct timespec to_timespec(uint64_t nsec)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(nsec / NSEC_PER_SEC),
+		.tv_nsec = (long)(nsec % NSEC_PER_SEC),
+	};
+}
+
+/* Until a job ends, or @until, CLOCK_MONOTONIC; whether one is left to wait for. */
+static bool pool_wait(struct worker_pool *pool, const struct timespec *until)
+{
+	bool left;
+
+	pthread_mutex_lock(&pool->lock);
+	while (TAILQ_EMPTY(&pool->finished) &&
+	       !(TAILQ_EMPTY(&pool->queued) && TAILQ_EMPTY(&pool->running)) &&
+	       pthread_cond_timedwait(&pool->fewer, &pool->lock, until) == 0)
+		;
+	left = !TAILQ_EMPTY(&pool->queued) || !TAILQ_EMPTY(&pool->running);
+	pthread_mutex_unlock(&pool->lock);
+	return left;
+}
+
+bool worker_pool_drain(struct worker_pool *pool, uint64_t usec)
+{
+	struct timespec until = to_timespec(now_nsec(CLOCK_MONOTONIC) + usec * NSEC_PER_USEC);
+	struct job *job;
+	bool left;
+
+	do {
+		left = pool_wait(pool, &until);
+		job = pool_take_finished(pool);
+		if (job)
+			job->done(job, job->result);
+	} while (job);
+	return !left;
+}
+
 static void pool_stop_threads(struct worker_pool *pool)
 {
 	pthread_mutex_lock(&pool->lock);
 	pool->stopping = true;
 	pthread_cond_broadcast(&pool->more);
 	while (pool_interrupt(pool, true)) {
-		uint64_t until = now_nsec(CLOCK_MONOTONIC) + RESEND_USEC * NSEC_PER_USEC;
-		struct timespec ts = {
-			.tv_sec = (time_t)(until / NSEC_PER_SEC),
-			.tv_nsec = (long)(until % NSEC_PER_SEC),
-		};
+		struct timespec until =
+			to_timespec(now_nsec(CLOCK_MONOTONIC) + RESEND_USEC * NSEC_PER_USEC);
 
-		pthread_cond_timedwait(&pool->fewer, &pool->lock, &ts);
+		pthread_cond_timedwait(&pool->fewer, &pool->lock, &until);
 	}
 	pthread_mutex_unlock(&pool->lock);
 

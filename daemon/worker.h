@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include <systemd/sd-event.h>
@@ -61,6 +62,12 @@ int worker_pool_new(struct worker_pool **ret, sd_event *event, unsigned int n_th
  */
 struct worker_pool *worker_pool_free(struct worker_pool *pool);
 DEFINE_CLEANUP(struct worker_pool *, worker_pool_free);
+
+/*
+ * Waits for all jobs, and those that are submitted meanwhile, for @usec in all; their ends are
+ * dispatched from here. Whether none is left.
+ */
+bool worker_pool_drain(struct worker_pool *pool, uint64_t usec);
 
 /* Queues @job, which is idle. */
 void worker_pool_submit(struct worker_pool *pool, struct job *job);

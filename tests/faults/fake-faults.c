@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Preloaded into the daemon: as long as the file $FAKE_FAULTS begins with an errno (32 bits, 0: none),
- * calls that could fail by that do. Its own are those of the simulated host and of the records.
+ * calls that could fail by that do. Its own are those of the simulated host and of the records. And
+ * files whose paths begin with $FAKE_SLOW are opened as long as nobody has locked the file $FAKE_GATE,
+ * and else once that is over.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -58,6 +61,22 @@ static bool fails(unsigned int wants)
 	return true;
 }
 
+/* Of a file that is open: what it is by then is what will be read. */
+static int wait_at_gate(int opened, const char *path)
+{
+	const char *slow = getenv("FAKE_SLOW"), *gate = getenv("FAKE_GATE");
+	int error = errno, fd;
+
+	if (!slow || !gate || strncmp(path, slow, strlen(slow)) != 0)
+		return opened;
+	fd = NEXT(open)(gate, O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && NEXT(flock)(fd, LOCK_SH) < 0 && errno == EINTR)
+		;
+	close(fd);
+	errno = error;
+	return opened;
+}
+
 static unsigned int wants_of(int flags)
 {
 	return WANTS_DESCRIPTOR | (flags & O_CREAT ? WANTS_TO_WRITE : 0);
@@ -71,7 +90,7 @@ int open(const char *path, int flags, ...)
 	va_start(ap, flags);
 	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
 	va_end(ap);
-	return fails(wants_of(flags)) ? -1 : NEXT(open)(path, flags, mode);
+	return fails(wants_of(flags)) ? -1 : wait_at_gate(NEXT(open)(path, flags, mode), path);
 }
 
 int openat(int dir, const char *path, int flags, ...)

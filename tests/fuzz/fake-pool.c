@@ -80,6 +80,13 @@ bool pool_run_job(size_t which)
 	return false;
 }
 
+static void pool_end(struct worker_pool *pool, struct job *job)
+{
+	TAILQ_REMOVE(&pool->finished, job, link);
+	job->state = JOB_IDLE;
+	job->done(job, job->result);
+}
+
 bool pool_end_job(void)
 {
 	struct worker_pool *pool;
@@ -89,9 +96,7 @@ bool pool_end_job(void)
 		job = TAILQ_FIRST(&pool->finished);
 		if (!job)
 			continue;
-		TAILQ_REMOVE(&pool->finished, job, link);
-		job->state = JOB_IDLE;
-		job->done(job, job->result);
+		pool_end(pool, job);
 		return true;
 	}
 	return false;
@@ -135,6 +140,22 @@ struct worker_pool *worker_pool_free(struct worker_pool *pool)
 	TAILQ_REMOVE(&pools, pool, link);
 	free(pool);
 	return NULL;
+}
+
+bool worker_pool_drain(struct worker_pool *pool, uint64_t usec)
+{
+	struct job *job;
+
+	for (;;) {
+		while ((job = TAILQ_FIRST(&pool->queued)))
+			move(job, &pool->queued, &pool->running, JOB_RUNNING);
+		while ((job = TAILQ_FIRST(&pool->running)))
+			pool_run(pool, job);
+		job = TAILQ_FIRST(&pool->finished);
+		if (!job)
+			return true;
+		pool_end(pool, job);
+	}
 }
 
 void worker_pool_submit(struct worker_pool *pool, struct job *job)

@@ -27,6 +27,7 @@
 #include "manager-index.h"
 #include "manager-names.h"
 #include "manager-private.h"
+#include "manager-reload.h"
 #include "manager-table.h"
 #include "varlink/json.h"
 #include "vm-store.h"
@@ -77,6 +78,8 @@ static const char *const configs[] = {
 	"",
 };
 static struct config *read_configs[ARRAY_SIZE(configs)];
+/* The one that there is now. */
+static size_t config_at_hand;
 
 static uint8_t next_byte(struct player *p)
 {
@@ -173,20 +176,20 @@ static void read_all_configs(void)
 	}
 }
 
-int __wrap_config_load(struct config **ret, const char *path, bool required, char **ret_error);
+int __wrap_config_read(struct config **ret, const char *path, bool required, config_problem problem,
+		       void *userdata);
 
-/* @path: the number of one of them */
-int __wrap_config_load(struct config **ret, const char *path, bool required, char **ret_error)
+int __wrap_config_read(struct config **ret, const char *path, bool required, config_problem problem,
+		       void *userdata)
 {
-	size_t which = (size_t)atoi(path) % ARRAY_SIZE(configs);
-
-	if (!configs[which][0]) {
-		*ret_error = strdup("that is wrong");
+	if (!configs[config_at_hand][0]) {
+		problem(userdata, false, "that is odd");
+		problem(userdata, true, "that is wrong");
 		return -EINVAL;
 	}
 	*ret = malloc(sizeof(**ret));
 	check(*ret);
-	**ret = *read_configs[which];
+	**ret = *read_configs[config_at_hand];
 	(*ret)->path = strdup(path);
 	check((*ret)->path);
 	return 0;
@@ -212,7 +215,6 @@ static void sync_meter(struct player *p)
 static void begin_daemon(struct player *p)
 {
 	int splitters[HOST_VMS_MAX * 4], fd;
-	_cleanup_free_ char *error = NULL;
 	struct config *config;
 	struct vm_store *store;
 	size_t n;
@@ -221,7 +223,8 @@ static void begin_daemon(struct player *p)
 	keeper_set_deaf(false);
 	n = keeper_take_splitters(splitters, ARRAY_SIZE(splitters));
 	check(sd_event_new(&p->event) == 0);
-	check(config_load(&config, "0", true, &error) == 0);
+	config_at_hand = 0;
+	check(config_read(&config, "", true, NULL, NULL) == 0);
 	check(manager_new(&p->manager, p->event, config, host_new_backend()) == 0);
 	check(vm_store_new(&store, "") == 0);
 	manager_begin(p->manager, store, splitters, n);
@@ -395,7 +398,7 @@ static void end_trouble(struct player *p)
 	}
 	for (size_t i = 0; i < CLIENTS; i++)
 		client_set_busy(i, false);
-	(void)manager_reload(p->manager, NULL);
+	manager_reload(p->manager);
 	host_tell(HOST_EVENTS_LOST, 0);
 }
 
@@ -800,15 +803,13 @@ static void play_register(struct player *p)
 
 static void play_reload(struct player *p)
 {
-	struct config *config = p->manager->config;
 	uint8_t which = next_byte(p);
 
-	config->path[0] = (char)('0' + which % ARRAY_SIZE(configs));
+	config_at_hand = which % ARRAY_SIZE(configs);
 	if (which & 0x80)
-		(void)manager_reload(p->manager, NULL);
+		manager_reload(p->manager);
 	else
 		call(p, MANAGER("Reload"), NULL, false);
-	sync_meter(p);
 }
 
 static void play_hang_up(struct player *p)

@@ -31,6 +31,7 @@
 #include "manager-migration.h"
 #include "manager-names.h"
 #include "manager-register.h"
+#include "manager-reload.h"
 #include "manager-table.h"
 #include "splitter.h"
 #include "unit/child.h"
@@ -52,6 +53,9 @@ struct fixture {
 	int result;
 	struct vm *vm;
 	bool stopped;
+	/* what the last reading of the configuration has come to, and which that was for */
+	uint64_t reloaded;
+	char error[256];
 	pid_t children[4];
 	size_t n_children;
 };
@@ -86,7 +90,17 @@ static inline void on_registered(void *userdata, void *caller, int r, struct vm 
 	f->vm = vm;
 }
 
+static inline void on_reloaded(void *userdata, uint64_t number, int r, const char *error)
+{
+	struct fixture *f = userdata;
+
+	f->reloaded = number;
+	f->result = r;
+	snprintf(f->error, sizeof(f->error), "%s", r < 0 ? error : "");
+}
+
 static const struct manager_observer observer = {
+	.reloaded = on_reloaded,
 	.vm_registered = on_registered,
 	.vm_changed = on_changed,
 	.vm_removed = on_removed,
@@ -143,6 +157,16 @@ static inline void stop(struct fixture *f)
 static inline void run_once(struct fixture *f)
 {
 	assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+}
+
+/* The configuration, until it is in force. */
+static inline int reload(struct fixture *f)
+{
+	uint64_t number = manager_reload(f->manager);
+
+	while (f->reloaded < number)
+		run_once(f);
+	return f->result;
 }
 
 /* What daemons keep in the folder of this test. */

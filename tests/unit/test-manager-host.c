@@ -119,7 +119,7 @@ static void test_host_that_is_late(void **state)
 
 		late_host_is_there = true;
 		if (by_reload)
-			assert_int_equal(manager_reload(f.manager, NULL), 0);
+			assert_int_equal(reload(&f), 0);
 		else
 			assert_int_equal(register_vm(&f, make_vmm(&f), "x", &vm), 0);
 		assert_late_host_is_used(&f, pid, other);
@@ -135,7 +135,7 @@ static void test_host_that_comes_and_goes(void **state)
 
 	start_on(&f, SIM_NO_BREAK, wrap_late);
 	late_host_is_there = true;
-	assert_int_equal(manager_reload(f.manager, NULL), 0);
+	assert_int_equal(reload(&f), 0);
 	manager_begin(f.manager,
 		      make_store(make_vm(&f), VM_STATE_SCHEDULED, clock_usec(CLOCK_BOOTTIME)), NULL,
 		      0);
@@ -144,7 +144,7 @@ static void test_host_that_comes_and_goes(void **state)
 
 	for (int i = 0; i < 4; i++) {
 		late_host_is_there = i % 2;
-		assert_int_equal(manager_reload(f.manager, NULL), 0);
+		assert_int_equal(reload(&f), 0);
 	}
 	assert_ptr_equal(manager_find_vm(f.manager, "kept"), vm);
 	assert_null(manager_next_vm(f.manager, vm));

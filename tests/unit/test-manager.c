@@ -193,7 +193,6 @@ static void test_deadline_and_rate(void **state)
 
 static void test_reloading(void **state)
 {
-	char *error = NULL;
 	struct host_info host;
 	struct fixture f;
 	struct vm *vm;
@@ -201,8 +200,7 @@ static void test_reloading(void **state)
 	start(&f, SIM_QUICK);
 	vm = add_vm(&f, "a");
 	write_config("[Budget]\nTlbiRate=1\nTlbiBurst=1\n[Split]\nBackend=sim\n[Sim]\nBatch=1\n");
-	assert_int_equal(manager_reload(f.manager, &error), 0);
-	assert_null(error);
+	assert_int_equal(reload(&f), 0);
 	manager_get_host(f.manager, &host);
 	assert_int_equal(host.tlbi_rate, 1);
 	assert_int_equal(host.tlbi_burst, 1);
@@ -212,15 +210,14 @@ static void test_reloading(void **state)
 
 	/* A bad file changes nothing, and says where. */
 	write_config("[Budget]\nTlbiRate=2\nTlbiBurst=none\n");
-	assert_true(manager_reload(f.manager, &error) < 0);
-	assert_non_null(strstr(error, ":3: TlbiBurst=none: not a number"));
-	free(error);
+	assert_true(reload(&f) < 0);
+	assert_non_null(strstr(f.error, ":3: TlbiBurst=none: not a number"));
 	manager_get_host(f.manager, &host);
 	assert_int_equal(host.tlbi_rate, 1);
 
 	/* What is being worked on follows from its next call on. */
 	write_config("[Budget]\nTlbiRate=1\n[Split]\nBackend=sim\n[Sim]\nBbmLevel=2\n");
-	assert_int_equal(manager_reload(f.manager, NULL), 0);
+	assert_int_equal(reload(&f), 0);
 	manager_get_host(f.manager, &host);
 	assert_int_equal(host.bbm_level, 2);
 	assert_false(host.throttled);
@@ -229,11 +226,38 @@ static void test_reloading(void **state)
 	assert_int_equal(info_of(vm).blocks_split, 4096);
 
 	write_config("[Split]\nBackend=sim\nBbm=off\n[Sim]\nBbmLevel=2\n");
-	assert_int_equal(manager_reload(f.manager, NULL), 0);
+	assert_int_equal(reload(&f), 0);
 	manager_get_host(f.manager, &host);
 	assert_int_equal(host.bbm_level, 0);
 	assert_true(host.throttled);
 	stop(&f);
+}
+
+/* What is asked for while it is being read is one more reading, for all who ask. */
+static void test_reloading_meanwhile(void **state)
+{
+	struct host_info host;
+	struct fixture f;
+
+	start(&f, SIM_QUICK);
+	assert_int_equal(manager_reload(f.manager), 1);
+	assert_int_equal(manager_reload(f.manager), 2);
+	assert_int_equal(manager_reload(f.manager), 3);
+	write_config("[Budget]\nTlbiRate=7\n[Split]\nBackend=sim\n");
+	while (f.reloaded < 1)
+		run_once(&f);
+	assert_int_equal(f.reloaded, 1);
+	while (f.reloaded < 2)
+		run_once(&f);
+	assert_int_equal(f.reloaded, 3);
+	manager_get_host(f.manager, &host);
+	assert_int_equal(host.tlbi_rate, 7);
+	assert_int_equal(reload(&f), 0);
+	assert_int_equal(f.reloaded, 4);
+	/* Nobody is told of one whose end does not come. */
+	manager_reload(f.manager);
+	stop(&f);
+	assert_int_equal(f.reloaded, 4);
 }
 
 int main(void)
@@ -247,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_registered_again_at_once),
 		cmocka_unit_test(test_deadline_and_rate),
 		cmocka_unit_test(test_reloading),
+		cmocka_unit_test(test_reloading_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("manager", tests, setup, teardown);

@@ -145,6 +145,31 @@ static void test_cancelling_a_queued_job(void **state)
 	sd_event_unref(event);
 }
 
+/* With those that are submitted meanwhile; not what takes longer. */
+static void test_draining(void **state)
+{
+	struct test_job quick = make_job(run_quick), slow = make_job(run_blocking);
+	struct worker_pool *pool;
+	sd_event *event = start(&pool, 2);
+
+	assert_true(worker_pool_drain(pool, 0));
+	quick.again = 10;
+	quick.pool = pool;
+	worker_pool_submit(pool, &quick.job);
+	assert_true(worker_pool_drain(pool, 60 * USEC_PER_SEC));
+	assert_int_equal(quick.done, 11);
+	worker_pool_submit(pool, &slow.job);
+	worker_pool_submit(pool, &quick.job);
+	assert_false(worker_pool_drain(pool, 1000));
+	assert_int_equal(slow.done, 0);
+	worker_pool_cancel(pool, &slow.job);
+	assert_true(worker_pool_drain(pool, 60 * USEC_PER_SEC));
+	assert_int_equal(slow.result, -EINTR);
+	assert_int_equal(quick.done, 12);
+	worker_pool_free(pool);
+	sd_event_unref(event);
+}
+
 static void test_freeing_interrupts(void **state)
 {
 	struct test_job jobs[8];
@@ -170,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_many_jobs),
 		cmocka_unit_test(test_cancelling_a_running_job),
 		cmocka_unit_test(test_cancelling_a_queued_job),
+		cmocka_unit_test(test_draining),
 		cmocka_unit_test(test_freeing_interrupts),
 	};
 
