@@ -6,6 +6,9 @@
 /* How much of what was known each call leaves. */
 #define KEEP 0.75
 
+/* And how much of what was assumed before anything was known. */
+#define KEEP_ASSUMED 0.5
+
 /* One that came to the end of its range, alone: with more blocks there it might have had more. */
 static bool call_tells(const struct split_call *call)
 {
@@ -18,9 +21,12 @@ void batching_learn(struct batching *b, const struct split_call *call)
 		return;
 	b->blocks = b->blocks * KEEP + (double)call->blocks;
 	b->tlbis = b->tlbis * KEEP + (double)call->tlbis;
+	b->assured += (1 - b->assured) * (1 - KEEP_ASSUMED);
 }
 
 double batching_get(const struct batching *b, double otherwise)
 {
-	return b->tlbis > 0 ? b->blocks / b->tlbis : otherwise;
+	double assumed = 1 - b->assured;
+
+	return (b->blocks + assumed * otherwise) / (b->tlbis + assumed);
 }
