@@ -23,6 +23,8 @@ import varlink
 DAEMON = os.path.abspath(os.environ.get("EAGERSPLITD", "./eagersplitd"))
 CTL = os.path.abspath(os.environ.get("EAGERSPLITCTL", "./eagersplitctl"))
 
+FAULTS = os.path.join(os.environ.get("BUILDDIR", "."), "tests/faults/fake-faults.so")
+
 INTERFACES = [varlink.INTERFACE, "org.eagersplit.Metrics", "org.varlink.service"]
 
 # Splits at once: no budget, and TLBIs that take no time.
@@ -81,6 +83,13 @@ def configuration(**settings):
     for name, value in ({"Backend": "sim"} | settings | {k: v for k, v in USUAL.items() if k not in settings}).items():
         sections.setdefault(SECTIONS[name], []).append(f"{name}={value}\n")
     return "".join(f"[{name}]\n{''.join(lines)}" for name, lines in sections.items())
+
+
+def with_faults(**variables):
+    """The environment of a daemon whose calls fail, or take their time, by tests/faults/fake-faults.c."""
+    # The sanitizers' own library need not be the first one.
+    return variables | {"LD_PRELOAD": FAULTS,
+                        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
 
 
 class Vmm:

@@ -16,14 +16,13 @@ import struct
 import tempfile
 import time
 
-from harness import Daemon
+from harness import FAULTS, Daemon, with_faults
 from orchestration import Guest, Orchestration
 from tap import Skip, equal, main, test
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "2"))
 MSEC = int(os.environ.get("FAULT_MSEC", "100"))
 SEED = os.environ.get("FAULT_SEED", "1")
-FAKE = os.path.join(os.environ.get("BUILDDIR", "."), "tests/faults/fake-faults.so")
 
 SETTINGS = {"TlbiRate": 20000, "TlbiBurst": 100, "TlbiUSec": 1, "Memory": "128M"}
 
@@ -84,14 +83,12 @@ class Faults(Orchestration):
 
 @contextlib.contextmanager
 def faults():
-    if not os.path.exists(FAKE):
+    if not os.path.exists(FAULTS):
         raise Skip("what has calls fail is part of a build, not of what is installed")
     with tempfile.NamedTemporaryFile(prefix="eagersplitd-faults-") as file:
         file.truncate(mmap.PAGESIZE)
-        # The sanitizers' own library need not be the first one.
-        environment = {"LD_PRELOAD": FAKE, "FAKE_FAULTS": file.name,
-                       "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
-        with mmap.mmap(file.fileno(), 0) as switch, Daemon(environment=environment, **SETTINGS) as daemon:
+        with (mmap.mmap(file.fileno(), 0) as switch,
+              Daemon(environment=with_faults(FAKE_FAULTS=file.name), **SETTINGS) as daemon):
             client = Faults(daemon, switch)
             try:
                 for _ in range(2):

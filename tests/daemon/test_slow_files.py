@@ -10,10 +10,8 @@ import signal
 import subprocess
 import time
 
-from harness import DAEMON, FAST, Caller, Daemon, Vmm
+from harness import DAEMON, FAST, FAULTS, Caller, Daemon, Vmm, with_faults
 from tap import Skip, equal, main, test, true
-
-FAKE = os.path.join(os.environ.get("BUILDDIR", "."), "tests/faults/fake-faults.so")
 
 
 class Gate:
@@ -39,11 +37,9 @@ class Gate:
 
 
 def environment(slow, gate):
-    if not os.path.exists(FAKE):
+    if not os.path.exists(FAULTS):
         raise Skip("what has files be slow is part of a build, not of what is installed")
-    # The sanitizers' own library need not be the first one.
-    return {"LD_PRELOAD": FAKE, "FAKE_SLOW": slow, "FAKE_GATE": gate,
-            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+    return with_faults(FAKE_SLOW=slow, FAKE_GATE=gate)
 
 
 @contextlib.contextmanager

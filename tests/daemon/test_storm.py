@@ -11,23 +11,29 @@ the round to go on from. A round is the same whichever came before it, as far as
 
 import collections
 import contextlib
+import errno
+import fcntl
 import json
+import mmap
 import os
 import random
 import resource
 import shutil
 import signal
 import socket
+import struct
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kvm"))
 
 from fuse import HangingFile
-from harness import Daemon, Vmm
+from harness import FAULTS, Daemon, Vmm, with_faults
+from hostile import locked_memory
 from orchestration import BLOCKS, GONE, Guest, Orchestration
-from tap import main, test, true
+from tap import Skip, main, test, true
 from varlink import INTERFACE, Error
 
 ROUNDS = int(os.environ.get("STORM_ROUNDS", "40"))
@@ -39,7 +45,7 @@ RATE, BURST = 5000, 16
 SETTINGS = {"TlbiRate": RATE, "TlbiBurst": BURST, "TlbiUSec": 1, "Memory": "128M"}
 
 # Beside them no daemon can be started anew: the one before cannot be ended, or the next one has no configuration.
-ALONE = ("file_that_hangs", "configuration_with_an_error")
+ALONE = ("file_that_hangs", "memory_that_hangs", "configuration_with_an_error")
 
 KINDS = {}
 
@@ -78,9 +84,39 @@ class Stranger:
                 socket.send_fds(self.client.socket, [data], fds)
 
 
-class Storm(Orchestration):
+class Journal:
+    """What the daemon's standard error leads to from its next start on: its log, unless nobody reads it."""
+
     def __init__(self, daemon):
+        self._file = daemon.log_file
+        self._pipe, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, mmap.PAGESIZE)
+        daemon.log_file = open(writer, "wb")
+        self._listens = threading.Event()
+        self._listens.set()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        with self._file, open(self._pipe, "rb", buffering=0) as pipe:
+            while data := pipe.read(mmap.PAGESIZE):
+                self._listens.wait()
+                self._file.write(data)
+                self._file.flush()
+
+    @contextlib.contextmanager
+    def unread(self):
+        self._listens.clear()
+        try:
+            yield
+        finally:
+            self._listens.set()
+
+
+class Storm(Orchestration):
+    def __init__(self, daemon, journal, faults):
         super().__init__(daemon)
+        self.journal = journal
+        self.faults = faults
         self.kinds = collections.Counter()
 
     def choose(self, dice):
@@ -132,6 +168,28 @@ def service_manager_that_does_not_read(storm, dice):
     with storm.daemon.notify.deaf():
         for _ in range(30):
             storm.call("Reload")
+        yield
+
+
+@kind(3)
+def journal_that_is_not_read(storm, dice):
+    with storm.journal.unread():
+        for _ in range(dice.randrange(30, 60)):
+            storm.call("Reload")
+        yield
+
+
+@kind(1)
+def memory_that_hangs(storm, dice):
+    """A VMM whose command line cannot be read: who looks for its name waits."""
+    with contextlib.ExitStack() as stack:
+        try:
+            vmm = stack.enter_context(locked_memory(lambda: None))
+        except Skip:
+            yield
+            return
+        for number in range(dice.randrange(1, 4)):
+            storm.daemon.create_vm(vmm, blocks=BLOCKS, number=number)
         yield
 
 
@@ -205,6 +263,19 @@ def descriptors_that_are_used_up(storm, dice):
 def files_that_cannot_be_written(storm, dice):
     with storm.daemon.limited(resource.RLIMIT_FSIZE, 0):
         yield
+
+
+@kind(4)
+def runs_that_fail(storm, dice):
+    """For a while: those of splitters, and surveys."""
+    def end():
+        storm.faults[:8] = bytes(8)
+
+    storm.faults[:8] = struct.pack("=ii", dice.choice((errno.ENOMEM, errno.EAGAIN)), 1)
+    timer = threading.Timer(dice.random() / 5, end)
+    timer.start()
+    yield
+    timer.join()
 
 
 @kind(2)
@@ -350,8 +421,16 @@ def others_who_speak_of_it(storm, dice):
 @test
 def storm():
     """Whatever is slow, full, gone or lying: calls are answered, holds are right, the budget is kept"""
-    with Daemon(**SETTINGS) as daemon:
-        storm = Storm(daemon)
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="eagersplitd-faults-"))
+        file.truncate(mmap.PAGESIZE)
+        faults = stack.enter_context(mmap.mmap(file.fileno(), 0))
+        # What is installed has no such library, and no runs that fail.
+        environment = with_faults(FAKE_FAULTS=file.name) if os.path.exists(FAULTS) else None
+        daemon = stack.enter_context(Daemon(environment=environment, **SETTINGS))
+        journal = Journal(daemon)
+        daemon.restart()
+        storm = Storm(daemon, journal, faults)
         try:
             for number in range(FIRST, FIRST + ROUNDS):
                 try:

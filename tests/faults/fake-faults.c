@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Preloaded into the daemon: as long as the file $FAKE_FAULTS begins with an errno (32 bits, 0: none),
- * calls that could fail by that do. Its own are those of the simulated host and of the records. And
+ * calls that could fail by that do; where 32 bits that are not 0 follow, only those in which a splitter
+ * of the simulated host runs, or surveys. Its own are those of the simulated host and of the records. And
  * files whose paths begin with $FAKE_SLOW are opened as long as nobody has locked the file $FAKE_GATE,
  * and else once that is over.
  */
@@ -22,7 +23,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static const atomic_int *fault;
+static const atomic_int *fault, *only_runs;
 
 #define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
@@ -34,16 +35,19 @@ __attribute__((constructor)) static void begin(void)
 
 	if (fd < 0)
 		return;
-	map = NEXT(mmap)(NULL, sizeof(*fault), PROT_READ, MAP_SHARED, fd, 0);
+	map = NEXT(mmap)(NULL, 2 * sizeof(*fault), PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
-	if (map != MAP_FAILED)
-		fault = map;
+	if (map == MAP_FAILED)
+		return;
+	fault = map;
+	only_runs = fault + 1;
 }
 
 /* What a call can want that there is too little of. */
 enum wants {
 	WANTS_DESCRIPTOR = 1 << 0,
 	WANTS_TO_WRITE = 1 << 1,
+	WANTS_A_VM = 1 << 2,
 };
 
 /* Whether the call fails, and errno is why. */
@@ -51,7 +55,7 @@ static bool fails(unsigned int wants)
 {
 	int error = fault ? *fault : 0;
 
-	if (!error)
+	if (!error || (*only_runs && !(wants & WANTS_A_VM)))
 		return false;
 	if ((error == EMFILE || error == ENFILE) && !(wants & WANTS_DESCRIPTOR))
 		return false;
@@ -154,7 +158,7 @@ int flock(int fd, int operation)
 void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	/* Memory of the process's own is another matter. */
-	if (fd >= 0 && fails(0))
+	if (fd >= 0 && fails(WANTS_A_VM))
 		return MAP_FAILED;
 	return NEXT(mmap)(address, size, protection, flags, fd, offset);
 }
