@@ -54,6 +54,8 @@ static const struct setting settings[] = {
 	{ "Sim", "Memory", "64G", SETTING_SIZE, FIELD(sim.memory), .min = 2 * MIB,
 	  .max = 64 * TIB },
 	{ "Sim", "BlockSize", "2M", SETTING_CHOICE, FIELD(sim.block_size), .choices = block_sizes },
+	{ "Sim", "BlockUSec", "0", SETTING_TIME, FIELD(sim.block_usec), .max = USEC_PER_SEC,
+	  .unit_usec = 1 },
 	{ "Sim", "TlbiUSec", "20", SETTING_TIME, FIELD(sim.tlbi_usec), .max = USEC_PER_SEC,
 	  .unit_usec = 1 },
 	{ "Sim", "Batch", "512", SETTING_NUMBER, FIELD(sim.batch), .min = 1, .max = BATCHING_MAX },

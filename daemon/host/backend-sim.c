@@ -2,10 +2,8 @@
 /*
  * A simulated host. Any live process stands for a VMM with one VM, which has
  * one memslot, all of it mapped by blocks to begin with, and maybe another for
- * a framebuffer. A broadcast TLBI takes the time it is configured to take, or as
- * much longer as there are calls under way that make some, and that is spent
- * asleep. Blocks have one in common, up to the size of a batch, which some vCPU
- * that waits ends early now and then.
+ * a framebuffer. Blocks have a broadcast TLBI in common (sim-walk.h), which takes
+ * its time (sim-machine.h).
  *
  * The VMs are files of a folder (sim-image.h), and so are their splitters
  * (sim-splitter.h). A VM that is moved there is found as one that was created. One
@@ -15,12 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "host/backend.h"
 #include "host/process.h"
@@ -29,30 +25,13 @@
 #include "host/sim-reaper.h"
 #include "host/sim-settings.h"
 #include "host/sim-splitter.h"
-
-/* Where arm64 VMMs put the memory of their VMs, and below it their devices. */
-#define SIM_GPA		    (UINT64_C(1) << 30)
-#define SIM_FRAMEBUFFER_GPA (UINT64_C(1) << 28)
-
-/**
- * struct sim_costs - what it takes to split and to recover
- * @tlbi_nsec: that a TLBI takes while no other call makes any
- * @batch: blocks that have one in common
- * @vcpu_waits: batches that end early, in millionths of all
- * @bbm_level: FEAT_BBM level
- */
-struct sim_costs {
-	uint64_t tlbi_nsec;
-	uint32_t batch;
-	uint32_t vcpu_waits;
-	int bbm_level;
-};
+#include "host/sim-machine.h"
+#include "host/sim-walk.h"
 
 /**
  * struct sim - the host
- * @lock: guards @costs, @random, @memory and @block_size, which calls in threads use
- * @random: state of a generator, for which batches end early
- * @under_way: calls that make TLBIs
+ * @machine: what its TLBIs cost
+ * @lock: guards @memory and @block_size, which calls in threads use
  * @memory: bytes of each VM that is made from now on
  * @block_size: and of its blocks
  * @dir: the folder of the VMs, or a negative errno
@@ -61,10 +40,8 @@ struct sim_costs {
  */
 struct sim {
 	struct backend backend;
+	struct sim_machine *machine;
 	pthread_mutex_t lock;
-	struct sim_costs costs;
-	uint64_t random;
-	atomic_uint under_way;
 	uint64_t memory;
 	uint64_t block_size;
 
@@ -88,13 +65,8 @@ static void sim_configure(struct backend *backend, const struct sim_settings *se
 {
 	struct sim *sim = (struct sim *)backend;
 
+	sim_machine_configure(sim->machine, settings);
 	pthread_mutex_lock(&sim->lock);
-	sim->costs = (struct sim_costs){
-		.tlbi_nsec = settings->tlbi_usec * NSEC_PER_USEC,
-		.batch = settings->batch,
-		.vcpu_waits = settings->vcpu_waits,
-		.bbm_level = settings->bbm_level,
-	};
 	sim->memory = settings->memory;
 	sim->block_size = settings->block_size;
 	pthread_mutex_unlock(&sim->lock);
@@ -105,6 +77,7 @@ static void sim_free(struct backend *backend)
 	struct sim *sim = (struct sim *)backend;
 
 	sim_reaper_free(sim->reaper);
+	sim_machine_free(sim->machine);
 	sd_event_source_disable_unref(sim->notify_source);
 	closep(&sim->notify);
 	closep(&sim->dir);
@@ -119,8 +92,8 @@ static void sim_probe(struct backend *backend, struct backend_host *ret)
 
 	*ret = (struct backend_host){
 		.supported = true,
-		.bbm_level = sim->costs.bbm_level,
-		.batch = sim->costs.batch,
+		.bbm_level = sim_machine_have_bbm(sim->machine) ? 2 : 0,
+		.batch = sim_machine_max_batch(sim->machine),
 	};
 }
 
@@ -461,130 +434,6 @@ static int sim_release(struct backend_vm *vm)
 	return sim_set_hold(vm, false);
 }
 
-/**
- * struct sim_walk - a walk of one call
- * @first: the block to go on at
- * @last: the block to end before
- * @from: what a block must be to be changed
- * @max_tlbis: that may be spent
- * @max_blocks: that may be changed
- */
-struct sim_walk {
-	struct sim *sim;
-	struct sim_image *image;
-	struct sim_costs costs;
-	uint64_t first;
-	uint64_t last;
-	bool from;
-	uint64_t max_tlbis;
-	uint64_t max_blocks;
-};
-
-/* A TLBI: asleep for as long as it takes. False: a signal came first. */
-static bool sim_invalidate(const struct sim_walk *walk, struct split_call *call)
-{
-	uint64_t start = now_nsec(CLOCK_MONOTONIC);
-	uint64_t end = start + walk->costs.tlbi_nsec * walk->sim->under_way;
-	const struct timespec ts = {
-		.tv_sec = (time_t)(end / NSEC_PER_SEC),
-		.tv_nsec = (long)(end % NSEC_PER_SEC),
-	};
-	bool done = true;
-
-	if (end > start) {
-		done = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == 0;
-		call->tlbi_nsec += now_nsec(CLOCK_MONOTONIC) - start;
-	}
-	call->tlbis += done;
-	return done;
-}
-
-/* How many blocks the next batch has room for. */
-static uint64_t sim_batch_size(const struct sim_walk *walk, struct split_call *call)
-{
-	struct sim *sim = walk->sim;
-	uint64_t number;
-
-	if (walk->costs.batch == 1)
-		return 1;
-	pthread_mutex_lock(&sim->lock);
-	/* xorshift64: the same each time that the host is made. */
-	sim->random ^= sim->random << 13;
-	sim->random ^= sim->random >> 7;
-	sim->random ^= sim->random << 17;
-	number = sim->random >> 16;
-	pthread_mutex_unlock(&sim->lock);
-	if (number % 1000000 >= walk->costs.vcpu_waits)
-		return walk->costs.batch;
-	call->yields++;
-	return 1 + number / 1000000 % walk->costs.batch;
-}
-
-/* Blocks from the next one on that would be changed, up to @most; and where that ends. */
-static uint64_t sim_look_ahead(const struct sim_walk *walk, uint64_t most, uint64_t *ret_end)
-{
-	uint64_t n = 0, i;
-
-	for (i = walk->first; i < walk->last; i++) {
-		if ((walk->image->whole[i] != 0) != walk->from)
-			continue;
-		if (n == most)
-			break;
-		n++;
-	}
-	*ret_end = i;
-	return n;
-}
-
-/* Changes as many as there are up to @most, and goes on behind them. */
-static int sim_change(struct sim_walk *walk, uint64_t most, struct split_call *call)
-{
-	uint64_t n, end;
-
-	n = sim_look_ahead(walk, most, &end);
-	if (n && !sim_invalidate(walk, call))
-		return -EINTR;
-	for (; walk->first < end; walk->first++)
-		walk->image->whole[walk->first] = !walk->from;
-	call->blocks += n;
-	return 0;
-}
-
-/* Batch after batch; without break-before-make all is one. */
-static int sim_walk(struct sim_walk *walk, bool no_break, struct split_call *call)
-{
-	uint64_t end;
-	int r = 0;
-
-	walk->sim->under_way++;
-	while (r == 0 && walk->first < walk->last && call->tlbis < walk->max_tlbis &&
-	       call->blocks < walk->max_blocks)
-		r = sim_change(walk,
-			       min_u64(no_break ? UINT64_MAX : sim_batch_size(walk, call),
-				       walk->max_blocks - call->blocks),
-			       call);
-	walk->sim->under_way--;
-
-	/* In the middle of a block, and not a step further, is not behind where it began. */
-	end = walk->first == walk->last
-		      ? call->gpa + call->size
-		      : max_u64(SIM_GPA + walk->first * walk->image->block_size, call->gpa);
-	call->size -= end - call->gpa;
-	call->gpa = end;
-	return r;
-}
-
-/* The first block that is not wholly below @gpa (or, if @up, that begins there or above). */
-static uint64_t sim_block_at(const struct sim_image *image, uint64_t gpa, bool up)
-{
-	uint64_t offset = gpa > SIM_GPA ? gpa - SIM_GPA : 0;
-	uint64_t block = offset / image->block_size;
-
-	if (up && offset % image->block_size)
-		block++;
-	return min_u64(block, image->memory / image->block_size);
-}
-
 /* 0: no splitter holds the VM; -EBUSY: one does; or another negative errno. */
 static int sim_check_holders(const struct sim_vm *vm)
 {
@@ -599,40 +448,14 @@ static int sim_check_holders(const struct sim_vm *vm)
 static int sim_run(struct backend_vm *backend_vm, struct split_call *call)
 {
 	const struct sim_vm *vm = (const struct sim_vm *)backend_vm;
-	struct sim *sim = (struct sim *)backend_vm->backend;
-	struct sim_image *image = vm->image;
-	struct sim_walk walk = {
-		.sim = sim,
-		.image = image,
-		.from = call->flags & RUN_SPLIT,
-		.max_tlbis = call->max_tlbis ?: UINT64_MAX,
-		.max_blocks = call->max_blocks ?: UINT64_MAX,
-	};
-	bool no_break;
+	const struct sim *sim = (const struct sim *)backend_vm->backend;
 	int r;
-
-	pthread_mutex_lock(&sim->lock);
-	walk.costs = sim->costs;
-	pthread_mutex_unlock(&sim->lock);
 
 	call->blocks = call->tlbis = call->tlbi_nsec = call->yields = 0;
 	r = sim_check_vm(vm);
-	if (r == 0 && !walk.from)
+	if (r == 0 && !(call->flags & RUN_SPLIT))
 		r = sim_check_holders(vm);
-	if (r < 0)
-		return r;
-	if (!call->size)
-		call->size = SIM_GPA + image->memory - min_u64(call->gpa, SIM_GPA + image->memory);
-	/* Memory that is logged stays pages: it is passed over. */
-	if (!walk.from && image->dirty_logging & SIM_LOG_MEMORY) {
-		call->gpa += call->size;
-		call->size = 0;
-		return 0;
-	}
-	walk.first = sim_block_at(image, call->gpa, false);
-	walk.last = sim_block_at(image, call->gpa + call->size, true);
-	no_break = walk.from && walk.costs.bbm_level == 2 && !(call->flags & RUN_BREAK);
-	return sim_walk(&walk, no_break, call);
+	return r < 0 ? r : sim_walk(sim->machine, vm->image, call);
 }
 
 static const struct backend_ops sim_ops = {
@@ -676,15 +499,16 @@ int backend_sim_new(struct backend **ret, const struct sim_settings *settings, c
 		return -ENOMEM;
 	sim->backend.ops = &sim_ops;
 	pthread_mutex_init(&sim->lock, NULL);
-	sim->random = 1;
-	sim_configure(&sim->backend, settings);
 	sim->notify = sim->dir = -1;
 	sim->path = strdup(dir);
-	r = sim->path ? sim_reaper_new(&sim->reaper, on_process_ended, sim) : -ENOMEM;
+	r = sim->path ? sim_machine_new(&sim->machine, settings) : -ENOMEM;
+	if (r == 0)
+		r = sim_reaper_new(&sim->reaper, on_process_ended, sim);
 	if (r < 0) {
 		sim_free(&sim->backend);
 		return r;
 	}
+	sim_configure(&sim->backend, settings);
 	/* Where that is not possible, whoever registers a VM is told. */
 	sim->dir = sim_open_dir(dir);
 	*ret = &sim->backend;

@@ -11,6 +11,10 @@
 
 #define SIM_IMAGE_MAGIC UINT64_C(0x334d495350534745) /* "EGSPSIM3" */
 
+/* Where arm64 VMMs put the memory of their VMs, and below it their devices. */
+#define SIM_GPA		    (UINT64_C(1) << 30)
+#define SIM_FRAMEBUFFER_GPA (UINT64_C(1) << 28)
+
 /* What is logged of a VM. */
 enum {
 	SIM_LOG_MEMORY = 1 << 0,

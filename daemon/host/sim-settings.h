@@ -9,6 +9,7 @@
  * struct sim_settings - what it is like
  * @memory: bytes of each simulated VM
  * @block_size: bytes of its blocks
+ * @block_usec: how long the table of a block takes to be made and filled
  * @tlbi_usec: how long a broadcast TLBI takes there
  * @batch: blocks that have a TLBI in common at the most
  * @vcpu_waits: batches that a vCPU ends early, in millionths of all
@@ -17,6 +18,7 @@
 struct sim_settings {
 	uint64_t memory;
 	uint64_t block_size;
+	uint64_t block_usec;
 	uint64_t tlbi_usec;
 	uint32_t batch;
 	uint32_t vcpu_waits;

@@ -61,6 +61,7 @@ SECTIONS = {
     "TrustedUsers": "Names",
     "Memory": "Sim",
     "BlockSize": "Sim",
+    "BlockUSec": "Sim",
     "TlbiUSec": "Sim",
     "Batch": "Sim",
     "VcpuWaits": "Sim",

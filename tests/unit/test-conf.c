@@ -87,6 +87,7 @@ static void test_defaults(void **state)
 	assert_true(config->control_group == CONFIG_GROUP_NONE);
 	assert_int_equal(config->sim.memory, UINT64_C(64) << 30);
 	assert_int_equal(config->sim.block_size, 2 << 20);
+	assert_int_equal(config->sim.block_usec, 0);
 	assert_int_equal(config->sim.tlbi_usec, 20);
 	assert_int_equal(config->sim.batch, 512);
 	assert_int_equal(config->sim.vcpu_waits, 250000);
@@ -111,6 +112,7 @@ static void test_all_settings(void **state)
 			     "[Sim]\n"
 			     "Memory=3T\n"
 			     "BlockSize=1G\n"
+			     "BlockUSec=10\n"
 			     "TlbiUSec=0\n"
 			     "Batch=1\n"
 			     "VcpuWaits=100%\n"
@@ -124,6 +126,7 @@ static void test_all_settings(void **state)
 	assert_int_equal(config->bbm, CONFIG_BBM_OFF);
 	assert_int_equal(config->sim.memory, UINT64_C(3) << 40);
 	assert_int_equal(config->sim.block_size, 1 << 30);
+	assert_int_equal(config->sim.block_usec, 10);
 	assert_int_equal(config->sim.tlbi_usec, 0);
 	assert_int_equal(config->sim.batch, 1);
 	assert_int_equal(config->sim.vcpu_waits, 1000000);

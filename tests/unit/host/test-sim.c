@@ -502,7 +502,29 @@ static void test_time_of_tlbis(void **state)
 
 	call = split(&f, call, 0);
 	assert_int_equal(call.tlbis, 10);
-	assert_true(call.tlbi_nsec >= 10 * 100 * NSEC_PER_USEC);
+	assert_int_equal(call.tlbi_nsec, 10 * 100 * NSEC_PER_USEC);
+	stop(&f);
+}
+
+/* Tables take their time to be filled, which is none of the TLBIs', and recovering fills none. */
+static void test_time_of_tables(void **state)
+{
+	struct sim_settings settings = settings_of(GIB, 0, 0);
+	struct fixture f = start(GIB, 0, 0);
+	uint64_t begin = now_nsec(CLOCK_MONOTONIC);
+	struct split_call call;
+
+	settings.block_usec = 100;
+	f.backend->ops->configure(f.backend, &settings);
+	call = split(&f, (struct split_call){ .flags = RUN_SPLIT, .max_tlbis = 16 }, 0);
+	assert_int_equal(call.tlbis, 16);
+	assert_int_equal(call.tlbi_nsec, 0);
+	assert_true(now_nsec(CLOCK_MONOTONIC) - begin >= 16 * 100 * NSEC_PER_USEC);
+	/* An hour and more for each. */
+	settings.block_usec = 4 * 3600 * USEC_PER_SEC;
+	f.backend->ops->configure(f.backend, &settings);
+	call = split(&f, (struct split_call){ .flags = RUN_RECOVER }, 0);
+	assert_int_equal(call.blocks, 16);
 	stop(&f);
 }
 
@@ -627,6 +649,7 @@ int main(void)
 		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_batches_cut_short),
 		cmocka_unit_test(test_time_of_tlbis),
+		cmocka_unit_test(test_time_of_tables),
 		cmocka_unit_test(test_tlbis_under_way),
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_reconfiguring),
