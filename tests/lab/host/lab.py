@@ -31,6 +31,8 @@ class Lab:
         self.debug = plan["config"] == "debug"
         # Take the time for many of what is one of a kind otherwise.
         self.long = plan["long"]
+        # As many as are asked for of what has rounds; 0: as many as it says itself
+        self.rounds = plan["rounds"]
         self.patched = self.series != "none"
         # Blocks are split without break-before-make.
         self.no_break = plan["no_break"]

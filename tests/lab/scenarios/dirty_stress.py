@@ -43,14 +43,8 @@ def stress(lab, name, rounds, chunk=0, manual=0, backing="huge2m", **options):
     if "beside" in options:
         vmm.add(options["beside"], mib=MIB, gpa=BESIDE_GPA, backing="4k")
     vmm.work("populate", 1)
-    found = dict.fromkeys(("rounds", "missing"), 0)
-    # In pieces, so that it is seen to go on.
-    while found["rounds"] < rounds and not found["missing"]:
-        piece = vmm.call("stress", 1, rounds=min(ROUNDS, rounds - found["rounds"]), manual=int(bool(manual)),
-                         cycle=CYCLE, write=WRITE_EVERY, progress=PROGRESS, **options)
-        found = {key: found.get(key, 0) + (value or 0) for key, value in piece.items()}
-        if found["rounds"] < rounds:
-            lab.note(f"{name}: {found['rounds']} rounds")
+    found = vmm.call("stress", 1, rounds=rounds, manual=int(bool(manual)), cycle=CYCLE, write=WRITE_EVERY,
+                     progress=PROGRESS, **options)
     lab.note(f"{name}: {found['rounds']} rounds, {found['logged']} pages logged, {found['blocks']} blocks split "
              f"by {found['tlbis']} TLBIs in {found['calls']} calls")
     lab.ok(found["missing"] == 0, f"{name}: every page that was written is in the log, every round", found)
@@ -79,12 +73,16 @@ def merge_pages(lab):
     return True
 
 
-def run(lab):
-    usual = ROUNDS if lab.base == "linux-6.1" else OTHER_BASES_ROUNDS
-    rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else usual
-    lab.huge_pages(2 * MIB)
-    merged = merge_pages(lab)
-    for name, manual in (("cleared when fetched", 0), ("cleared by hand", INITIALLY_SET)):
+def vm_event(name):
+    """How often it has happened."""
+    events = dict(line.split() for line in read("/proc/vmstat").splitlines())
+    return int(events[name])
+
+
+def turn(lab, rounds, prefix):
+    """So many rounds of each kind."""
+    for cleared, manual in (("cleared when fetched", 0), ("cleared by hand", INITIALLY_SET)):
+        name = f"{prefix}{cleared}"
         disturbed(lab, name, rounds, manual=manual, **({"split": SPLIT, "recover": RECOVER} if lab.patched else {}))
         if not lab.patched:
             stress(lab, f"split on fault, {name}", rounds, manual=manual)
@@ -94,6 +92,22 @@ def run(lab):
         lab.ok(found["blocks"] >= rounds // CYCLE // (CYCLE + 1), f"split ahead, {name}: blocks were split", found)
     if lab.patched:
         stress(lab, f"chunk size, {name}", rounds, manual=manual, chunk=BLOCK, recover=RECOVER)
-    if merged:
-        lab.ok(int(read(f"{KSM}/full_scans")), "pages were looked at, to be merged", read(f"{KSM}/full_scans"))
-        write(f"{KSM}/run", 2)
+
+
+def run(lab):
+    usual = ROUNDS if lab.base == "linux-6.1" else OTHER_BASES_ROUNDS
+    rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else usual
+    rounds = lab.rounds or rounds
+    lab.huge_pages(2 * MIB)
+    merged = merge_pages(lab)
+    # In turns, so that of a long run that was stopped it is known what it has done, of all kinds the same.
+    for done in range(0, rounds, ROUNDS):
+        turn(lab, min(ROUNDS, rounds - done), f"after {done} rounds, " if rounds > ROUNDS else "")
+    if not merged:
+        lab.skip("pages are merged meanwhile", "this kernel has no KSM")
+        return
+    scans, written = int(read(f"{KSM}/full_scans")), vm_event("cow_ksm")
+    lab.note(f"{scans} times all pages were looked at, to be merged; {written} that were merged have been written to")
+    # They are filled once a cycle, and written to in the next.
+    lab.ok(written or rounds // 2 <= CYCLE, "pages are merged meanwhile", (scans, written))
+    write(f"{KSM}/run", 2)

@@ -158,18 +158,22 @@ static int disturb_file(struct run *run, uint64_t i)
 	return vm_slot_advise(run->vm, run->number, 0, i / 2 % 2 ? 0 : 512, MADV_DONTNEED);
 }
 
-/* What happens to the memslot beside is up to chance, as nobody relies on it. */
+/*
+ * What happens to the memslot beside is up to chance, as nobody relies on it. It is dropped
+ * now and then only: KSM takes three looks at pages to merge them.
+ */
 static void disturb_beside(struct run *run, uint64_t i)
 {
-	static const int advices[] = { MADV_HUGEPAGE, MADV_COLLAPSE, MADV_MERGEABLE,
-				       MADV_DONTNEED };
+	static const int advices[] = { MADV_HUGEPAGE, MADV_COLLAPSE, MADV_MERGEABLE };
 
 	if (!run->stress->beside)
 		return;
 	pthread_mutex_lock(&run->beside_lock);
 	vm_slot_move(run->vm, run->stress->beside, STRESS_BESIDE + (i % 2 ? 0 : 1ull << 30));
-	if (i % 16 < 4)
+	if (i % 16 < 3)
 		vm_slot_advise(run->vm, run->stress->beside, 0, 0, advices[i % 16]);
+	else if (i % 64 == 63)
+		vm_slot_advise(run->vm, run->stress->beside, 0, 0, MADV_DONTNEED);
 	pthread_mutex_unlock(&run->beside_lock);
 }
 
