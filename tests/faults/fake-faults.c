@@ -23,7 +23,11 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static const atomic_int *fault, *only_runs;
+/* As the file begins. */
+static const struct {
+	atomic_int error;
+	atomic_int only_runs;
+} * fault;
 
 #define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
@@ -35,12 +39,10 @@ __attribute__((constructor)) static void begin(void)
 
 	if (fd < 0)
 		return;
-	map = NEXT(mmap)(NULL, 2 * sizeof(*fault), PROT_READ, MAP_SHARED, fd, 0);
+	map = NEXT(mmap)(NULL, sizeof(*fault), PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
-	if (map == MAP_FAILED)
-		return;
-	fault = map;
-	only_runs = fault + 1;
+	if (map != MAP_FAILED)
+		fault = map;
 }
 
 /* What a call can want that there is too little of. */
@@ -53,9 +55,9 @@ enum wants {
 /* Whether the call fails, and errno is why. */
 static bool fails(unsigned int wants)
 {
-	int error = fault ? *fault : 0;
+	int error = fault ? fault->error : 0;
 
-	if (!error || (*only_runs && !(wants & WANTS_A_VM)))
+	if (!error || (fault->only_runs && !(wants & WANTS_A_VM)))
 		return false;
 	if ((error == EMFILE || error == ENFILE) && !(wants & WANTS_DESCRIPTOR))
 		return false;
@@ -131,7 +133,7 @@ int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsign
 /* Nothing can be removed only from what is read-only. */
 int unlinkat(int dir, const char *path, int flags)
 {
-	if (fault && *fault == EROFS) {
+	if (fault && fault->error == EROFS) {
 		errno = EROFS;
 		return -1;
 	}
@@ -140,7 +142,7 @@ int unlinkat(int dir, const char *path, int flags)
 
 int faccessat(int dir, const char *path, int mode, int flags)
 {
-	if (mode & W_OK && fault && *fault == EROFS) {
+	if (mode & W_OK && fault && fault->error == EROFS) {
 		errno = EROFS;
 		return -1;
 	}
@@ -165,7 +167,7 @@ void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t 
 
 int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
-	if (fault && *fault != EAGAIN && fails(WANTS_DESCRIPTOR))
+	if (fault && fault->error != EAGAIN && fails(WANTS_DESCRIPTOR))
 		return -1;
 	return NEXT(accept4)(fd, address, size, flags);
 }
