@@ -26,9 +26,9 @@ static void meter_advance(struct meter *m, uint64_t now)
 void meter_set(struct meter *m, const struct budget_limits *limits, uint64_t now, uint64_t granted)
 {
 	meter_advance(m, now);
-	/* Without a limit nothing is saved up. */
+	/* Without a limit nothing is saved up; nor is what was granted then taken from what is. */
 	if (!m->limits.rate || !limits->rate)
-		m->tokens = 0;
+		m->tokens = limits->rate ? (double)granted : 0;
 	m->tokens = fmin(m->tokens, (double)limits->burst);
 	m->floor = fmin(m->floor, fmin(m->tokens, 0)) - (double)granted;
 	if (m->limits.load != limits->load)
