@@ -211,6 +211,14 @@ static bool is_of_peer(const struct varlink_connection *connection, pid_t pid)
 	return peer->pid == pid || (stat(path, &st) == 0 && st.st_uid == peer->uid);
 }
 
+/* It may fall to whoever does so to destroy the VM. */
+static void close_splitter(struct registrations *r, const struct varlink_connection *connection,
+			   int fd)
+{
+	if (fd >= 0)
+		strangers_close(r->strangers, varlink_connection_peer(connection)->uid, fd);
+}
+
 /* The splitter that came with the call; -1: none. -EACCES: who calls may not do that. */
 static int take_splitter(struct registrations *r, struct varlink_connection *connection,
 			 const struct register_params *p, bool privileged, int *ret)
@@ -218,17 +226,16 @@ static int take_splitter(struct registrations *r, struct varlink_connection *con
 	int fd = p->splitter.given ? varlink_connection_take_descriptor(connection) : -1;
 
 	*ret = -1;
-	if (p->splitter.given && (fd < 0 || p->splitter.value != 0))
+	if (p->splitter.given && (fd == -1 || p->splitter.value != 0)) {
+		close_splitter(r, connection, fd);
 		return -EBADF;
+	}
 	if (!privileged && (fd < 0 || !is_of_peer(connection, (pid_t)p->pid.value))) {
-		if (fd >= 0)
-			strangers_close(r->strangers, fd);
+		close_splitter(r, connection, fd);
 		return -EACCES;
 	}
-	if (fd >= 0 && !manager_looks_like_splitter(r->manager, fd)) {
-		strangers_close(r->strangers, fd);
+	if (fd == VARLINK_UNWANTED)
 		return -ENOTTY;
-	}
 	*ret = fd;
 	return 0;
 }
@@ -257,9 +264,7 @@ int registrations_begin(struct registrations *r, struct varlink_connection *conn
 		varlink_connection_stream(connection, &waiting_ops, call);
 		return 0;
 	}
-	/* Also one that is none of strangers may have the VM to be destroyed. */
-	if (fd >= 0)
-		strangers_close(r->strangers, fd);
+	close_splitter(r, connection, fd);
 	if (!call)
 		return e;
 	if (e > 0)

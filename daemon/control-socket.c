@@ -8,6 +8,8 @@
 #include <sys/un.h>
 
 #include "base/util.h"
+#include "host/process.h"
+#include "varlink/peer.h"
 
 static int make_address(struct sockaddr_un *ret, const char *path)
 {
@@ -19,6 +21,19 @@ static int make_address(struct sockaddr_un *ret, const char *path)
 	memcpy(address.sun_path, path, length + 1);
 	*ret = address;
 	return 0;
+}
+
+/*
+ * Whether the daemon that listens at the other end has ended, and only processes that have its
+ * descriptors, too, keep it open: see strangers.h.
+ */
+static bool listener_is_gone(int fd)
+{
+	struct ucred listener;
+	uint64_t start;
+
+	return varlink_peer_get(fd, &listener) == 0 &&
+	       process_get_start_time(listener.pid, &start) == -ESRCH;
 }
 
 /* Removes a socket that its daemon left behind. */
@@ -35,8 +50,9 @@ static int remove_stale(const struct sockaddr_un *address)
 	if (fd < 0)
 		return -errno;
 	/* EAGAIN: its backlog is full, so somebody does listen. */
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-	    errno != ECONNREFUSED)
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0
+		    ? !listener_is_gone(fd)
+		    : errno != ECONNREFUSED)
 		return -EADDRINUSE;
 	if (unlink(address->sun_path) < 0 && errno != ENOENT)
 		return -errno;

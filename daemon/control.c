@@ -319,25 +319,54 @@ static void log_for_server(int priority, const struct ucred *peer, const char *t
 		  "%s", text);
 }
 
-static bool takes_descriptors(void *userdata)
+/* What may be taken, which a call of Register may bring. */
+static bool is_splitter(int fd, void *userdata)
+{
+	const struct control *c = userdata;
+
+	return manager_looks_like_splitter(c->manager, fd);
+}
+
+static void on_received(void *userdata, ssize_t result, const void *bytes, int descriptor)
+{
+	varlink_connection_received(userdata, result, bytes, descriptor);
+}
+
+static void *receive_for_server(struct varlink_connection *connection, int fd, size_t size,
+				void *userdata)
+{
+	struct control *c = userdata;
+
+	return strangers_receive(c->strangers, varlink_connection_peer(connection)->uid, fd, size,
+				 on_received, connection);
+}
+
+static void forget_reception(void *reception)
+{
+	strangers_forget(reception);
+}
+
+static void close_for_server(uid_t uid, int fd, void *userdata)
+{
+	struct control *c = userdata;
+
+	strangers_close(c->strangers, uid, fd);
+}
+
+static bool may_connect(void *userdata)
 {
 	const struct control *c = userdata;
 
 	return strangers_have_room(c->strangers);
 }
 
-static void discard(int fd, void *userdata)
-{
-	struct control *c = userdata;
-
-	strangers_close(c->strangers, fd);
-}
-
 static const struct varlink_server_ops server_ops = {
 	.may_change = may_change,
 	.log = log_for_server,
-	.takes_descriptors = takes_descriptors,
-	.discard = discard,
+	.receive = receive_for_server,
+	.forget = forget_reception,
+	.close = close_for_server,
+	.has_room = may_connect,
 };
 
 static void on_vm_changed(void *userdata, struct vm *vm, enum vm_change what)
@@ -401,7 +430,7 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
 	r = lists_new(&c->lists);
 	if (r < 0)
 		return r;
-	r = strangers_new(&c->strangers, event);
+	r = strangers_new(&c->strangers, event, is_splitter, c);
 	if (r < 0)
 		return r;
 	r = registrations_new(&c->registrations, manager, c->pending, c->strangers);

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* eagersplitd: options, the event loop, and the conversation with systemd. */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -24,6 +22,7 @@
 #include "manager-history.h"
 #include "manager-reload.h"
 #include "notify.h"
+#include "runtime-lock.h"
 #include "vm-store.h"
 
 /* Messages that may wait for the journal. */
@@ -329,24 +328,15 @@ static int check_config(const struct options *options)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/*
- * Only one at a time: two would each spend the budget. The lock ends with the process. -1, also
- * where there is no folder; -EBUSY: another one is there.
- */
+/* A descriptor; -1, also where there is no folder; -EBUSY: another daemon is there. */
 static int lock_runtime_folder(const struct options *options)
 {
 	_cleanup_free_ char *folder = get_runtime_folder(options);
-	_cleanup_close_ int fd = -1;
+	int r = folder ? runtime_lock_take(folder) : -ENOMEM;
 
-	fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (fd < 0)
-		return -1;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return take_fd(&fd);
-	if (errno != EWOULDBLOCK)
-		return -1;
-	log_error("Another eagersplitd is at work in %s", folder);
-	return -EBUSY;
+	if (r == -EBUSY)
+		log_error("Another eagersplitd is at work in %s", folder);
+	return r < 0 && r != -EBUSY ? -1 : r;
 }
 
 /* Without it nothing outlives the daemon. */

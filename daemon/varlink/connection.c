@@ -33,7 +33,8 @@ struct varlink_connection {
 
 	struct varlink_reader reader;
 	struct varlink_writer writer;
-	int descriptor; /* that was received, and not taken; -1: none */
+	void *reception; /* that is under way: nothing is read meanwhile; NULL: none */
+	int descriptor; /* that was received, and not taken; -1: none; VARLINK_UNWANTED */
 	bool eof; /* the client sends no more */
 	bool closing; /* free it once the queue is sent */
 	bool lost; /* free it now */
@@ -56,13 +57,14 @@ int varlink_connection_new(struct varlink_connection **ret, struct varlink_serve
 	int r;
 
 	if (!c) {
-		close(fd);
+		varlink_server_close(server, peer, fd);
 		return -ENOMEM;
 	}
 	c->server = server;
 	c->fd = fd;
 	c->peer = *peer;
 	c->reader.max = VARLINK_MESSAGE_MAX;
+	c->reader.without_descriptors = varlink_server_minds_descriptors(server);
 	c->descriptor = -1;
 
 	r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
@@ -79,6 +81,15 @@ int varlink_connection_new(struct varlink_connection **ret, struct varlink_serve
 	return 0;
 }
 
+/* Nobody has asked for it. */
+static void discard_descriptor(struct varlink_connection *c)
+{
+	int fd = take_fd(&c->descriptor);
+
+	if (fd >= 0)
+		varlink_server_close(c->server, &c->peer, fd);
+}
+
 struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
 {
 	if (!c)
@@ -90,20 +101,14 @@ struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
 		(void)varlink_writer_flush(&c->writer, c->fd);
 	sd_event_source_disable_unref(c->defer);
 	sd_event_source_disable_unref(c->io);
-	if (c->descriptor >= 0)
-		varlink_server_discard(c->server, c->descriptor);
+	if (c->reception)
+		varlink_server_forget(c->server, c->reception);
+	discard_descriptor(c);
 	varlink_reader_done(&c->reader);
 	varlink_writer_done(&c->writer);
-	close(c->fd);
+	varlink_server_close(c->server, &c->peer, c->fd);
 	free(c);
 	return NULL;
-}
-
-/* Nobody has asked for it. */
-static void discard_descriptor(struct varlink_connection *c)
-{
-	if (c->descriptor >= 0)
-		varlink_server_discard(c->server, take_fd(&c->descriptor));
 }
 
 bool varlink_connection_has_descriptor(const struct varlink_connection *c)
@@ -452,17 +457,23 @@ static void process(struct varlink_connection *c)
 	}
 }
 
-static void receive(struct varlink_connection *c)
+/* With what came along. */
+static void receive_descriptors(struct varlink_connection *c)
 {
-	int r;
+	c->reception =
+		varlink_server_receive(c->server, c, c->fd, varlink_reader_get_room(&c->reader));
+	/* If it is at its end, that would be told of all the time. */
+	if (!c->reception || sd_event_source_set_enabled(c->io, SD_EVENT_OFF) < 0)
+		lose(c);
+}
 
-	if (c->state != CALL_NONE || c->eof || c->closing || c->busy ||
-	    varlink_reader_has_message(&c->reader))
-		return;
-	c->reader.descriptor = varlink_server_takes_descriptors(c->server) ? &c->descriptor : NULL;
-	r = varlink_reader_fill(&c->reader, c->fd);
+/* @r: what receiving has come to, see varlink_reader_fill(). */
+static void received(struct varlink_connection *c, int r)
+{
 	varlink_server_limit(c->server, c);
-	if (r == 0) {
+	if (r == -EXDEV) {
+		receive_descriptors(c);
+	} else if (r == 0) {
 		if (varlink_reader_pending(&c->reader) > 0)
 			varlink_server_log(c->server, LOG_INFO, &c->peer,
 					   "Left in the middle of a message");
@@ -474,12 +485,20 @@ static void receive(struct varlink_connection *c)
 	}
 }
 
+static void receive(struct varlink_connection *c)
+{
+	if (c->reception || c->state != CALL_NONE || c->eof || c->closing || c->busy ||
+	    varlink_reader_has_message(&c->reader))
+		return;
+	received(c, varlink_reader_fill(&c->reader, c->fd));
+}
+
 /* True once nothing is left to be done for this client. */
 static bool is_finished(struct varlink_connection *c)
 {
 	if (c->lost)
 		return true;
-	if (varlink_writer_pending(&c->writer) > 0)
+	if (c->reception || varlink_writer_pending(&c->writer) > 0)
 		return false;
 	if (c->closing)
 		return true;
@@ -498,6 +517,21 @@ static int run(struct varlink_connection *c)
 	}
 	update_events(c);
 	return 0;
+}
+
+void varlink_connection_received(struct varlink_connection *c, ssize_t result, const void *bytes,
+				 int descriptor)
+{
+	int r = result > 0 ? varlink_reader_add(&c->reader, bytes, (size_t)result) : 0;
+
+	c->reception = NULL;
+	/* Of one that came earlier nothing has become. */
+	discard_descriptor(c);
+	c->descriptor = descriptor;
+	if (sd_event_source_set_enabled(c->io, SD_EVENT_ON) < 0)
+		c->lost = true;
+	received(c, r < 0 ? r : result > 0 ? 1 : (int)result);
+	(void)run(c);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -528,7 +562,8 @@ static int on_defer(sd_event_source *source, void *userdata)
 	if (!c->lost && !c->busy && c->state == CALL_STREAMING && c->stream)
 		c->stream->drained(c, c->stream_userdata);
 	/* It may have been off while a call that wants no answer was under way. */
-	if (c->state == CALL_NONE && sd_event_source_set_enabled(c->io, SD_EVENT_ON) < 0)
+	if (c->state == CALL_NONE && !c->reception &&
+	    sd_event_source_set_enabled(c->io, SD_EVENT_ON) < 0)
 		c->lost = true;
 	return run(c);
 }

@@ -71,9 +71,12 @@ int varlink_connection_error_string(struct varlink_connection *connection, const
 /* The PermissionDenied error, for a call of that method, which is logged. */
 int varlink_connection_deny(struct varlink_connection *connection, const char *method);
 
+/* A descriptor was sent, but is none that is wanted. */
+#define VARLINK_UNWANTED (-2)
+
 /*
  * The descriptor that was sent with the call at hand, or with one that came together with
- * that; the caller's from now on. It is another's: what it is is not known. -1: none.
+ * that; the caller's from now on. -1: none, or VARLINK_UNWANTED.
  */
 int varlink_connection_take_descriptor(struct varlink_connection *connection);
 
@@ -116,6 +119,13 @@ void varlink_connection_again(struct varlink_connection *connection);
 
 /* Memory that its messages take, in either direction. */
 size_t varlink_connection_get_bytes(const struct varlink_connection *connection);
+
+/*
+ * For who receives for the server: @result bytes, 0 at the end of the stream, or a negative
+ * errno; @descriptor, taken, -1: none, or VARLINK_UNWANTED.
+ */
+void varlink_connection_received(struct varlink_connection *connection, ssize_t result,
+				 const void *bytes, int descriptor);
 
 /* For the server only: ends it, from the event loop. */
 void varlink_connection_drop(struct varlink_connection *connection);

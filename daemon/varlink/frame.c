@@ -47,62 +47,74 @@ static void compact(char **data, size_t *size, size_t *start, size_t *end)
 	}
 }
 
-/* The descriptor that came with @message, -1: none. There is room for one: others are dropped. */
-static int get_descriptor(struct msghdr *message)
+/*
+ * What came with bytes is not even dropped, which may take as long as strangers like: it stays
+ * where it is.
+ */
+static ssize_t receive(int fd, char *data, size_t size, bool without_descriptors)
 {
-	const struct cmsghdr *c = CMSG_FIRSTHDR(message);
-	int fd;
-
-	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(fd)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
-static ssize_t receive(struct varlink_reader *reader, int fd, size_t room)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec io = { .iov_base = reader->data + reader->end, .iov_len = room };
+	struct iovec io = { .iov_base = data, .iov_len = size };
 	struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
 	ssize_t n;
 
-	if (reader->descriptor && *reader->descriptor < 0) {
-		message.msg_control = &control;
-		/* Not CMSG_SPACE(), which is enough for two. */
-		message.msg_controllen = CMSG_LEN(sizeof(int));
+	if (without_descriptors) {
+		do
+			n = recvmsg(fd, &message, MSG_PEEK);
+		while (n < 0 && errno == EINTR);
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		/* There is no room for any. */
+		if (message.msg_flags & MSG_CTRUNC)
+			return -EXDEV;
+		size = (size_t)n;
 	}
 	do
-		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+		n = recv(fd, data, size, 0);
 	while (n < 0 && errno == EINTR);
-	if (n >= 0 && message.msg_control)
-		*reader->descriptor = get_descriptor(&message);
-	return n;
+	return n < 0 ? -errno : n;
+}
+
+size_t varlink_reader_get_room(const struct varlink_reader *reader)
+{
+	size_t pending = varlink_reader_pending(reader);
+
+	/* Small messages are the rule: take no more memory than one needs. */
+	return min_u64(reader->max - pending, pending < 4096 ? 4096 : RECEIVE_SIZE);
+}
+
+/* Has room for @size bytes more. */
+static int make_room(struct varlink_reader *reader, size_t size)
+{
+	reader->scanned -= reader->start;
+	compact(&reader->data, &reader->size, &reader->start, &reader->end);
+	return grow(&reader->data, &reader->size, reader->end + size);
+}
+
+int varlink_reader_add(struct varlink_reader *reader, const void *bytes, size_t size)
+{
+	int r = make_room(reader, size);
+
+	if (r < 0)
+		return r;
+	memcpy(reader->data + reader->end, bytes, size);
+	reader->end += size;
+	return 0;
 }
 
 int varlink_reader_fill(struct varlink_reader *reader, int fd)
 {
-	size_t room;
+	size_t room = varlink_reader_get_room(reader);
 	ssize_t n;
 	int r;
 
-	reader->scanned -= reader->start;
-	compact(&reader->data, &reader->size, &reader->start, &reader->end);
-
-	if (reader->end >= reader->max)
+	if (!room)
 		return -EMSGSIZE;
-	/* Small messages are the rule: take no more memory than one needs. */
-	room = min_u64(reader->max - reader->end, reader->end < 4096 ? 4096 : RECEIVE_SIZE);
-	r = grow(&reader->data, &reader->size, reader->end + room);
+	r = make_room(reader, room);
 	if (r < 0)
 		return r;
-
-	n = receive(reader, fd, room);
+	n = receive(fd, reader->data + reader->end, room, reader->without_descriptors);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	reader->end += (size_t)n;
 	return n > 0;
 }

@@ -23,11 +23,8 @@ struct varlink_reader {
 	size_t start; /* first byte not consumed */
 	size_t end; /* one past the last byte received */
 	size_t scanned; /* up to here there is no NUL; start <= scanned <= end */
-	/*
-	 * Where a descriptor that was sent with the bytes goes; whoever reads takes it from
-	 * there. NULL, or not -1: none is received, and what was sent is dropped unseen.
-	 */
-	int *descriptor;
+	/* Bytes with which descriptors came are not received. */
+	bool without_descriptors;
 };
 
 /* Bytes to be sent. All zeroes is an empty one. */
@@ -43,9 +40,13 @@ struct varlink_writer {
  * Receives once, at most 64 KiB. Call it only when varlink_reader_next() has
  * returned 0. Returns 1 if bytes came, 0 at the end of the stream, -EAGAIN,
  * -EMSGSIZE if the message at hand is longer than the maximum, -ENOMEM,
- * or what recv() failed with.
+ * -EXDEV: descriptors have come that are not wanted, or what recv() failed with.
  */
 int varlink_reader_fill(struct varlink_reader *reader, int fd);
+
+/* How many bytes may come next, and takes them when they have. 0 or -ENOMEM. */
+size_t varlink_reader_get_room(const struct varlink_reader *reader);
+int varlink_reader_add(struct varlink_reader *reader, const void *bytes, size_t size);
 
 /*
  * Takes the next whole message. Returns 1 and the message, NUL-terminated and

@@ -127,7 +127,7 @@ struct varlink_server *varlink_server_free(struct varlink_server *s)
 	sd_event_source_disable_unref(s->pause);
 	sd_event_source_disable_unref(s->io);
 	sd_event_unref(s->event);
-	close(s->fd);
+	varlink_server_close(s, &(struct ucred){ .uid = 0 }, s->fd);
 	free(s);
 	return NULL;
 }
@@ -271,7 +271,7 @@ static void add_connection(struct varlink_server *s, int fd)
 	if (r < 0) {
 		log_own(s, LOG_WARNING, "Refusing a connection: cannot tell whose it is: %s",
 			strerror(-r));
-		close(fd);
+		varlink_server_close(s, &(struct ucred){ .uid = (uid_t)-1 }, fd);
 		return;
 	}
 	if (!has_room(s, peer.uid)) {
@@ -279,7 +279,7 @@ static void add_connection(struct varlink_server *s, int fd)
 		if (ratelimit_allow(&s->refusal_limit, now_nsec(CLOCK_MONOTONIC), &missed))
 			varlink_server_log(s, LOG_WARNING, &peer,
 					   "Refusing connections, this is one too many");
-		close(fd);
+		varlink_server_close(s, &peer, fd);
 		return;
 	}
 	r = varlink_connection_new(&connection, s, s->event, fd, &peer);
@@ -314,6 +314,12 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 {
 	struct varlink_server *s = userdata;
 
+	if (s->ops->has_room && !s->ops->has_room(s->userdata)) {
+		log_own(s, LOG_WARNING,
+			"Cannot accept connections for now: too many of those "
+			"that there were cannot be closed");
+		return pause_accepting(s);
+	}
 	for (unsigned int i = 0; i < ACCEPTS_AT_ONCE; i++) {
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -387,14 +393,28 @@ static void call_handler(struct varlink_server *s, struct varlink_connection *co
 		log_own(s, LOG_ERR, "%s failed: %s", call->method, strerror(-r));
 }
 
-bool varlink_server_takes_descriptors(const struct varlink_server *s)
+bool varlink_server_minds_descriptors(const struct varlink_server *s)
 {
-	return s->ops->takes_descriptors && s->ops->takes_descriptors(s->userdata);
+	return s->ops->receive;
 }
 
-void varlink_server_discard(struct varlink_server *s, int fd)
+void *varlink_server_receive(struct varlink_server *s, struct varlink_connection *connection,
+			     int fd, size_t size)
 {
-	s->ops->discard(fd, s->userdata);
+	return s->ops->receive(connection, fd, size, s->userdata);
+}
+
+void varlink_server_forget(struct varlink_server *s, void *reception)
+{
+	s->ops->forget(reception);
+}
+
+void varlink_server_close(struct varlink_server *s, const struct ucred *peer, int fd)
+{
+	if (s->ops->close)
+		s->ops->close(peer->uid, fd, s->userdata);
+	else
+		close(fd);
 }
 
 static bool may_call(const struct varlink_server *s, const struct varlink_connection *connection,

@@ -102,10 +102,19 @@ struct varlink_server_ops {
 	bool (*may_change)(const struct varlink_connection *connection, void *userdata);
 	/* Something for the log. @priority: LOG_ERR...; @peer: the client it is about, or NULL */
 	void (*log)(int priority, const struct ucred *peer, const char *text, void *userdata);
-	/* Whether a descriptor may be received now; NULL: never. */
-	bool (*takes_descriptors)(void *userdata);
-	/* Takes one that a client has sent, and no method has taken. Closing it may block. */
-	void (*discard)(int fd, void *userdata);
+	/*
+	 * Receives up to @size bytes from a client's socket, with which descriptors came, and calls
+	 * varlink_connection_received() later. What forget() is called with if that is to be
+	 * called no more, or NULL. NULL: descriptors are dropped as they are received, which may
+	 * block.
+	 */
+	void *(*receive)(struct varlink_connection *connection, int fd, size_t size,
+			 void *userdata);
+	void (*forget)(void *reception);
+	/* Takes a client's socket, or descriptor, or that on which clients connect. Closing it may block. */
+	void (*close)(uid_t uid, int fd, void *userdata);
+	/* Whether clients may connect now. */
+	bool (*has_room)(void *userdata);
 };
 
 /*
@@ -137,9 +146,13 @@ void varlink_server_remove(struct varlink_server *server, struct varlink_connect
 /* Counts an error reply, of the method with these stats or, if NULL, of none. */
 void varlink_server_count_error(struct varlink_server *server, struct varlink_method_stats *method,
 				const char *error);
-/* See varlink_connection_take_descriptor(). */
-bool varlink_server_takes_descriptors(const struct varlink_server *server);
-void varlink_server_discard(struct varlink_server *server, int fd);
+/* See struct varlink_server_ops. */
+bool varlink_server_minds_descriptors(const struct varlink_server *server);
+void *varlink_server_receive(struct varlink_server *server, struct varlink_connection *connection,
+			     int fd, size_t size);
+void varlink_server_forget(struct varlink_server *server, void *reception);
+/* @peer: whose it is */
+void varlink_server_close(struct varlink_server *server, const struct ucred *peer, int fd);
 /* Counts a connection that is closed for what its client did. */
 void varlink_server_count_dropped(struct varlink_server *server);
 /*

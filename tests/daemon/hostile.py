@@ -69,16 +69,30 @@ def state_of(pid):
 
 
 @contextlib.contextmanager
-def locked_memory(before):
-    """The same, once it waits: who reads its command line waits, too. It begins by before()."""
-    hanging = HangingFile()
+def beside_file(make, cached=False):
+    """The process that make() makes of the path of a file that hangs."""
+    hanging = HangingFile(cached)
     try:
         path = hanging.__enter__()
     except OSError as error:
         raise Skip("no FUSE here") from error
     process = None
     try:
-        process = locked(path, before)
+        process = make(path)
+        yield process
+    finally:
+        if process:
+            os.kill(process.pid, signal.SIGKILL)
+        # Only then does it end.
+        hanging.__exit__()
+        if process:
+            process.__exit__()
+
+
+@contextlib.contextmanager
+def locked_memory(before):
+    """The same, once it waits: who reads its command line waits, too. It begins by before()."""
+    with beside_file(lambda path: locked(path, before)) as process:
         # In a row: for a moment it may wait for something else.
         waits = 0
         while waits < 10:
@@ -88,10 +102,3 @@ def locked_memory(before):
             waits = waits + 1 if state == "D" else 0
             time.sleep(0.01)
         yield process
-    finally:
-        if process:
-            os.kill(process.pid, signal.SIGKILL)
-        # Only then does it end.
-        hanging.__exit__()
-        if process:
-            process.__exit__()

@@ -5,9 +5,11 @@
 import contextlib
 import ctypes
 import fcntl
+import mmap
 import os
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -15,8 +17,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kvm"))
 
 from fuse import HangingFile
-from harness import Daemon
-from hostile import Process, locked_memory
+from harness import FAST, Daemon, Vmm
+from hostile import Process, beside_file, locked_memory
 from tap import Skip, equal, main, test, true
 
 BUILD = os.environ.get("BUILDDIR", ".")
@@ -229,6 +231,95 @@ def memory_that_hangs():
         daemon.migrate(name, "scheduled")
         equal(daemon.wait_for_stage(name, "split")["blocksSplit"], 64)
         equal(daemon.stop(), 0)
+
+
+def send(path, descriptors, call=b'{"method":"org.eagersplit.Manager.GetHost"}\0'):
+    """Has them sent with a call. The socket, at which the answer is to be read."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.connect(path)
+    socket.send_fds(client, [call], descriptors)
+    return client
+
+
+def sender(socket_path, path, cached):
+    """
+    One who may connect, and sends a file that hangs in all the ways that there are: one descriptor and two,
+    one that is not read as the daemon has something else to say, and one with a call that it has half of.
+    """
+    def work(ready):
+        memory = mmap.mmap(os.open(path, os.O_RDWR), 4096) if cached else None
+        files = [os.open(path, os.O_RDWR) for _ in range(6)]
+        ready()
+        clients = [send(socket_path, files[2:3], b"{"), send(socket_path, files[3:5]), send(socket_path, files[5:])]
+        streams = [send(socket_path, [], b'{"method":"org.eagersplit.Manager.Watch","more":true}\0') for _ in range(2)]
+        for stream, file in zip(streams, files):
+            stream.recv(1)
+            socket.send_fds(stream, [b"x"], [file])
+        # From now on the last ones are the daemon's, and the file is not clean.
+        for file in files:
+            os.close(file)
+        if cached:
+            memory[0] = 1
+        # Who leaves has them closed; the others are left to the daemon's end.
+        clients[0].close()
+        streams[0].close()
+        os.write(said, b"x")
+
+    heard, said = os.pipe()
+    process = Process(work, NOBODY)
+    os.close(said)
+    os.read(heard, 1)
+    os.close(heard)
+    return process
+
+
+def sent(daemon, cached):
+    """Such files have been sent; what hangs does so until this ends."""
+    os.chmod(daemon.folder, 0o755)
+    os.chmod(daemon.socket_path, 0o666)
+    return beside_file(lambda path: sender(daemon.socket_path, path, cached), cached)
+
+
+def check_sent(cached, end):
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.register(vmm, "guest")
+        with sent(daemon, cached):
+            # Also of who comes and goes more often than he may have connections.
+            for _ in range(100):
+                daemon.call("GetHost")
+            daemon.migrate("guest", "scheduled")
+            daemon.wait_for_stage("guest", "split")
+            began = time.monotonic()
+            end(daemon)
+            print(f"# ended after {time.monotonic() - began:.2f} s", flush=True)
+            daemon.start_again()
+            equal(daemon.call("GetVm", vm="guest")["vm"]["migration"], "scheduled")
+            equal(daemon.stop(), 0)
+            daemon.start_again()
+
+
+def kill(daemon):
+    daemon.process.kill()
+    daemon.process.wait()
+
+
+@test
+def sent_and_hanging():
+    """Who sends descriptors that hang whoever closes them keeps nobody, nor the daemon from stopping"""
+    check_sent(False, lambda daemon: equal(daemon.stop(), 0))
+
+
+@test
+def sent_and_written():
+    """Nor by a file that hangs who only drops it, unread"""
+    check_sent(True, lambda daemon: equal(daemon.stop(), 0))
+
+
+@test
+def sent_and_killed():
+    """Nor does he keep the daemon from ending where it is killed, and the next one from its work"""
+    check_sent(False, kill)
+    check_sent(True, kill)
 
 
 if __name__ == "__main__":

@@ -116,8 +116,10 @@ const struct view *client_get_view(size_t client, const char *vm)
 
 static void discard_descriptor(struct varlink_connection *c)
 {
-	if (c->descriptor >= 0)
-		varlink_server_discard(c->server, take_fd(&c->descriptor));
+	int fd = take_fd(&c->descriptor);
+
+	if (fd >= 0)
+		varlink_server_close(c->server, &c->peer, fd);
 }
 
 void client_call(size_t client, const struct client_call *what)
@@ -256,6 +258,13 @@ void varlink_connection_set_stats(struct varlink_connection *c, struct varlink_m
 int varlink_connection_take_descriptor(struct varlink_connection *c)
 {
 	return take_fd(&c->descriptor);
+}
+
+/* Clients have no sockets. */
+void varlink_connection_received(struct varlink_connection *c, ssize_t result, const void *bytes,
+				 int descriptor)
+{
+	check(false);
 }
 
 bool varlink_connection_has_descriptor(const struct varlink_connection *c)

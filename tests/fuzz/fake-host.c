@@ -12,8 +12,6 @@
 
 /* Descriptors above that are files of this host. */
 #define FILES_FIRST (1 << 20)
-/* And this is what is no splitter. */
-#define FILE_OTHER (1 << 19)
 
 /**
  * struct file - an open splitter, whoever has it
@@ -73,11 +71,6 @@ int host_make_file(struct host_vm *vm, bool held)
 	return file->number;
 }
 
-int host_make_other_file(void)
-{
-	return FILE_OTHER;
-}
-
 void host_dup_file(int number)
 {
 	struct file *file = find_file(number);
@@ -102,9 +95,10 @@ int __wrap_close(int fd);
 
 int __wrap_close(int fd)
 {
-	if (fd >= FILES_FIRST)
-		host_close_file(fd);
-	return fd >= FILE_OTHER ? 0 : __real_close(fd);
+	if (fd < FILES_FIRST)
+		return __real_close(fd);
+	host_close_file(fd);
+	return 0;
 }
 
 /*

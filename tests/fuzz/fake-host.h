@@ -134,7 +134,4 @@ int host_make_file(struct host_vm *vm, bool held);
 void host_dup_file(int file);
 void host_close_file(int file);
 
-/* A descriptor that is none. */
-int host_make_other_file(void);
-
 #endif /* EAGERSPLITD_FAKE_HOST_H */

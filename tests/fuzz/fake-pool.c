@@ -192,7 +192,8 @@ struct strangers {
 	int unused;
 };
 
-int strangers_new(struct strangers **ret, sd_event *event)
+int strangers_new(struct strangers **ret, sd_event *event, bool (*wanted)(int fd, void *userdata),
+		  void *userdata)
 {
 	*ret = calloc(1, sizeof(**ret));
 	return *ret ? 0 : -ENOMEM;
@@ -209,7 +210,18 @@ bool strangers_have_room(const struct strangers *s)
 	return true;
 }
 
-void strangers_close(struct strangers *s, int fd)
+void strangers_close(struct strangers *s, uid_t uid, int fd)
 {
 	close(fd);
+}
+
+/* Nobody has a socket to receive from. */
+struct stranger_job *strangers_receive(struct strangers *s, uid_t uid, int fd, size_t size,
+				       strangers_received_fn received, void *userdata)
+{
+	return NULL;
+}
+
+void strangers_forget(struct stranger_job *job)
+{
 }

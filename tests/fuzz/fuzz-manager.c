@@ -29,6 +29,7 @@
 #include "manager-private.h"
 #include "manager-reload.h"
 #include "manager-table.h"
+#include "varlink/connection.h"
 #include "varlink/json.h"
 #include "vm-store.h"
 #include "work.h"
@@ -337,7 +338,7 @@ static const char *check_host_vm(struct player *p, const struct host_vm *host_vm
 	if (vm)
 		return check_vm(host_vm, vm);
 	if (host_is_held(host_vm))
-		return "it is held by nobody";
+		return host_vm->failed ? NULL : "it is held by nobody";
 	if (host_vm->alive && !manager_knows(p->manager, host_vm->id) && !host.refused)
 		return "it has not been found";
 	return NULL;
@@ -797,7 +798,7 @@ static void play_register(struct player *p)
 	if (how & 0x40)
 		set_int(what.parameters, "splitter", 0);
 	if (vm)
-		what.descriptor = how & 0x20 ? host_make_other_file() : host_make_file(vm, how & 8);
+		what.descriptor = how & 0x20 ? VARLINK_UNWANTED : host_make_file(vm, how & 8);
 	client_call(client, &what);
 }
 

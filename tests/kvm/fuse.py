@@ -3,7 +3,10 @@
 A FUSE server of one file, /file, that answers everything but FLUSH, which the kernel sends for each
 descriptor of it that is closed: whoever closes one waits, beyond SIGKILL even, until the server ends;
 but for the processes that have opened it. Of READ the first fails, and no other is answered: who
-touches the file in memory tries once more, and waits with its memory locked. As any user may have by fusermount; here as root, by mount(2).
+touches the file in memory tries once more, and waits with its memory locked. Or, where it is cached, one
+that answers everything but WRITE: whoever lets go of an open file for the last time waits as long as
+the file has been written to in memory, also who has never had it as a descriptor. As any user may have
+by fusermount; here as root, by mount(2).
 """
 
 import ctypes
@@ -12,7 +15,8 @@ import struct
 import sys
 import tempfile
 
-LOOKUP, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT = 1, 3, 14, 15, 18, 25, 26
+LOOKUP, GETATTR, SETATTR, OPEN, READ, WRITE, RELEASE, FLUSH, INIT = 1, 3, 4, 14, 15, 16, 18, 25, 26
+WRITEBACK_CACHE = 1 << 16
 ROOT, FILE = 1, 2
 IN_HEADER = struct.Struct("=IIQQIIII")
 OUT_HEADER = struct.Struct("=IiQ")
@@ -25,22 +29,26 @@ def attributes(node):
     return struct.pack("=QQQQQQIIIIIIIIII", node, 4096, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
-def reply_to(opcode, node):
+def reply_to(opcode, node, cached):
     """What follows the header, None: no reply, or a negative errno."""
     if opcode == INIT:
-        return struct.pack("=IIIIHHIIHH", 7, 26, 0, 0, 16, 8, 4096, 1, 0, 0) + bytes(32)
+        return struct.pack("=IIIIHHIIHH", 7, 26, 0, WRITEBACK_CACHE if cached else 0, 16, 8, 4096, 1, 0, 0) + bytes(32)
     if opcode == LOOKUP:
         return struct.pack("=QQQQII", FILE, 0, 3600, 3600, 0, 0) + attributes(FILE)
-    if opcode == GETATTR:
+    if opcode in (GETATTR, SETATTR):
         return struct.pack("=QII", 3600, 0, 0) + attributes(node)
     if opcode == OPEN:
         return struct.pack("=QII", 1, 0, 0)
-    if opcode in (FLUSH, RELEASE):
+    if cached and opcode == READ:
+        return bytes(4096)
+    if cached and opcode == FLUSH:
+        return b""
+    if opcode in (FLUSH, RELEASE, WRITE):
         return None
     return -38  # ENOSYS
 
 
-def serve(device):
+def serve(device, cached):
     friends = set()
     n_reads = 0
     while True:
@@ -53,8 +61,8 @@ def serve(device):
         _, opcode, unique, node, _, _, pid, _ = IN_HEADER.unpack_from(request)
         if opcode == OPEN:
             friends.add(pid)
-        reply = b"" if opcode == FLUSH and pid in friends else reply_to(opcode, node)
-        if opcode == READ:
+        reply = b"" if opcode == FLUSH and pid in friends else reply_to(opcode, node, cached)
+        if opcode == READ and not cached:
             n_reads += 1
             reply = -5 if n_reads == 1 else None  # EIO
         if reply is None:
@@ -69,6 +77,9 @@ def serve(device):
 class HangingFile:
     """The path of such a file, for as long as the context lasts; nobody hangs any longer after that."""
 
+    def __init__(self, cached=False):
+        self._cached = cached
+
     def __enter__(self):
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         self._folder = tempfile.mkdtemp(prefix="eagersplitd-fuse-")
@@ -81,7 +92,7 @@ class HangingFile:
         self._server = os.fork()
         if self._server == 0:
             try:
-                serve(device)
+                serve(device, self._cached)
             finally:
                 os._exit(0)
         # It is the server's alone: when that ends, the kernel answers for it.
