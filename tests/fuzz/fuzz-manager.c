@@ -42,11 +42,12 @@
 
 /*
  * A VM whose migration was in @state when the daemon ended, and has not been seen since; @unsaved:
- * that could not be written, so nothing is known of it.
+ * that could not be written, so nothing is known of it, or what was written last: @kept.
  */
 struct promise {
 	uint64_t id;
 	enum vm_state state;
+	enum vm_state kept;
 	bool unwanted;
 	bool unsaved;
 };
@@ -103,12 +104,10 @@ static void note_promise(struct player *p, const struct vm *vm)
 	p->promises[i] = (struct promise){
 		.id = vm->host_vm->id,
 		.state = vm->migration.state,
+		.kept = record ? record->state : VM_STATE_NONE,
 		.unwanted = vm->table.unwanted,
 		.unsaved = vm->store.unsaved || keeper_get_error(),
 	};
-	/* What could not even be removed is what the next one is told. */
-	if (vm->store.unsaved && record)
-		p->promises[i].state = record->state;
 }
 
 /* Also of those that it has not come to since it was started itself. */
@@ -136,7 +135,8 @@ static bool promise_is_open(struct player *p, const struct promise *promise)
 	if (vm) {
 		check(!promise->unwanted || promise->unsaved || vm->table.registered);
 		check(promise->unwanted || vm->migration.state == promise->state ||
-		      (promise->unsaved && vm->migration.state == VM_STATE_NONE));
+		      (promise->unsaved && (vm->migration.state == VM_STATE_NONE ||
+					    vm->migration.state == promise->kept)));
 		return false;
 	}
 	if (manager_knows(p->manager, promise->id))
