@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/control-names.h"
+#include "base/transient.h"
 #include "manager.h"
 #include "varlink/connection.h"
 #include "varlink/json.h"
@@ -50,6 +51,9 @@ int control_error_host(struct manager *manager, struct varlink_connection *conne
 	struct host_info info;
 
 	manager_get_host(manager, &info);
+	if (error_is_transient(r))
+		return varlink_connection_error_string(connection, CONTROL_ERROR_TRY_AGAIN,
+						       "reason", strerror(-r));
 	if (r == -EOPNOTSUPP && info.unsupported_reason)
 		return control_error_unsupported(connection, info.unsupported_reason);
 	return control_error_unsupported(connection, strerror(-r));

@@ -11,6 +11,7 @@
 #include "manager.h"
 #include "manager-table.h"
 #include "varlink/connection.h"
+#include "varlink/json.h"
 #include "varlink/server.h"
 
 /* How many VMs are told of, to begin with, before the event loop looks at the others again. */
@@ -138,19 +139,23 @@ static int watch_set_pending(struct watch *w, struct vm *vm)
 	return 0;
 }
 
-/* @vm is gone. */
-static void watch_forget(struct watch *w, struct vm *vm)
+/* @vm is gone. Whether it was told of, ever. */
+static bool watch_forget(struct watch *w, struct vm *vm)
 {
+	bool pending = get_bit(vm->watches.pending, w->number), initial = false;
+
 	watch_set_told(w, vm);
 	for (size_t i = w->first; get_bit(vm->watches.queued, w->number); i++) {
 		if (w->queue[i] != vm)
 			continue;
+		initial = i - w->first < w->n_initial;
 		w->n_queued--;
-		w->n_initial -= i - w->first < w->n_initial;
+		w->n_initial -= initial;
 		memmove(w->queue + i, w->queue + i + 1,
 			(w->first + w->n_queued - i) * sizeof(struct vm *));
 		set_bit(vm->watches.queued, w->number, false);
 	}
+	return !(pending && initial);
 }
 
 /* What the connection cannot take any more ends it, and the watch with it, later on. */
@@ -343,20 +348,33 @@ void watches_vm_progress(struct watches *watches, struct vm *vm)
 	watches_arm(watches);
 }
 
+/* As it was last, and that it is no more. */
+static json_object *make_gone(const struct vm *vm)
+{
+	json_object *parameters = control_vm_reply(vm, false);
+	int r = varlink_json_set_bool(parameters, "gone", true);
+
+	return varlink_json_finish(parameters, r);
+}
+
 void watches_vm_removed(struct watches *watches, struct vm *vm)
 {
 	struct watch *w = LIST_FIRST(&watches->list);
-	struct vm_info info;
+	_cleanup_free_ char *text = NULL;
+	size_t length = 0;
 
-	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	while (w) {
 		struct watch *next = LIST_NEXT(w, list);
+		bool told = watch_forget(w, vm);
 
-		watch_forget(w, vm);
 		if (w->vm == vm) {
 			varlink_connection_error_string(w->connection, CONTROL_ERROR_NO_SUCH_VM,
-							"vm", info.name);
+							"vm", vm->table.name);
 			watch_free(w);
+		} else if (!w->vm && told) {
+			if (!text)
+				text = varlink_notification_to_text(make_gone(vm), &length);
+			(void)varlink_connection_notify_text(w->connection, text, length);
 		}
 		w = next;
 	}

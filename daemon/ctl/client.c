@@ -472,6 +472,8 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 			ctl_json_string(p, "vm"), ctl_json_string(p, "reason"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_INVALID_CONFIGURATION))
 		fprintf(stderr, "Nothing was changed: %s\n", ctl_json_string(p, "reason"));
+	else if (client_reply_is_error(reply, CONTROL_ERROR_TRY_AGAIN))
+		fprintf(stderr, "Not now, try again: %s.\n", ctl_json_string(p, "reason"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_UNSUPPORTED))
 		report_unsupported(client, reply);
 	else

@@ -18,10 +18,11 @@
 static void print_full_change(const struct ctl_vm *vm, const char *clock, const char *eta)
 {
 	printf("%s %s: migration %s, %s, %" PRIu64 " block%s left, %" PRIu64 " split, %" PRIu64
-	       " TLBI%s%s%s%s%s%s\n",
+	       " TLBI%s%s%s%s%s%s%s\n",
 	       clock, vm->name, vm->migration, vm->stage, vm->blocks, plural(vm->blocks),
 	       vm->blocks_split, vm->tlbis, plural(vm->tlbis), *eta ? ", ETA " : "", eta,
-	       vm->late ? ", late" : "", *vm->error ? ": " : "", vm->error);
+	       vm->late ? ", late" : "", vm->gone ? ", gone" : "", *vm->error ? ": " : "",
+	       vm->error);
 }
 
 /* How often progress alone is worth a line on a terminal. */
@@ -82,13 +83,15 @@ static bool watch_is_news(struct watch *watch, const struct ctl_vm *vm, uint64_t
 
 	if (!seen)
 		return true;
-	if (strcmp(seen->migration, vm->migration) == 0 && strcmp(seen->stage, vm->stage) == 0 &&
-	    seen->late == vm->late && now - seen->usec < PROGRESS_USEC)
+	if (!vm->gone && strcmp(seen->migration, vm->migration) == 0 &&
+	    strcmp(seen->stage, vm->stage) == 0 && seen->late == vm->late &&
+	    now - seen->usec < PROGRESS_USEC)
 		return false;
 	snprintf(seen->migration, sizeof(seen->migration), "%s", vm->migration);
 	snprintf(seen->stage, sizeof(seen->stage), "%s", vm->stage);
 	seen->late = vm->late;
-	seen->usec = now;
+	/* Another one may be called so. */
+	seen->usec = vm->gone ? 0 : now;
 	return true;
 }
 
@@ -104,9 +107,9 @@ static void print_short_change(const struct term *term, struct watch *watch,
 	/* As wide as the widest name so far. */
 	if (width > watch->name_width)
 		watch->name_width = width < most ? width : most;
-	snprintf(rest, sizeof(rest), "%" PRIu64 " block%s%s%s%s%s%s", vm->blocks,
+	snprintf(rest, sizeof(rest), "%" PRIu64 " block%s%s%s%s%s%s%s", vm->blocks,
 		 plural(vm->blocks), *eta ? ", " : "", eta, vm->late ? ", late" : "",
-		 *vm->error ? ": " : "", vm->error);
+		 vm->gone ? ", gone" : "", *vm->error ? ": " : "", vm->error);
 	printf("%s  ", clock);
 	text_put_padded(vm->name, watch->name_width, term, stdout);
 	printf("  %-9s  %s%-10s%s  ", vm->migration, term_on(term, colour), vm->stage,

@@ -27,6 +27,7 @@ enum next follow_vms(const struct ctl *ctl, struct client *client, const char *n
 			fflush(stdout);
 		}
 		ctl_vm_from_json(&vm, ctl_json_member(reply.parameters, "vm"));
+		vm.gone = ctl_json_bool(reply.parameters, "gone");
 		next = handle(ctl, &vm, userdata);
 		if (next != NEXT_GO_ON || !reply.continues)
 			return next;

@@ -46,6 +46,7 @@ struct ctl_vm {
 	uint64_t deadline_usec;
 	bool late;
 	const char *error; /* "": none */
+	bool gone; /* told by a watch: this is what it was last */
 };
 
 /* Reads a VM. */

@@ -133,7 +133,7 @@ class Orchestration:
             answer = self.call("Register", pid=guest.vmm.pid, name=guest.name)
             guest.registered = guest.gone or not isinstance(answer, Error) or answer.name == f"{INTERFACE}.VmExists"
             # For that it needs a descriptor.
-            true(guest.registered or answer.name == f"{INTERFACE}.Unsupported", answer)
+            true(guest.registered or answer.name == f"{INTERFACE}.TryAgain", answer)
             time.sleep(0 if guest.registered else 0.01)
 
     def tell(self, guest, migration):

@@ -362,6 +362,15 @@ def watch():
             _, err = ctl.communicate()
             equal(ctl.returncode, 4)
             true('No VM "guest"' in err, err)
+        with start(daemon, "watch", stdout=subprocess.PIPE) as ctl, Vmm() as late:
+            daemon.register(late, "late")
+            while "late: migration none" not in ctl.stdout.readline():
+                pass
+            late.kill()
+            for line in ctl.stdout:
+                if "late: migration none" in line and line.endswith(", gone\n"):
+                    break
+            ctl.terminate()
         with start(daemon, "watch", "--json", stdout=subprocess.PIPE) as ctl, Vmm() as other:
             daemon.register(other, "other")
             # It may be found, by its id, a moment before it is registered.

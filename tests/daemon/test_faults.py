@@ -110,6 +110,18 @@ def play_all(error):
 
 
 @test
+def asked_meanwhile():
+    """A Register that fails for want of something says so, and that it may be tried again"""
+    with faults() as client:
+        guest = client.add()
+        for error in errno.EMFILE, errno.ENFILE, errno.EAGAIN:
+            with client.failing(error):
+                answer = client.call("Register", pid=guest.vmm.pid, name=guest.name)
+            equal((answer.name, answer.parameters), ("org.eagersplit.Manager.TryAgain", {"reason": os.strerror(error)}))
+        client.register(guest)
+
+
+@test
 def no_descriptors():
     """No descriptors, in the process or on the host"""
     play_all(errno.EMFILE)

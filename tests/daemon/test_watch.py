@@ -54,6 +54,23 @@ def all_vms():
 
 
 @test
+def gone():
+    """Who watches all VMs is told of one that has gone, and of one that is unregistered; who watches one, no more"""
+    with Daemon(**FAST) as daemon, Vmm() as a, daemon.client() as client:
+        with Vmm() as b:
+            daemon.register(a, "a")
+            daemon.register(b, "b")
+            watch = client.watch_all()
+            equal({next(watch)["vm"]["vm"] for _ in range(2)}, {"a", "b"})
+            b.exit()
+            told = next(said for said in watch if said.get("gone"))
+            equal((told["vm"]["vm"], told["vm"]["pid"]), ("b", b.pid))
+        daemon.call("Unregister", vm="a")
+        told = next(said for said in watch if said.get("gone"))
+        equal((told["vm"]["vm"], told["vm"]["pid"]), ("a", a.pid))
+
+
+@test
 def every_stage():
     """Each change of stage is told, in order"""
     with Daemon(**FAST) as daemon, Vmm() as vmm, daemon.client() as client:

@@ -73,10 +73,15 @@ class Client:
         return self.reply()[0]
 
     def watch(self, vm=None):
-        """The VMs that a Watch tells of, one by one."""
-        self.send("Watch", more=True, **({"vm": vm} if vm else {}))
-        while True:
-            parameters, continues = self.reply()
-            yield parameters["vm"]
-            if not continues:
-                return
+        """The VMs that a Watch tells of, one by one; but for those that have gone."""
+        for parameters in self.watch_all(**({"vm": vm} if vm else {})):
+            if not parameters.get("gone"):
+                yield parameters["vm"]
+
+    def watch_all(self, **parameters):
+        """All that a Watch says."""
+        self.send("Watch", more=True, **parameters)
+        continues = True
+        while continues:
+            answer, continues = self.reply()
+            yield answer

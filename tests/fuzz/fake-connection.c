@@ -280,11 +280,15 @@ static const char *get_string(json_object *vm, const char *key)
 	return json_object_get_string(value);
 }
 
-static void view_vm(struct varlink_connection *c, json_object *vm)
+static void view_vm(struct varlink_connection *c, json_object *vm, bool gone)
 {
 	const char *name = get_string(vm, "vm");
 	struct view *view = (struct view *)client_get_view(c->client, name);
 
+	if (gone && view)
+		*view = c->views[--c->n_views];
+	if (gone)
+		return;
 	if (!view && c->n_views < VIEWS_MAX)
 		view = &c->views[c->n_views++];
 	if (!view)
@@ -427,7 +431,7 @@ int varlink_connection_notify(struct varlink_connection *c, json_object *paramet
 
 	check(parameters && c->state == CALL_STREAMING && c->more);
 	if (json_object_object_get_ex(parameters, "vm", &vm))
-		view_vm(c, vm);
+		view_vm(c, vm, json_object_object_get_ex(parameters, "gone", NULL));
 	json_object_put(parameters);
 	c->lost = c->lost || (c->busy && ++c->unread > UNREAD_MAX);
 	return c->lost ? -ENOTCONN : 0;

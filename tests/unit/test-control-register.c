@@ -61,7 +61,8 @@ static void test_refused(void **state)
 		{ ENOTTY, "Manager.NotAVmm", NULL },
 		{ ESRCH, "Manager.NoSuchProcess", NULL },
 		{ ENODEV, "Manager.NoSuchProcess", NULL },
-		{ EMFILE, "Manager.Unsupported", "Too many open files" },
+		{ EMFILE, "Manager.TryAgain", "Too many open files" },
+		{ EBUSY, "Manager.TryAgain", "busy" },
 		{ ETIMEDOUT, "Manager.Unsupported", "timed out" },
 	};
 	struct fixture f;

@@ -139,7 +139,7 @@ static void run(struct fixture *f)
 		;
 }
 
-/* The next VM that the client is told of, by its number, and its stage. -1: nothing has come. */
+/* The next VM that the client is told of, by its number, and its stage, or "gone". -1: nothing has come. */
 static int receive(struct fixture *f, char stage[32])
 {
 	_cleanup_(varlink_reply_done) struct varlink_reply reply = {};
@@ -154,7 +154,10 @@ static int receive(struct fixture *f, char stage[32])
 	assert_int_equal(varlink_reply_from_message(message, &reply, &why), 0);
 	assert_true(reply.continues);
 	vm = json_object_object_get(reply.parameters, "vm");
-	snprintf(stage, 32, "%s", json_object_get_string(json_object_object_get(vm, "stage")));
+	snprintf(stage, 32, "%s",
+		 json_object_object_get(reply.parameters, "gone")
+			 ? "gone"
+			 : json_object_get_string(json_object_object_get(vm, "stage")));
 	return atoi(json_object_get_string(json_object_object_get(vm, "vm")));
 }
 
@@ -252,16 +255,21 @@ static bool is_forgotten(const struct vm *vm)
 /* VMs that go while they are to be told of, or have just been, are forgotten; the others are told of in turn. */
 static void test_removed(void **state)
 {
+	static const int gone[] = { 1, 2, 3, 6 };
 	struct fixture *f = *state;
 	char stage[32];
 	size_t n = 0;
 
+	/* Of one that goes before it has been told of nothing is ever told. */
+	watches_vm_removed(f->watches, f->vms[N_VMS - 1]);
 	run(f);
 	do {
-		while (receive(f, stage) >= 0)
+		while (receive(f, stage) >= 0) {
+			assert_string_equal(stage, "whole");
 			n++;
+		}
 		run(f);
-	} while (n < N_VMS);
+	} while (n < N_VMS - 1);
 	for (size_t i = 0; i < 10; i++)
 		watches_vm_progress(f->watches, f->vms[i]);
 	assert_int_equal(receive(f, stage), 0);
@@ -275,6 +283,10 @@ static void test_removed(void **state)
 		watches_vm_removed(f->watches, f->vms[i]);
 	watches_vm_removed(f->watches, f->vms[6]);
 	assert_true(is_forgotten(f->vms[6]));
+	for (size_t i = 0; i < ARRAY_SIZE(gone); i++) {
+		assert_int_equal(receive(f, stage), gone[i]);
+		assert_string_equal(stage, "gone");
+	}
 	for (int expected = 4; expected < 10; expected++) {
 		int vm;
 
