@@ -123,12 +123,16 @@ void splitter_pump(struct splitter *s)
 	while ((client = budget_grant(s->group.budget, now, &tlbis)))
 		work_granted(budget_client_get_userdata(client), tlbis);
 	s->ops->set_timer(s->userdata, min_u64(budget_next_ready(s->group.budget, now),
-					       work_group_get_retry(&s->group)));
+					       agenda_get_next(&s->group.agenda)));
 }
 
 void splitter_on_timer(struct splitter *s)
 {
-	work_group_retry(&s->group, work_group_now(&s->group));
+	uint64_t now = work_group_now(&s->group);
+	struct agenda_entry *due;
+
+	while ((due = agenda_get_due(&s->group.agenda, now)))
+		work_step(container_of(due, struct work, retry));
 	splitter_pump(s);
 }
 
@@ -147,7 +151,7 @@ int splitter_new(struct splitter **ret, const struct splitter_ops *ops, void *us
 	s->group.userdata = userdata;
 	s->group.limits = *limits;
 	s->group.divide = on_divide;
-	s->group.retries.less = work_is_before;
+	agenda_init(&s->group.agenda);
 	TAILQ_INIT(&s->group.works);
 	LIST_INIT(&s->group.sharing);
 	r = budget_new(&s->group.budget, &limits->host, work_group_now(&s->group));

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "base/heap.h"
+#include "agenda.h"
 #include "batching.h"
 #include "budget.h"
 #include "host/backend.h"
@@ -104,7 +104,7 @@ struct work_ops {
  * @division: counts these divisions
  * @divide: has what that says of @work hold, by dividing anew if need be
  * @sharing: works that take part in that, @n_sharing
- * @retries: works that are to go on at a time, the next one first
+ * @agenda: works that are to go on at a time
  */
 struct work_group {
 	const struct work_ops *ops;
@@ -116,7 +116,7 @@ struct work_group {
 	size_t undivided;
 	uint64_t division;
 	void (*divide)(struct work_group *group, struct work *work);
-	struct heap retries;
+	struct agenda agenda;
 	TAILQ_HEAD(work_list, work) works;
 	LIST_HEAD(sharing_list, work) sharing;
 	size_t n_sharing;

@@ -184,34 +184,6 @@ static uint64_t work_get_retry(const struct work *w)
 	return w->not_before ?: w->look_at;
 }
 
-bool work_is_before(const struct heap_node *a, const struct heap_node *b)
-{
-	return container_of(a, struct work, retry)->retry_at <
-	       container_of(b, struct work, retry)->retry_at;
-}
-
-static struct work *work_group_first_retry(const struct work_group *g)
-{
-	struct heap_node *node = heap_first(&g->retries);
-
-	return node ? container_of(node, struct work, retry) : NULL;
-}
-
-uint64_t work_group_get_retry(const struct work_group *g)
-{
-	const struct work *w = work_group_first_retry(g);
-
-	return w ? w->retry_at : UINT64_MAX;
-}
-
-void work_group_retry(struct work_group *g, uint64_t now)
-{
-	struct work *w;
-
-	while ((w = work_group_first_retry(g)) && w->retry_at <= now)
-		work_step(w);
-}
-
 /* Whether the budget is divided for it, too. */
 static bool work_takes_part(const struct work *w)
 {
@@ -243,10 +215,7 @@ void work_step(struct work *w)
 	if (w->step == STEP_NONE)
 		work_do_next(w);
 	work_set_sharing(w, work_takes_part(w));
-	heap_remove(&w->group->retries, &w->retry);
-	w->retry_at = work_get_retry(w);
-	if (w->retry_at)
-		heap_add(&w->group->retries, &w->retry);
+	agenda_set(&w->group->agenda, &w->retry, work_get_retry(w));
 }
 
 /*
@@ -799,7 +768,7 @@ struct work *work_free(struct work *w)
 	if (w->granted)
 		budget_return(w->client, work_group_now(w->group), w->call.tlbis,
 			      w->call.tlbi_nsec);
-	heap_remove(&w->group->retries, &w->retry);
+	agenda_set(&w->group->agenda, &w->retry, 0);
 	budget_client_free(w->client);
 	survey_done(&w->survey);
 	work_set_sharing(w, false);

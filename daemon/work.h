@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "base/heap.h"
+#include "agenda.h"
 #include "base/util.h"
 #include "batching.h"
 #include "host/backend.h"
@@ -52,8 +52,7 @@ struct budget_client;
  * @ahead: TLBIs of works with earlier deadlines, by that
  * @turn: TLBIs a second that it and those have, 0: it has no deadline
  * @shares: it is in the group's list of these
- * @retry: in the group's list of these
- * @retry_at: when it is to go on, if it is in there
+ * @retry: on the group's agenda: when it is to go on after a failure, or to look again
  * @leaving: work_leave() was called
  * @release: and the hold is to end with it
  */
@@ -92,8 +91,7 @@ struct work {
 	double turn;
 	bool shares;
 	LIST_ENTRY(work) sharing;
-	struct heap_node retry;
-	uint64_t retry_at;
+	struct agenda_entry retry;
 	bool leaving;
 	bool release;
 	TAILQ_ENTRY(work) link;
@@ -153,14 +151,5 @@ void work_step(struct work *work);
 
 /* Goes on with what the budget has granted. */
 void work_granted(struct work *work, uint64_t tlbis);
-
-/* For the group's list: whose time to go on after a failure, or to look again, comes first. */
-bool work_is_before(const struct heap_node *a, const struct heap_node *b);
-
-/* When the first of @group is to do so; UINT64_MAX: none waits for that. */
-uint64_t work_group_get_retry(const struct work_group *group);
-
-/* Has those go on whose time has come by @now. */
-void work_group_retry(struct work_group *group, uint64_t now);
 
 #endif /* EAGERSPLITD_WORK_H */
