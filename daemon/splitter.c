@@ -7,6 +7,9 @@
 
 #include "deadline.h"
 #include "host/backend.h"
+#include "work-eta.h"
+#include "work-private.h"
+#include "work.h"
 
 /* How often shares follow the time that is left, and, where there are no deadlines, all else. */
 #define DIVIDE_INTERVAL_NSEC	  (100 * NSEC_PER_MSEC)

@@ -14,7 +14,7 @@
 #include "base/util.h"
 #include "budget.h"
 #include "deadline.h"
-#include "work.h"
+#include "work-group.h"
 
 /**
  * struct splitter_ops - what the splitter needs

@@ -2,38 +2,15 @@
 #include "work.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <math.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "base/log.h"
-#include "base/transient.h"
 #include "budget.h"
-#include "eta.h"
 #include "host/backend.h"
-
-/* Calls that failed for want of memory, say, or got nowhere, in a row: it has failed. */
-#define RETRIES_MAX    8
-#define RETRY_MIN_NSEC (100 * NSEC_PER_MSEC)
-#define RETRY_MAX_NSEC (5 * NSEC_PER_SEC)
-
-/* Walks in a row that split nothing, though the survey saw blocks: give up. */
-#define IDLE_PASSES_MAX 3
-
-/*
- * A VM is found when its VMM has created it, and gets its memory a little
- * later: so many times, and in ever longer intervals, is it surveyed again.
- */
-#define LOOKS_MAX     10
-#define LOOK_MIN_NSEC (500 * NSEC_PER_MSEC)
+#include "work-eta.h"
+#include "work-private.h"
+#include "work-result.h"
 
 /* A survey that somebody asks for is answered by one that is no older. */
 #define SURVEY_AGE_NSEC NSEC_PER_SEC
-
-/* How much of the measured speed is what the last call showed. */
-#define SPEED_GAIN 0.25
 
 static void work_done(struct job *job, int result);
 static int work_run(struct job *job);
@@ -218,213 +195,6 @@ void work_step(struct work *w)
 	agenda_set(&w->group->agenda, &w->retry, work_get_retry(w));
 }
 
-/*
- * What calls returned
- */
-
-static void work_fail(struct work *w, const char *error)
-{
-	vm_set_stage(w->vm, VM_STAGE_FAILED, error);
-	w->walk.active = false;
-	w->want_survey = false;
-	w->failing = false;
-}
-
-/* In a while, in a longer one each time. */
-static void work_pause(struct work *w)
-{
-	uint64_t pause = min_u64(RETRY_MIN_NSEC << w->retries, RETRY_MAX_NSEC);
-
-	w->retries += w->retries < RETRIES_MAX;
-	w->not_before = work_group_now(w->group) + pause;
-}
-
-/* Tries again, until it is enough. */
-static void work_retry(struct work *w, const char *error)
-{
-	if (w->retries >= RETRIES_MAX)
-		work_fail(w, error);
-	else
-		work_pause(w);
-}
-
-/*
- * Tries again for as long as the VM is there, and says after a while that it has failed so far.
- * Until the next try it is let go of, unless it is that which has failed.
- */
-static void work_persist(struct work *w, enum step step, const char *error)
-{
-	if (w->retries >= RETRIES_MAX && !w->failing) {
-		work_fail(w, error);
-		w->failing = true;
-	}
-	w->let_go = w->failing && step != STEP_RELEASE;
-	w->want_survey = w->want_survey || w->failing;
-	work_pause(w);
-}
-
-/* @r is an error that does not mean that the VM is gone. */
-static void work_handle_error(struct work *w, enum step step, int r)
-{
-	char error[128];
-
-	if (r == -ENOMEM)
-		snprintf(error, sizeof(error), "Not enough memory to %s%s", step_to_string(step),
-			 step == STEP_SPLIT ? " (page tables are charged to the VM's cgroup)" : "");
-	else if (r == -EBUSY && step == STEP_RECOVER)
-		snprintf(error, sizeof(error), "The VM is held by another process");
-	else
-		snprintf(error, sizeof(error), "Cannot %s: %s", step_to_string(step), strerror(-r));
-	if (error_is_transient(r))
-		work_persist(w, step, error);
-	else if (r != -EINTR)
-		work_fail(w, error);
-	/* What did not take place is still to be done. */
-	if (step == STEP_SURVEY && w->vm->progress.stage != VM_STAGE_FAILED)
-		w->want_survey = true;
-}
-
-/* One that has no memory yet will be given some. */
-static void work_plan_look(struct work *w)
-{
-	w->look_at = 0;
-	if (w->vm->progress.survey.n_slots)
-		w->looks = 0;
-	else if (w->looks < LOOKS_MAX)
-		w->look_at = work_group_now(w->group) + (LOOK_MIN_NSEC << w->looks++);
-}
-
-/*
- * A look in the middle of a pass does not begin it anew: of a large VM it would
- * get to where it was only by the time of the next look. What has appeared behind
- * it is seen by the survey at its end, and is the next one's if it can be split.
- */
-static void work_start_pass(struct work *w)
-{
-	if (w->walk.active)
-		walk_rebase(&w->walk);
-	else
-		walk_start(&w->walk);
-}
-
-/* What it has failed by is over. */
-static void work_recover_from_failure(struct work *w, enum vm_stage stage)
-{
-	w->failing = false;
-	w->retries = 0;
-	vm_set_stage(w->vm, stage, NULL);
-}
-
-static void work_handle_survey(struct work *w)
-{
-	struct vm *vm = w->vm;
-	char error[128];
-
-	/* In the middle of a pass only the walk knows whether it gets anywhere. */
-	if (!w->walk.active && !w->failing)
-		w->retries = 0;
-	w->group->undivided += w->shares;
-	/* The daemon before us has ended between what it was told and what followed from it. */
-	if (w->goal == VM_GOAL_NONE && w->held) {
-		w->goal = VM_GOAL_RELEASE;
-		return;
-	}
-	/* Nothing was to be done but to look. */
-	if (w->goal == VM_GOAL_NONE && vm->progress.stage == VM_STAGE_FAILED)
-		work_recover_from_failure(w, VM_STAGE_WHOLE);
-	if (vm->progress.stage == VM_STAGE_FAILED && !w->failing)
-		return;
-	if (w->goal == VM_GOAL_RECOVER &&
-	    (vm->progress.stage == VM_STAGE_RECOVERING || w->failing)) {
-		if (w->walk.passes)
-			work_recover_from_failure(w, VM_STAGE_WHOLE);
-		else
-			work_start_pass(w);
-	}
-	if (w->goal != VM_GOAL_SPLIT)
-		return;
-
-	if (!vm_count_blocks(vm)) {
-		work_recover_from_failure(w, VM_STAGE_SPLIT);
-		w->walk = (struct walk){};
-	} else if (w->walk.idle_passes >= IDLE_PASSES_MAX) {
-		snprintf(error, sizeof(error), "%" PRIu64 " block%s cannot be split",
-			 vm_count_blocks(vm), plural(vm_count_blocks(vm)));
-		work_fail(w, error);
-	} else {
-		if (!w->failing)
-			vm_set_stage(vm, VM_STAGE_SPLITTING, NULL);
-		work_start_pass(w);
-	}
-}
-
-/* Where a walk got to: it has got somewhere also if it ended by an error. */
-static void work_handle_walk(struct work *w, enum step step, int r)
-{
-	const struct split_call *call = &w->call;
-	bool stuck = !call->blocks && call->gpa <= w->range.gpa;
-	uint64_t gpa = call->gpa;
-
-	if (r >= 0 && !call->size) {
-		gpa = max_u64(gpa, w->range.gpa + w->range.size);
-		stuck = false;
-	}
-	walk_advance(&w->walk, gpa, call->blocks);
-	if (!stuck && !w->failing)
-		w->retries = 0;
-	if (!stuck && w->failing && r >= 0)
-		work_recover_from_failure(w, step == STEP_SPLIT ? VM_STAGE_SPLITTING
-								: VM_STAGE_RECOVERING);
-	if (r < 0)
-		work_handle_error(w, step, r);
-	else if (stuck)
-		/* Neither an end, nor a block, nor an inch: do not spin. */
-		work_retry(w, "The kernel makes no progress");
-}
-
-/* Books what a call spent and did, however it ended. */
-static void work_account(struct work *w, enum step step)
-{
-	uint64_t now = work_group_now(w->group);
-	const struct split_call *call = &w->call;
-	double seconds = (double)(now - w->began) / (double)NSEC_PER_SEC;
-	double speed;
-
-	if (w->granted)
-		budget_return(w->client, now, call->tlbis, call->tlbi_nsec);
-	w->granted = false;
-	w->vm->progress.tlbis += call->tlbis;
-	w->vm->progress.tlbi_nsec += call->tlbi_nsec;
-	work_group_count_tlbis(w->group, step, call);
-	if (step == STEP_RECOVER)
-		vm_note_recovered(w->vm, w->range.slot, call->blocks,
-				  call->gpa - min_u64(w->range.gpa, call->gpa));
-	if (step != STEP_SPLIT)
-		return;
-
-	w->vm->progress.blocks_split += call->blocks;
-	vm_note_split(w->vm, w->range.slot, call->blocks,
-		      call->gpa - min_u64(w->range.gpa, call->gpa));
-	batching_learn(&w->batching, call);
-	batching_learn(&w->group->batching, call);
-	if (!call->blocks || seconds <= 0)
-		return;
-	speed = (double)call->blocks / seconds;
-	w->speed += (speed - w->speed) * (w->speed > 0 ? SPEED_GAIN : 1);
-}
-
-static void work_handle_result(struct work *w, enum step step, int r)
-{
-	if (step == STEP_SPLIT || step == STEP_RECOVER)
-		work_handle_walk(w, step, r);
-	else if (r < 0)
-		work_handle_error(w, step, r);
-	else if (step == STEP_SURVEY)
-		work_handle_survey(w);
-	if (step == STEP_SURVEY && r >= 0)
-		work_plan_look(w);
-}
-
 /* To let go is all that is wanted: whatever keeps us from it, it is done now. */
 static void work_finish_release(struct work *w)
 {
@@ -438,47 +208,6 @@ static void work_finish_release(struct work *w)
 static void work_finish_leave(struct work *w)
 {
 	w->group->ops->left(w->group->userdata, w->vm);
-}
-
-static bool error_means_gone(int r)
-{
-	return r == -ENODEV;
-}
-
-static void work_after_release(struct work *w, int r)
-{
-	if (r == -EINTR)
-		return;
-	if (error_is_transient(r)) {
-		work_pause(w);
-		return;
-	}
-	/* By then at the latest when its splitter is closed. */
-	if (r < 0 && !error_means_gone(r))
-		log_vm_warning(w->vm, MESSAGE_VM_HELD, "Cannot release the hold: %s", strerror(-r));
-	w->held = w->may_hold = false;
-}
-
-/* What @step has changed, before anything follows from it. Whether that is news. */
-static bool work_take_result(struct work *w, enum step step, int r)
-{
-	bool is_news = true;
-
-	work_group_count_call(w->group, step, w->took, r);
-	if (step == STEP_SPLIT || step == STEP_RECOVER)
-		work_account(w, step);
-	if (step == STEP_SURVEY && r != -EINTR)
-		w->surveyed_at = work_group_now(w->group);
-	if (step == STEP_SURVEY && r >= 0) {
-		w->held = w->may_hold = w->survey.held;
-		is_news = vm_take_survey(w->vm, &w->survey);
-	}
-	survey_done(&w->survey);
-	if (step == STEP_HOLD && r >= 0)
-		w->held = true;
-	if (step == STEP_RELEASE && r >= 0)
-		w->held = w->may_hold = false;
-	return is_news;
 }
 
 /* Whether there is nothing left to be done for one that leaves. */
@@ -685,53 +414,6 @@ void work_leave(struct work *w, bool release)
 	else
 		work_step(w);
 	work_group_pump(g);
-}
-
-/* Blocks that a TLBI is good for; until something is known, as many as nobody waits for. */
-static double work_get_batch(const struct work *w)
-{
-	const struct work_group *g = w->group;
-
-	return batching_get(&w->batching, batching_get(&g->batching, g->limits.batch));
-}
-
-uint64_t work_count_tlbis(const struct work *w)
-{
-	return (uint64_t)ceil((double)vm_count_blocks(w->vm) / work_get_batch(w));
-}
-
-double work_get_limit(const struct work *w)
-{
-	double limit = budget_client_get_ceiling(w->client);
-
-	return w->speed > 0 ? fmin(limit, w->speed / work_get_batch(w)) : limit;
-}
-
-/* vm->progress.get_eta() */
-static bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
-{
-	struct work *w = vm->work;
-	const struct work_limits *limits = &w->group->limits;
-	struct eta_demand demand;
-
-	if (vm->progress.stage != VM_STAGE_SPLITTING || !vm->progress.surveyed || w->leaving)
-		return false;
-	w->group->divide(w->group, w);
-	demand = (struct eta_demand){
-		.tlbis = work_count_tlbis(w),
-		.share = INFINITY,
-		.speed = w->speed > 0 ? w->speed / work_get_batch(w) : INFINITY,
-		.rate = INFINITY,
-		.limit = work_get_limit(w),
-		.ahead = w->ahead,
-	};
-	if (limits->throttled && isinf(budget_get_rate(w->group->budget)))
-		demand.share = budget_client_get_ceiling(w->client);
-	else if (limits->throttled)
-		demand.share = w->share;
-	if (limits->throttled && w->turn > 0)
-		demand.rate = w->turn;
-	return eta_estimate(&demand, ret_usec);
 }
 
 int work_new(struct work **ret, struct work_group *g, struct vm *vm)

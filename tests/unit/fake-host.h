@@ -21,6 +21,7 @@
 #include "host/backend.h"
 #include "splitter.h"
 #include "vm.h"
+#include "work-private.h"
 #include "work.h"
 #include "worker.h"
 
