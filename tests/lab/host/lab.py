@@ -2,6 +2,7 @@
 """What a scenario gets to work with: tests, phases, programs, the emulated host."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import time
 
 from host.out import Out
 
-BIN = "/lab/bin"
+# Where the lab's own programs are, elsewhere than in the emulated host (here.py)
+BIN = os.environ.get("LAB_BIN", "/lab/bin")
 # How often something that is waited for is named on the console.
 WORD_SECONDS = 60
 
@@ -21,7 +23,8 @@ class Failed(Exception):
 class Lab:
     """One boot of the emulated host. The plan says cpu, base (kernel), series (of patches) and config."""
 
-    def __init__(self, plan):
+    def __init__(self, plan, out=None):
+        """out: where records go; the runner, unless it is given."""
         self.plan = plan
         self.cpu = plan["cpu"]
         self.base = plan["base"]
@@ -29,6 +32,9 @@ class Lab:
         # What kvm-arm.bbm= is; empty: not given
         self.bbm = plan["bbm"]
         self.debug = plan["config"] == "debug"
+        # The host's pages, and what a table of them maps, in bytes
+        self.page = resource.getpagesize()
+        self.block = self.page * self.page // 8
         # Take the time for many of what is one of a kind otherwise.
         self.long = plan["long"]
         # As many as are asked for of what has rounds; 0: as many as it says itself
@@ -37,7 +43,7 @@ class Lab:
         # Blocks are split without break-before-make.
         self.no_break = plan["no_break"]
         self.scenario = ""
-        self._out = Out()
+        self._out = out or Out()
         self._phase = 0
         self._children = []
         self._splitters = {}
@@ -63,7 +69,7 @@ class Lab:
     def expect(self, phase, name, **counts):
         """
         A test made by the runner: TLBIs by kind that the emulator executed in this phase; broadcast: all
-        stage-2 ones that all CPUs take part in.
+        stage-2 ones that all CPUs take part in; wide: of these, the ones of a range or of all of the VM.
         """
         self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, counts=counts)
 
@@ -160,10 +166,10 @@ class Lab:
                 next_word += WORD_SECONDS
             time.sleep(0.02)
 
-    def huge_pages(self, mib, size="2048kB"):
+    def huge_pages(self, mib):
         """Sets the pool of huge pages; the whole of it must be there."""
-        path = f"/sys/kernel/mm/hugepages/hugepages-{size}/nr_hugepages"
-        count = mib * 1024 // int(size[:-2])
+        path = f"{self._huge_pages_folder()}/nr_hugepages"
+        count = (mib << 20) // self.block
         write(path, count)
         if int(read(path)) != count:
             raise Failed(f"{read(path).strip()} of {count} huge pages")
@@ -173,8 +179,11 @@ class Lab:
         own = f"{os.getpid()}-"
         return sum("-" in name and not name.startswith(own) for name in os.listdir("/sys/kernel/debug/kvm"))
 
-    def free_huge_pages(self, size="2048kB"):
-        return int(read(f"/sys/kernel/mm/hugepages/hugepages-{size}/free_hugepages"))
+    def free_huge_pages(self):
+        return int(read(f"{self._huge_pages_folder()}/free_hugepages"))
+
+    def _huge_pages_folder(self):
+        return f"/sys/kernel/mm/hugepages/hugepages-{self.block >> 10}kB"
 
     def begin(self, scenario):
         self.scenario = scenario

@@ -35,7 +35,7 @@ class Vmm:
             raise Failed(f"vmm: {command}: {answer['text']}")
         return answer
 
-    def add(self, slot=1, mib=128, gpa=MEMORY, backing="huge2m", log=0):
+    def add(self, slot=1, mib=128, gpa=MEMORY, backing="huge", log=0):
         self.call("add", slot, gpa=gpa, bytes=mib * MIB, backing=backing, log=log)
 
     def work(self, command, *args, **options):

@@ -12,8 +12,11 @@ SILENCE_SECONDS = 600
 # With lockdep and KASAN one selftest takes that long where something else is running, too.
 SILENCE_SECONDS_DEBUG = 3600
 OUT_BYTES = 256 << 20
-MEMORY_MIB = 4096
 SECTOR = 512
+# By the kernel's configuration: memory, and pools of huge pages. Blocks of 512 MiB, that a kernel with pages of
+# 64 KiB has, take much of it, of which it boots with what is never in pieces.
+MEMORY_MIB = {"64k": 12288}
+HUGE_PAGES = {"16k": "hugepagesz=32M", "64k": "hugepagesz=512M"}
 
 # What a kernel says when it, or its lock checker, or its address sanitizer, finds something wrong.
 # The last is how the kernel begins any report with a call trace.
@@ -37,8 +40,8 @@ def kernel_reports(log):
 MODELS = {
     # QEMU's own pointer authentication takes most of an emulated CPU's time.
     "max": "max,pauth-impdef=on",
-    # No more of an AmpereOne than that kernels take it for one.
-    "ampere1": "neoverse-n1,midr=0xc00fac30",
+    # All that max has, FEAT_BBM level 2 too, and kernels take it for an AmpereOne.
+    "ampere1": "max,pauth-impdef=on,midr=0xc00fac30",
 }
 
 
@@ -46,8 +49,8 @@ class Emulator:
     """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
 
     def __init__(self, folder, image, root, disk, cpu, plugin, systemd=True,
-                 visible=False, parameters="", counted=0, nodes=1):
-        """counted: as in plan.Boot; nodes: that CPUs and memory belong to, one CPU each, or all to one."""
+                 visible=False, parameters="", counted=0, nodes=1, config="lab"):
+        """counted, config: as in plan.Boot; nodes: that CPUs and memory belong to, one CPU each, or all to one."""
         self.folder = folder
         self.out = folder / "out.raw"
         self.counts = folder / "tlbis.txt"
@@ -67,25 +70,26 @@ class Emulator:
         stall = "rcupdate.rcu_cpu_stall_timeout=300"
         self._argv = [
             "qemu-system-aarch64", "-M", "virt,virtualization=on,gic-version=3", "-cpu", model,
-            *self._machine(counted, nodes), "-nodefaults", "-display", "none", "-no-reboot",
+            *self._machine(counted, nodes, MEMORY_MIB.get(config, 4096)),
+            "-nodefaults", "-display", "none", "-no-reboot",
             "-serial", "stdio" if visible else f"file:{self.console}",
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} {stall} panic=-1 "
-                       f"{init} hugepagesz=1G hugepages=1 hugepagesz=2M {parameters}",
+                       f"{init} {HUGE_PAGES.get(config, 'hugepagesz=1G hugepages=1 hugepagesz=2M')} {parameters}",
             *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
         self._visible = visible
 
     @staticmethod
-    def _machine(counted, nodes):
+    def _machine(counted, nodes, memory):
         """Its CPUs, memory, and clock: where that counts instructions, one nanosecond each, CPUs take turns."""
-        argv = ["-smp", str(counted or 2), "-m", f"{MEMORY_MIB}M"]
+        argv = ["-smp", str(counted or 2), "-m", f"{memory}M"]
         if counted:
             argv += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
         else:
             argv += ["-accel", "tcg,thread=multi"]
         for node in range(nodes if nodes > 1 else 0):
-            argv += ["-object", f"memory-backend-ram,id=node{node},size={MEMORY_MIB // nodes}M",
+            argv += ["-object", f"memory-backend-ram,id=node{node},size={memory // nodes}M",
                      "-numa", f"node,nodeid={node},cpus={node},memdev=node{node}"]
         return argv
 
@@ -152,10 +156,18 @@ class Records:
         return iter(self._next, None)
 
 
+# Stage-2 ones that all CPUs take part in: of one entry; of a range, which some CPUs have, or of a whole VMID
+ENTRIES = ("ipas2e1is", "ipas2le1is")
+WIDE = ("ripas2e1is", "ripas2le1is", "vmalls12e1is", "alle1is")
+
+
+def _sum(counts, kinds):
+    return sum(counts.get(kind, 0) for kind in kinds)
+
+
 def broadcasts(counts):
     """Of TLBIs by kind: the stage-2 ones that all CPUs take part in."""
-    kinds = ("ipas2e1is", "ipas2le1is", "ripas2e1is", "ripas2le1is", "vmalls12e1is", "alle1is")
-    return sum(counts.get(kind, 0) for kind in kinds)
+    return _sum(counts, ENTRIES + WIDE)
 
 
 class Boot:
@@ -244,7 +256,7 @@ class Boot:
             self._tap.note(f"{self._name(phase)}: {kinds or 'no TLBI'}")
         for record in self._expected:
             got = counts.get(record["phase"], {})
-            got = {**got, "broadcast": broadcasts(got)}
+            got = {**got, "broadcast": broadcasts(got), "wide": _sum(got, WIDE)}
             most = record.get("at_most", False)
             wrong = {kind: got.get(kind, 0) for kind, n in record["counts"].items()
                      if got.get(kind, 0) > n or (got.get(kind, 0) < n and not most)}

@@ -25,6 +25,8 @@ NO_BREAK_BASES = ("linux-6.12", "linux-7.2")
 # The kernel's configurations that a scenario may ask for besides (CONFIGS).
 LAB = "lab"
 CONFIGS = (LAB, "preempt")
+# Those that are run by name only.
+OTHER_CONFIGS = ("debug", "16k", "64k")
 DEBUG_VARIANTS = (("neoverse-n1", ""), ("max", ""), ("cortex-a72", ""))
 # The one that boots once for each patch, which is no part of any other boot.
 EACH = "each"

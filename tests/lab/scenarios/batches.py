@@ -48,11 +48,11 @@ def single(lab):
     lab.eq(lab.split(vmm.pid, "split", blocks=1)["tlbis"], 1, "one block: TLBIs")
     lab.phase_end()
     broken = int(not lab.no_break)
-    lab.expect(phase, "one block: by its address, if it is broken", ipas2e1is=broken, vmalls12e1is=1 - broken)
+    lab.expect(phase, "one block: by its address, if it is broken", ipas2e1is=broken, wide=1 - broken)
     phase = lab.phase("one block, recovered")
     lab.eq(lab.split(vmm.pid, "recover")["tlbis"], 1, "one block back: TLBIs")
     lab.phase_end()
-    lab.expect(phase, "one block back: by the VMID", ipas2e1is=0, vmalls12e1is=1)
+    lab.expect(phase, "one block back: by the VMID", ipas2e1is=0, wide=1)
     vmm.intact("one block: memory is intact")
     vmm.quit()
 
@@ -64,7 +64,7 @@ def unmapped(lab, name, command, whole, split, **options):
     """
     for first, most in (("blocks", whole), ("pages", split)):
         vmm = Vmm(lab)
-        vmm.add(mib=UNMAPPED * 2, backing=options.get("backing", "huge2m"))
+        vmm.add(mib=UNMAPPED * 2, backing=options.get("backing", "huge"))
         vmm.work("populate", 1, step=STEP)
         blocks = vmm.leaves()[1]
         lab.ok(blocks == UNMAPPED, f"{name}, {first}: the guest is mapped by blocks", vmm.leaves())
@@ -92,7 +92,7 @@ def part_unmapped(lab):
     phase = lab.phase("MADV_DONTNEED, a page")
     vmm.call("discard", 1, first=0, pages=1)
     lab.phase_end()
-    lab.expect(phase, "MADV_DONTNEED, a page: by its address", ipas2e1is=1, vmalls12e1is=0)
+    lab.expect(phase, "MADV_DONTNEED, a page: by its address", ipas2e1is=1, wide=0)
     lab.eq(vmm.leaves()[2], UNMAPPED, "MADV_DONTNEED, part of a table: the table stays")
     vmm.work("populate", 1)
     vmm.intact("MADV_DONTNEED, part of a table: written again, memory is intact")

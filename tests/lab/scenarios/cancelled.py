@@ -84,7 +84,7 @@ class Cancelled:
         made, spent = sum(r.blocks for r in recovered), sum(r.tlbis for r in recovered)
         lab.note(f"{case}: {back} of {wanted} blocks are back, {made} of them recovered, by {spent} TLBIs")
         lab.ok(spent <= made, f"{case}: at most a TLBI a block recovered", (spent, made))
-        lab.at_most(phase, f"{case}: at most a TLBI a block, counted by the emulator", vmalls12e1is=blocks)
+        lab.at_most(phase, f"{case}: at most a TLBI a block, counted by the emulator", wide=blocks)
         excess = worst_excess(recovered, RATE, BURST)
         lab.ok(excess <= 0, f"{case}: no interval has more than rate * t + burst TLBIs", excess)
         lab.eq((after["migration"], lab.survey(self.guest.pid)["held"]), ("cancelled", 0),

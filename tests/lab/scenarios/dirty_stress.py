@@ -9,7 +9,7 @@ split in the vCPUs' faults, with it in a thread of its own.
 import os
 
 from host.lab import read, write
-from host.vmm import MEMORY, Vmm
+from host.vmm import BLOCK, MEMORY, MIB, Vmm
 
 ORDER = 25
 SERIES = ("none", "bbm")
@@ -17,7 +17,9 @@ CPUS = {"none": ("neoverse-n1", "max"), "bbm": ("neoverse-n1", "max-bbm")}
 SYSTEMD = False
 DEBUG = True
 
-MIB = 4
+# Two blocks, as large as the host's are; of their pages 1024 are looked at
+BLOCKS = 2
+BESIDE_MIB = 4
 ROUNDS = 150
 OTHER_BASES_ROUNDS = 40
 LONG_ROUNDS = 2400
@@ -31,26 +33,26 @@ PROGRESS = 24
 INITIALLY_SET = 3
 # KVM_ARM_SPLIT_RUN_SPLIT, KVM_ARM_SPLIT_RUN_RECOVER
 SPLIT, RECOVER = 1, 2
-BLOCK = 2 << 20
 # A memslot beside the one that is looked at; see vmm/stress.h
 BESIDE, BESIDE_GPA = 2, MEMORY + (4 << 30)
 KSM = "/sys/kernel/mm/ksm"
 
 
-def stress(lab, name, rounds, chunk=0, manual=0, backing="huge2m", **options):
+def stress(lab, name, rounds, chunk=0, manual=0, backing="huge", **options):
     vmm = Vmm(lab, chunk=chunk, manual=manual)
-    vmm.add(mib=MIB, backing=backing)
+    vmm.add(mib=BLOCKS * lab.block // MIB, backing=backing)
     if "beside" in options:
-        vmm.add(options["beside"], mib=MIB, gpa=BESIDE_GPA, backing="4k")
-    vmm.work("populate", 1)
+        vmm.add(options["beside"], mib=BESIDE_MIB, gpa=BESIDE_GPA, backing="4k")
+    step = lab.block // BLOCK
+    vmm.work("populate", 1, step=step)
     found = vmm.call("stress", 1, rounds=rounds, manual=int(bool(manual)), cycle=CYCLE, write=WRITE_EVERY,
-                     progress=PROGRESS, **options)
+                     progress=PROGRESS, step=step, **options)
     lab.note(f"{name}: {found['rounds']} rounds, {found['logged']} pages logged, {found['blocks']} blocks split "
              f"by {found['tlbis']} TLBIs in {found['calls']} calls")
     lab.ok(found["missing"] == 0, f"{name}: every page that was written is in the log, every round", found)
     lab.ok(found["rounds"] >= rounds and found["logged"] > rounds, f"{name}: pages were written", found)
     lab.eq(found["errors"], 0, f"{name}: pages that the guest found wrong")
-    vmm.intact(f"{name}: memory is intact")
+    vmm.intact(f"{name}: memory is intact", step=step)
     vmm.quit()
     return found
 
@@ -60,7 +62,7 @@ def disturbed(lab, name, rounds, **options):
     rounds //= 2
     found = stress(lab, f"disturbed, {name}", rounds, backing="thp", disturb=1, beside=BESIDE, **options)
     lab.ok(found["collapsed"], f"disturbed, {name}: huge pages were made", found)
-    found = stress(lab, f"remapped, {name}", rounds, backing="shared2m", disturb=1, beside=BESIDE, **options)
+    found = stress(lab, f"remapped, {name}", rounds, backing="shared", disturb=1, beside=BESIDE, **options)
     lab.ok(found["disturbed"], f"remapped, {name}: it was", found)
 
 
@@ -91,14 +93,14 @@ def turn(lab, rounds, prefix):
         # In one of so many cycles it begins before there are faults that split.
         lab.ok(found["blocks"] >= rounds // CYCLE // (CYCLE + 1), f"split ahead, {name}: blocks were split", found)
     if lab.patched:
-        stress(lab, f"chunk size, {name}", rounds, manual=manual, chunk=BLOCK, recover=RECOVER)
+        stress(lab, f"chunk size, {name}", rounds, manual=manual, chunk=lab.block, recover=RECOVER)
 
 
 def run(lab):
     usual = ROUNDS if lab.base == "linux-6.1" else OTHER_BASES_ROUNDS
     rounds = DEBUG_ROUNDS if lab.debug else LONG_ROUNDS if lab.long else usual
     rounds = lab.rounds or rounds
-    lab.huge_pages(2 * MIB)
+    lab.huge_pages(2 * BLOCKS * lab.block // MIB)
     merged = merge_pages(lab)
     # In turns, so that of a long run that was stopped it is known what it has done, of all kinds the same.
     for done in range(0, rounds, ROUNDS):

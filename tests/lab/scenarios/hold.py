@@ -16,7 +16,7 @@ WHOLE = (0, BLOCKS, 0)
 SPLIT = (0, 0, BLOCKS)
 
 
-def make(lab, backing="huge2m"):
+def make(lab, backing="huge"):
     vmm = Vmm(lab, faults=1)
     vmm.add(mib=SIZE, backing=backing)
     vmm.work("populate", 1)
@@ -35,7 +35,7 @@ def held_blocks(lab, vmm):
     held = lab.split(vmm.pid, "hold")
     lab.phase_end()
     lab.eq((held["error"], held["blocks"], held["tlbis"]), (None, 0, 0), "hold: touches no table")
-    lab.expect(phase, "hold: no TLBI", ipas2e1is=0, vmalls12e1is=0)
+    lab.expect(phase, "hold: no TLBI", ipas2e1is=0, wide=0)
     lab.eq(lab.survey(vmm.pid)["held"], 1, "hold: the survey tells")
     lab.eq(vmm.leaves(), WHOLE, "hold: blocks stay")
     vmm.add(2, mib=4, gpa=MEMORY + SIZE * MIB)
@@ -49,7 +49,7 @@ def held_blocks(lab, vmm):
     lab.phase_end()
     took = since(before, vmm.faults())
     lab.eq((took["all"], took["permission"]), (BLOCKS, BLOCKS), "hold: a fault a write-protected block")
-    lab.expect(phase, "hold: permission faults broadcast nothing", ipas2e1is=0, vmalls12e1is=0)
+    lab.expect(phase, "hold: permission faults broadcast nothing", ipas2e1is=0, wide=0)
     lab.eq(vmm.leaves(), WHOLE, "hold: a block whose permission is relaxed stays a block")
     vmm.work("pass", 1, exec=512)
     lab.eq(vmm.leaves(), WHOLE, "hold: a block that is executed stays a block")
@@ -88,7 +88,7 @@ def held_pages(lab, vmm):
     lab.phase_end()
     took = since(before, vmm.faults())
     lab.eq((took["all"], took["permission"]), (PAGES, PAGES), "hold: a fault a write-protected page")
-    lab.expect(phase, "hold: pages' permission faults broadcast nothing", ipas2e1is=0, vmalls12e1is=0)
+    lab.expect(phase, "hold: pages' permission faults broadcast nothing", ipas2e1is=0, wide=0)
     vmm.work("pass", 1, exec=8)
     lab.eq(vmm.leaves(), SPLIT, "hold: pages stay pages")
     vmm.intact("hold: memory is intact")
@@ -112,7 +112,7 @@ def recover_in_steps(lab, vmm):
     spent = first["tlbis"] + rest["tlbis"]
     lab.ok(spent <= 2 + first["yields"] + rest["yields"], "recover: a TLBI a call, and one for each yield",
            (first, rest))
-    lab.expect(phase, "recover: those TLBIs", vmalls12e1is=spent, ipas2e1is=0)
+    lab.expect(phase, "recover: those TLBIs", wide=spent, ipas2e1is=0)
     lab.eq(vmm.leaves(), WHOLE, "recover: all are blocks")
     lab.eq(vmm.leaves(2), (0, 2, 0), "recover: those that never were blocks, too")
     vmm.work("pass", 1, write=2, exec=512)
@@ -195,7 +195,7 @@ def gigantic(lab):
     done = lab.split(vmm.pid, "release+recover")
     lab.phase_end()
     lab.eq((done["error"], done["blocks"], done["tlbis"]), (None, 513, 2), "1 GiB: recovered")
-    lab.expect(phase, "1 GiB, recover: two TLBIs", vmalls12e1is=2)
+    lab.expect(phase, "1 GiB, recover: two TLBIs", wide=2)
     lab.eq(vmm.leaves(), (1, 0, 0), "1 GiB: one block again")
     vmm.intact("1 GiB: memory is intact", pages=pages)
     vmm.quit()

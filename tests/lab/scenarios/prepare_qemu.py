@@ -38,7 +38,7 @@ def check_tlbis(lab, daemon, phase, vm):
     calls = daemon.calls("split")
     lab.note(f"{vm['blocksSplit']} blocks split by {vm['tlbis']} TLBIs in {calls} calls")
     lab.ok(0 < vm["tlbis"] <= calls, "TLBIs that the daemon reports, at most one a call", (vm, calls))
-    lab.expect(phase, "TLBIs counted by the emulator are those reported", vmalls12e1is=vm["tlbis"],
+    lab.expect(phase, "TLBIs counted by the emulator are those reported", wide=vm["tlbis"],
                ipas2e1is=0)
 
 

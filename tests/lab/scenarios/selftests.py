@@ -4,6 +4,8 @@
 import signal
 import time
 
+from host.vmm import MIB
+
 ORDER = 30
 SERIES = ("bbm",)
 CPUS = ("neoverse-n1", "max", "max-bbm", "cortex-a72")
@@ -11,12 +13,16 @@ SYSTEMD = False
 DEBUG = True
 PARTS = ("selftests",)
 
-HUGE = "anonymous_hugetlb_2mb"
-# Stands for the guest mode that all CPUs have, 40-bit addresses and 4 KiB pages: 5, on later kernels 6
+# Stands for a huge page as large as the host's blocks
+HUGE = "HUGE"
+# Stand for memory of a vCPU, and of all of a VM
+SMALL, LARGE = "SMALL", "LARGE"
+# Stands for the guest mode that all CPUs have, 40-bit addresses and pages as large as the host's, of 4 KiB: 5, on later
+# kernels 6
 MODE = "MODE"
 QUICK = (
-    ("dirty_log_perf_test", "-m", MODE, "-v", "2", "-b", "32M", "-s", HUGE),
-    ("kvm_page_table_test", "-m", MODE, "-v", "2", "-b", "64M", "-s", HUGE),
+    ("dirty_log_perf_test", "-m", MODE, "-v", "2", "-b", SMALL, "-s", HUGE),
+    ("kvm_page_table_test", "-m", MODE, "-v", "2", "-b", LARGE, "-s", HUGE),
     ("dirty_log_test", "-m", MODE, "-i", "3", "-I", "10", "-M", "clear-log"),
     ("eager_split_test",),
     ("splitter_test",),
@@ -34,9 +40,16 @@ def no_alarm():
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 
+def mode(lab):
+    """The guest mode that is meant by MODE."""
+    return str((5 if lab.base == "linux-6.1" else 6) + {4: 0, 16: 1, 64: 2}[lab.page >> 10])
+
+
 def programs(lab):
-    mode = "5" if lab.base == "linux-6.1" else "6"
-    return [[mode if argument == MODE else argument for argument in program] for program in chosen(lab)]
+    block = lab.block // MIB
+    meant = {MODE: mode(lab), HUGE: f"anonymous_hugetlb_{block}mb",
+             SMALL: f"{max(32, block)}M", LARGE: f"{max(64, 2 * block)}M"}
+    return [[meant.get(argument, argument) for argument in program] for program in chosen(lab)]
 
 
 def chosen(lab):
@@ -51,7 +64,7 @@ def run(lab):
     for name, *arguments in programs(lab):
         # Enough for the largest of them, and what one leaves mapped is none of the next one's.
         lab.huge_pages(0)
-        lab.huge_pages(192)
+        lab.huge_pages(max(192, 8 * lab.block // MIB))
         start = time.monotonic()
         result = lab.run(f"/lab/selftests/{name}", *arguments, preexec_fn=no_alarm)
         # One that skips itself, or shows how it is to be called, has tested nothing.

@@ -20,7 +20,7 @@ PAGES = 32768
 BLOCKS = 64
 EVERY = 64
 WRITTEN = PAGES // EVERY
-NO_BROADCAST = {"ipas2e1is": 0, "ripas2e1is": 0, "vmalls12e1is": 0}
+NO_BROADCAST = {"ipas2e1is": 0, "wide": 0}
 INITIALLY_SET = 3
 
 

@@ -19,10 +19,10 @@ PAGES = 512 * BLOCKS
 EVERY = 64
 WRITTEN = PAGES // EVERY
 INITIALLY_SET = 3
-NO_BROADCAST = {"ipas2e1is": 0, "ripas2e1is": 0, "vmalls12e1is": 0}
+NO_BROADCAST = {"ipas2e1is": 0, "wide": 0}
 
 
-def make(lab, mib=2 * BLOCKS, backing="huge2m", **options):
+def make(lab, mib=2 * BLOCKS, backing="huge", **options):
     vmm = Vmm(lab, faults=1, **options)
     vmm.add(mib=mib, backing=backing)
     vmm.work("populate", 1)
@@ -49,9 +49,9 @@ def enabling(lab):
     lab.phase_end()
     # Write-protecting ends with one for all.
     if lab.patched:
-        lab.expect(phase, "split when enabled: one TLBI", ipas2e1is=0, ripas2e1is=0, vmalls12e1is=1 + 1)
+        lab.expect(phase, "split when enabled: one TLBI", ipas2e1is=0, wide=1 + 1)
     else:
-        lab.expect(phase, "split when enabled: a TLBI a block", ipas2e1is=BLOCKS, ripas2e1is=0, vmalls12e1is=1)
+        lab.expect(phase, "split when enabled: a TLBI a block", ipas2e1is=BLOCKS, wide=1)
     one_pass(lab, vmm, "split when enabled, first pass")
     one_pass(lab, vmm, "split when enabled, next pass")
     vmm.intact("split when enabled: memory is intact")
@@ -67,9 +67,9 @@ def clearing(lab):
     vmm.call("clear", 1, first=0, pages=PAGES)
     lab.phase_end()
     if lab.patched:
-        lab.expect(phase, "split when cleared: one TLBI a chunk", ipas2e1is=0, ripas2e1is=0, vmalls12e1is=1 + 1)
+        lab.expect(phase, "split when cleared: one TLBI a chunk", ipas2e1is=0, wide=1 + 1)
     else:
-        lab.expect(phase, "split when cleared: a TLBI a block", ipas2e1is=BLOCKS, ripas2e1is=0, vmalls12e1is=1)
+        lab.expect(phase, "split when cleared: a TLBI a block", ipas2e1is=BLOCKS, wide=1)
     one_pass(lab, vmm, "split when cleared, first pass")
     vmm.intact("split when cleared: memory is intact")
     vmm.quit()
@@ -84,7 +84,7 @@ def ending(lab):
     vmm.call("log", 1, on=0)
     lab.phase_end()
     lab.expect(phase, "logging ends: TLBIs, one for all blocks", ipas2e1is=0, ripas2e1is=0,
-               vmalls12e1is=1 if lab.patched else 0)
+               wide=1 if lab.patched else 0)
     phase = lab.phase("after it has ended")
     before = vmm.faults()
     vmm.work("pass", 1, write=EVERY // 8)
@@ -92,7 +92,7 @@ def ending(lab):
     lab.phase_end()
     lab.eq((took["all"], took["permission"]), (BLOCKS, BLOCKS), "logging has ended: a fault a block")
     lab.expect(phase, "logging has ended: broadcast TLBIs in faults", ipas2e1is=0, ripas2e1is=0,
-               vmalls12e1is=0 if lab.patched else BLOCKS)
+               wide=0 if lab.patched else BLOCKS)
     vmm.intact("logging has ended: memory is intact")
     vmm.quit()
 
@@ -110,9 +110,9 @@ def unmapping(lab, what, command, backing):
         # The table that the blocks, or their tables, are in is freed, too.
         if lab.patched:
             lab.expect(phase, f"{name}: one TLBI, and one a table of tables", ipas2e1is=1, ripas2e1is=0,
-                       vmalls12e1is=1)
+                       wide=1)
         else:
-            lab.expect(phase, f"{name}: a TLBI an entry", ripas2e1is=0, vmalls12e1is=0,
+            lab.expect(phase, f"{name}: a TLBI an entry", wide=0,
                        ipas2e1is=16 * 512 + 16 + 1 if chunk else 16 + 1)
         vmm.quit()
 
@@ -122,5 +122,5 @@ def run(lab):
     enabling(lab)
     clearing(lab)
     ending(lab)
-    unmapping(lab, "memslot deleted", "delete", "huge2m")
+    unmapping(lab, "memslot deleted", "delete", "huge")
     unmapping(lab, "MADV_DONTNEED", "discard", "thp")

@@ -75,11 +75,9 @@ static int handle_create(struct vm **vm, const struct request *request)
 static int parse_backing(const char *text, enum vm_backing *backing)
 {
 	static const char *const names[] = {
-		[VM_BACKING_4K] = "4k",
-		[VM_BACKING_THP] = "thp",
-		[VM_BACKING_HUGE_2M] = "huge2m",
-		[VM_BACKING_HUGE_1G] = "huge1g",
-		[VM_BACKING_SHARED_2M] = "shared2m",
+		[VM_BACKING_4K] = "4k",		[VM_BACKING_THP] = "thp",
+		[VM_BACKING_HUGE] = "huge",	[VM_BACKING_HUGE_1G] = "huge1g",
+		[VM_BACKING_SHARED] = "shared",
 	};
 	unsigned int i;
 
@@ -97,7 +95,7 @@ static int handle_add(struct vm **vm, const struct request *request)
 	enum vm_backing backing;
 	int err;
 
-	err = parse_backing(option(request, "backing", "huge2m"), &backing);
+	err = parse_backing(option(request, "backing", "huge"), &backing);
 	if (!err)
 		err = vm_slot_add(*vm, slot_of(request), number(request, "gpa", VM_MEMORY),
 				  number(request, "bytes", 0), backing, number(request, "log", 0));
@@ -256,6 +254,7 @@ static int handle_stress(struct vm **vm, const struct request *request)
 		.rounds = number(request, "rounds", 1),
 		.cycle = number(request, "cycle", 4),
 		.progress = number(request, "progress", 64),
+		.step = number(request, "step", 1),
 		.write_every = number(request, "write", 3),
 		.manual = number(request, "manual", 0),
 		.split = number(request, "split", 0),

@@ -9,12 +9,20 @@
 
 #define FRAME (1ull << 30)
 
+/* As large as stage 2 has blocks of above its pages: a table of those maps so much. */
+static int block_flags(void)
+{
+	int page_shift = __builtin_ctz(getpagesize());
+
+	return (2 * page_shift - 3) << MAP_HUGE_SHIFT;
+}
+
 static int huge_flags(enum vm_backing backing)
 {
 	switch (backing) {
-	case VM_BACKING_HUGE_2M:
-	case VM_BACKING_SHARED_2M:
-		return MAP_HUGETLB | MAP_HUGE_2MB;
+	case VM_BACKING_HUGE:
+	case VM_BACKING_SHARED:
+		return MAP_HUGETLB | block_flags();
 	case VM_BACKING_HUGE_1G:
 		return MAP_HUGETLB | MAP_HUGE_1GB;
 	default:
@@ -44,9 +52,9 @@ static int make_file(uint64_t bytes, enum vm_backing backing)
 {
 	int fd, err;
 
-	if (backing != VM_BACKING_SHARED_2M)
+	if (backing != VM_BACKING_SHARED)
 		return -1;
-	fd = memfd_create("memory", MFD_CLOEXEC | MFD_HUGETLB | MAP_HUGE_2MB);
+	fd = memfd_create("memory", MFD_CLOEXEC | MFD_HUGETLB | block_flags());
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, bytes)) {

@@ -47,7 +47,9 @@ static uint64_t generation(const struct vm_slot_view *view, uint64_t page)
 
 static bool is_logged(const struct vm_slot_view *view, uint64_t page)
 {
-	return view->bitmap[page / 64] >> page % 64 & 1;
+	uint64_t bit = page / view->pages_a_bit;
+
+	return view->bitmap[bit / 64] >> bit % 64 & 1;
 }
 
 /* Splits whatever there is, some blocks a call, and ends at the end of memory. */
@@ -124,7 +126,10 @@ static void wait_for_any_work(struct run *run)
 		sched_yield();
 }
 
-/* Of 64 KiB, of two blocks' halves, of all. None of it takes anything from the guest. */
+/*
+ * In steps: of a 32nd of a block, of two blocks' halves, of all. None of it takes anything
+ * from the guest.
+ */
 static const struct {
 	uint64_t first, pages;
 } parts[] = { { 16, 16 }, { 256, 512 }, { 0, 0 }, { 0, 512 } };
@@ -132,14 +137,13 @@ static const struct {
 /* A change of protection takes pages out of stage 2. Then huge pages are made again. */
 static int disturb_anonymous(struct run *run, uint64_t i)
 {
+	uint64_t pages, step_bytes = run->stress->step * WORKLOAD_PAGE_SIZE;
 	struct vm_slot_view view;
-	uint64_t pages;
 	int err;
 
 	vm_slot_view(run->vm, run->number, &view);
-	pages = parts[i % 4].pages ? parts[i % 4].pages : view.pages;
-	err = mprotect((char *)view.memory + parts[i % 4].first * WORKLOAD_PAGE_SIZE,
-		       pages * WORKLOAD_PAGE_SIZE,
+	pages = parts[i % 4].pages ? parts[i % 4].pages : view.pages / run->stress->step;
+	err = mprotect((char *)view.memory + parts[i % 4].first * step_bytes, pages * step_bytes,
 		       PROT_READ | PROT_WRITE | (i / 4 % 2 ? PROT_EXEC : 0));
 	if (!err && i % 4 == 3)
 		run->result->collapsed +=
@@ -155,7 +159,8 @@ static int disturb_file(struct run *run, uint64_t i)
 {
 	if (i % 2)
 		return vm_slot_remap(run->vm, run->number, 0, 0);
-	return vm_slot_advise(run->vm, run->number, 0, i / 2 % 2 ? 0 : 512, MADV_DONTNEED);
+	return vm_slot_advise(run->vm, run->number, 0, i / 2 % 2 ? 0 : 512 * run->stress->step,
+			      MADV_DONTNEED);
 }
 
 /*
@@ -231,8 +236,8 @@ static int start_vcpus(struct run *run)
 {
 	const struct vm_work work = {
 		.command = GUEST_RUN,
-		.step = 1,
-		.write_every = run->stress->write_every,
+		.step = run->stress->step,
+		.write_every = run->stress->write_every * run->stress->step,
 	};
 
 	return vm_start(run->vm, run->number, &work);
@@ -369,7 +374,7 @@ int stress_run(struct vm *vm, unsigned int number, const struct stress *stress,
 	int err;
 
 	*result = (struct stress_result){ 0 };
-	if (!stress->cycle)
+	if (!stress->cycle || !stress->step)
 		return -EINVAL;
 	err = vm_slot_view(vm, number, &view);
 	if (err)

@@ -18,7 +18,8 @@
  * @rounds: how many; after each the vCPUs stand still and all pages are looked at
  * @cycle: rounds from enabling dirty logging to disabling it
  * @progress: pages that each vCPU deals with between two steps of a round
- * @write_every: see struct vm_work
+ * @step: see struct vm_work; what is unmapped is by as much larger, too
+ * @write_every: of the pages that are looked at, one in so many is written
  * @manual: KVM_CLEAR_DIRTY_LOG is what clears (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
  * @split, @recover: flags for KVM_ARM_SPLIT_RUN, in a thread of its own during each
  *	cycle, with the VM held, and after it, released; 0: not called
@@ -33,6 +34,7 @@ struct stress {
 	uint64_t rounds;
 	uint64_t cycle;
 	uint64_t progress;
+	uint64_t step;
 	uint64_t write_every;
 	bool manual;
 	uint32_t split;

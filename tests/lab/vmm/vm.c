@@ -27,7 +27,7 @@ extern const char guest_code[], guest_code_end[];
 /*
  * @memory: NULL where the slot was never added; @fd: its file, -1: none
  * @first_page: the slot's first page in the count over all slots
- * @bitmap, @bitmap_before: of the last two KVM_GET_DIRTY_LOG
+ * @bitmap, @bitmap_before: of the last two KVM_GET_DIRTY_LOG, a bit for @pages_a_bit pages
  * @seen: the pages' generations as of the last one
  */
 struct slot {
@@ -41,6 +41,7 @@ struct slot {
 	bool log;
 	uint64_t *bitmap;
 	uint64_t *bitmap_before;
+	uint64_t pages_a_bit;
 	uint32_t *seen;
 };
 
@@ -220,6 +221,7 @@ static int init_slot(struct vm *vm, struct slot *slot, uint64_t bytes, enum vm_b
 	if (err)
 		return err;
 	slot->bytes = bytes;
+	slot->pages_a_bit = getpagesize() / WORKLOAD_PAGE_SIZE;
 	slot->backing = backing;
 	slot->first_page = vm->n_pages;
 	vm->n_pages += pages;
@@ -296,6 +298,7 @@ int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view)
 		.memory = slot->memory,
 		.bitmap = slot->bitmap,
 		.pages = pages_of(slot),
+		.pages_a_bit = slot->pages_a_bit,
 	};
 	return 0;
 }
@@ -457,8 +460,10 @@ int vm_checksum(struct vm *vm, unsigned int number, const struct vm_work *work,
 	return 0;
 }
 
-static bool test_bit(const uint64_t *bitmap, uint64_t bit)
+static bool is_logged(const struct slot *slot, const uint64_t *bitmap, uint64_t page)
 {
+	uint64_t bit = page / slot->pages_a_bit;
+
 	return bitmap[bit / 64] >> bit % 64 & 1;
 }
 
@@ -492,9 +497,10 @@ int vm_get_dirty(struct vm *vm, unsigned int number, struct vm_dirty *dirty)
 		return -errno;
 	*dirty = (struct vm_dirty){ 0 };
 	for (page = 0; page < pages; page++) {
-		dirty->pages += test_bit(slot->bitmap, page);
-		dirty->missing += now[page] != slot->seen[page] && !test_bit(slot->bitmap, page) &&
-				  !test_bit(slot->bitmap_before, page);
+		dirty->pages += is_logged(slot, slot->bitmap, page);
+		dirty->missing += now[page] != slot->seen[page] &&
+				  !is_logged(slot, slot->bitmap, page) &&
+				  !is_logged(slot, slot->bitmap_before, page);
 	}
 	memcpy(slot->seen, now, pages * sizeof(*now));
 	return 0;
@@ -507,11 +513,11 @@ int vm_clear_dirty(struct vm *vm, unsigned int number, uint64_t first, uint64_t 
 
 	if (!slot || !slot->mapped)
 		return -ENOENT;
-	if (first % 64)
+	if (first % (64 * slot->pages_a_bit))
 		return -EINVAL;
-	log.first_page = first;
-	log.num_pages = pages;
-	log.dirty_bitmap = slot->bitmap + first / 64;
+	log.first_page = first / slot->pages_a_bit;
+	log.num_pages = pages / slot->pages_a_bit;
+	log.dirty_bitmap = slot->bitmap + log.first_page / 64;
 	return ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &log) ? -errno : 0;
 }
 

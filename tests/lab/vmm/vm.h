@@ -19,21 +19,26 @@
 #define VM_MEMORY    0x80000000ull
 #define VM_MAX_SLOTS 32
 
+/* Huge pages are of the size of a block of the host's, 2 MiB with pages of 4 KiB. */
 enum vm_backing {
 	VM_BACKING_4K,
 	VM_BACKING_THP,
-	VM_BACKING_HUGE_2M,
+	VM_BACKING_HUGE,
 	VM_BACKING_HUGE_1G,
-	VM_BACKING_SHARED_2M
+	VM_BACKING_SHARED
 };
 
 struct vm;
 
-/* @bitmap: the last log that was fetched, a bit a page; valid until the next one is */
+/*
+ * @bitmap: the last log that was fetched; valid until the next one is
+ * @pages_a_bit: of 4 KiB, in one of the host's pages, of each of which the log has a bit
+ */
 struct vm_slot_view {
 	const volatile uint64_t *memory;
 	const uint64_t *bitmap;
 	uint64_t pages;
+	uint64_t pages_a_bit;
 };
 
 /*
@@ -54,7 +59,7 @@ struct vm_checksum {
 	uint64_t expected; /* what the pages' generations say */
 };
 
-/* @missing: pages written since the call before, in neither call's log */
+/* @pages: that the log tells of; @missing: written since the call before, in neither call's log */
 struct vm_dirty {
 	uint64_t pages;
 	uint64_t missing;
@@ -91,7 +96,7 @@ int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view);
 int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, int advice);
 
 /*
- * Unmaps pages of a slot with VM_BACKING_SHARED_2M from the VMM, and maps them again.
+ * Unmaps pages of a slot with VM_BACKING_SHARED from the VMM, and maps them again.
  * Returns 0 or a negative errno.
  */
 int vm_slot_remap(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages);
@@ -111,7 +116,10 @@ uint64_t vm_errors(const struct vm *vm, uint64_t *bad_page);
 int vm_checksum(struct vm *vm, unsigned int number, const struct vm_work *work,
 		struct vm_checksum *sum);
 
-/* KVM_GET_DIRTY_LOG; KVM_CLEAR_DIRTY_LOG of what that gave, in pages @first to @first+@pages. */
+/*
+ * KVM_GET_DIRTY_LOG; KVM_CLEAR_DIRTY_LOG of what that gave, in pages @first to @first+@pages.
+ * All are of 4 KiB, whatever the host's are.
+ */
 int vm_get_dirty(struct vm *vm, unsigned int number, struct vm_dirty *dirty);
 int vm_clear_dirty(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages);
 
