@@ -12,6 +12,7 @@ TRACING = "/sys/kernel/tracing"
 SPLIT = re.compile(r"\s(\d+)\.(\d{6}): kvm_arm_eager_split: pid: (\d+), gpa: \S+ end: \S+ "
                    r"blocks: (\d+), tlbis: (\d+), recover: (\d), tlbi_ns: (\d+)")
 FAULT = re.compile(r"\s(\d+)\.(\d{6}): kvm_guest_fault: ipa (\w+), hsr (\w+),")
+SWITCH = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): kvm_(entry|exit):")
 # Of an abort's syndrome: the fault status without the level, and that of a translation fault.
 STATUS_MASK, TRANSLATION = 0x3c, 0x04
 
@@ -63,6 +64,17 @@ class Trace:
         found = [Fault(_usec(s, us), int(ipa, 16), int(hsr, 16) & STATUS_MASK == TRANSLATION)
                  for s, us, ipa, hsr in FAULT.findall(self._text())]
         return sorted(found, key=lambda f: f.usec)
+
+    def exits(self):
+        """Exits of vCPUs, by events kvm_exit and kvm_entry: (when it ended, how long it took), in microseconds."""
+        took, left = [], {}
+        for thread, seconds, fraction, kind in SWITCH.findall(self._text()):
+            if kind == "exit":
+                left[thread] = _usec(seconds, fraction)
+            elif thread in left:
+                now = _usec(seconds, fraction)
+                took.append((now, now - left.pop(thread)))
+        return took
 
 
 class FaultCount:

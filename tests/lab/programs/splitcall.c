@@ -101,8 +101,11 @@ static void print_stats(const struct kvm_arm_split_stats *stats)
 
 	for (i = 0; i < sizeof(causes) / sizeof(causes[0]); i++)
 		printf(" tlbi_%s=%llu", causes[i], stats->tlbis[i]);
-	for (i = 0; i < sizeof(stats->tlbi_hist) / sizeof(stats->tlbi_hist[0]); i++)
+	printf(" tlbi_hist=");
+	for (i = 0; i < sizeof(stats->tlbi_hist) / sizeof(stats->tlbi_hist[0]); i++) {
+		printf("%s%llu", i ? "," : "", stats->tlbi_hist[i]);
 		timed += stats->tlbi_hist[i];
+	}
 	printf(" tlbi_timed=%" PRIu64 " tlbi_ns=%llu tlbi_max_ns=%llu", timed, stats->tlbi_ns,
 	       stats->tlbi_max_ns);
 	printf(" blocks_split=%llu blocks_recovered=%llu stalls=%llu stall_ns=%llu stall_max_ns=%llu\n",

@@ -80,17 +80,25 @@ def root_image(suite):
     return Path(run(LAB / "image.sh", "root" if suite == "bookworm" else suite))
 
 
-def programs():
-    """The folder with the lab's own programs."""
-    out = BUILD / "programs"
+def _make_programs(out, *arguments):
     uapi = BUILD / "uapi"
     out.mkdir(parents=True, exist_ok=True)
     uapi.mkdir(parents=True, exist_ok=True)
     run("make", "-s", "-C", "kernel", "uapi", f"DESTDIR={uapi}")
     header = next(uapi.rglob("kvm_eager_split.h"))
-    run("make", "-s", "-C", LAB, f"O={out}", f"SYSROOT={run(LAB / 'sysroot')}",
-        f"UAPI={header.parent.parent}")
+    run("make", "-s", "-C", LAB, f"O={out}", f"UAPI={header.parent.parent}", *arguments)
     return out
+
+
+def programs():
+    """The folder with the lab's own programs."""
+    return _make_programs(BUILD / "programs", f"SYSROOT={run(LAB / 'sysroot')}")
+
+
+def programs_here():
+    """The same of what an arm64 host needs that is not emulated, by its own compiler."""
+    out = BUILD / "here"
+    return _make_programs(out, "SYSROOT=/", "CC_ARM64=cc", "OBJCOPY_ARM64=objcopy", out / "vmm", out / "splitcall")
 
 
 def daemon():
