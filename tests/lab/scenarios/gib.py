@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many TLBIs a GiB takes, split and back in blocks: eager splitting of upstream's, and ours; `run --plot` draws them.
+"""How many TLBIs a GiB takes, split, back in blocks, and unmapped: eager splitting of upstream's, and ours.
 
 The vCPUs are idle while it is split and recovered by us; without patches it is vCPUs' writes that bring blocks back.
+`run --plot` draws these two.
 """
 
 from host.vmm import BLOCK, Vmm
@@ -9,7 +10,7 @@ from host.vmm import BLOCK, Vmm
 ORDER = 16
 BASES = ("linux-6.12", "linux-7.2")
 SERIES = ("none", "all")
-CPUS = ("neoverse-n1",)
+CPUS = ("neoverse-n1", "max")
 SYSTEMD = False
 DEBUG = False
 
@@ -37,6 +38,9 @@ def upstream(lab):
     vmm.call("log", 1, on=0)
     counted(lab, "recovered", lambda: vmm.work("pass", 1, step=STEP, write=STEP), BLOCKS)
     vmm.intact("1 GiB: memory is intact", step=STEP)
+    vmm.call("log", 1, on=1)
+    # A page each, a table each, and one that these were in.
+    counted(lab, "unmapped, split", lambda: vmm.call("delete", 1), MIB * 256 + BLOCKS + 1)
     vmm.quit()
 
 
@@ -50,6 +54,9 @@ def ours(lab):
     counted(lab, "recovered", lambda: lab.split(vmm.pid, "release+recover"), 1)
     lab.eq(vmm.leaves(), (0, BLOCKS, 0), "1 GiB: all is blocks again")
     vmm.intact("1 GiB: memory is intact", step=STEP)
+    lab.split(vmm.pid, "split")
+    # One for each 32 MiB whose caches have to be cleaned, without FEAT_S2FWB.
+    counted(lab, "unmapped, split", lambda: vmm.call("delete", 1), (MIB // 32 if lab.cpu == "neoverse-n1" else 1) + 1)
     vmm.quit()
 
 
