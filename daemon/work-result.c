@@ -86,8 +86,9 @@ static void work_handle_error(struct work *w, enum step step, int r)
 		work_persist(w, step, error);
 	else if (r != -EINTR)
 		work_fail(w, error);
-	/* What did not take place is still to be done. */
-	if (step == STEP_SURVEY && w->vm->progress.stage != VM_STAGE_FAILED)
+	/* What did not take place is still to be done, and so is what is tried again. */
+	if (step == STEP_SURVEY &&
+	    (w->vm->progress.stage != VM_STAGE_FAILED || (r == -EINTR && w->failing)))
 		w->want_survey = true;
 }
 
