@@ -427,6 +427,8 @@ static int daemon_start(struct daemon *d, const struct options *options)
 		return fd;
 	keep_history(d->manager, options);
 	manager_begin(d->manager, new_store(options), passed.splitters, passed.n_splitters);
+	passed.splitters = NULL;
+	passed.n_splitters = 0;
 	r = control_new(&d->control, d->event, d->manager, fd);
 	if (r < 0) {
 		log_error("Cannot serve the control socket: %s", strerror(-r));

@@ -35,7 +35,7 @@ static void manager_take_up(struct manager *m)
 {
 	log_info("VMs can be split from now on, %s break-before-make",
 		 manager_is_throttled(m) ? "by" : "without");
-	manager_load(m, NULL, 0);
+	manager_load(m);
 	finder_scan_all(m->finder);
 	manager_notify_status(m);
 }

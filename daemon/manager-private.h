@@ -69,6 +69,8 @@ struct registration_head {
  * @closing: closes splitters
  * @registrations: under way
  * @store: for the next daemon, NULL: nowhere
+ * @splitters: @n_splitters that were kept, until the host can split
+ * @splitters_left: one of them could not be looked at, and is kept on, of whatever VM it is
  * @store_loaded: what was in there is known
  * @records: what was in there, @n_records, in order of the VMs' ids
  * @store_error: why something could not be written, a negative errno; 0: all is
@@ -105,6 +107,9 @@ struct manager {
 	struct notify *notify;
 	TAILQ_HEAD(registration_list, registration_head) registrations;
 	struct vm_store *store;
+	int *splitters;
+	size_t n_splitters;
+	bool splitters_left;
 	bool store_loaded;
 	struct kept_record *records;
 	size_t n_records;

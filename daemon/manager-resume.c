@@ -42,8 +42,10 @@ static bool manager_take_kept(struct manager *m, int fd)
 	const struct kept_record *kept;
 	struct backend_vm *host_vm;
 
-	if (m->backend->ops->take_vm(m->backend, fd, &host_vm) < 0)
+	if (m->backend->ops->take_vm(m->backend, fd, &host_vm) < 0) {
+		m->splitters_left = true;
 		return false;
+	}
 	kept = manager_find_record(m, host_vm->id);
 	if (kept)
 		host_vm->uid = kept->record.uid == UINT64_MAX ? -1 : (int64_t)kept->record.uid;
@@ -66,7 +68,7 @@ void manager_drop_records(struct manager *m)
 	m->n_records = 0;
 }
 
-void manager_load(struct manager *m, int *splitters, size_t n)
+void manager_load(struct manager *m)
 {
 	int r;
 
@@ -79,6 +81,7 @@ void manager_load(struct manager *m, int *splitters, size_t n)
 		log_warning("What was kept for a restart cannot be read: %s", strerror(-r));
 	if (m->n_records)
 		qsort(m->records, m->n_records, sizeof(*m->records), compare_records);
-	for (size_t i = 0; i < n; i++)
-		(void)manager_take_kept(m, take_fd(&splitters[i]));
+	for (size_t i = 0; i < m->n_splitters; i++)
+		(void)manager_take_kept(m, m->splitters[i]);
+	m->n_splitters = 0;
 }

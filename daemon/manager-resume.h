@@ -3,15 +3,13 @@
 #ifndef EAGERSPLITD_MANAGER_RESUME_H
 #define EAGERSPLITD_MANAGER_RESUME_H
 
-#include <stddef.h>
-
 struct manager;
 
 /*
- * Takes over what the daemon before left in the store, once, as soon as the host can
- * split. @splitters: see manager_begin().
+ * Takes over what the daemon before left in the store, and the splitters that were kept, once, as
+ * soon as the host can split.
  */
-void manager_load(struct manager *m, int *splitters, size_t n);
+void manager_load(struct manager *m);
 
 /* Of VMs that have not been found by now: they are gone. */
 void manager_drop_records(struct manager *m);

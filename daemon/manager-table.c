@@ -142,6 +142,13 @@ bool manager_has_room(const struct manager *m, int64_t uid, enum manager_reason 
 	return n < MANAGER_VMS_USER_MAX && m->n_vms < MANAGER_VMS_FOUND_MAX;
 }
 
+/* What it was held by before this daemon, if that could not be taken up. */
+static void manager_drop_kept(struct manager *m, uint64_t id)
+{
+	if (m->splitters_left)
+		fd_store_remove(m->notify, id);
+}
+
 int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
 		   enum manager_reason reason, struct vm **ret)
 {
@@ -162,8 +169,10 @@ int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int
 	manager_move_vm(m, vm, &m->vms);
 	m->n_vms++;
 	vm->table.order = m->vms_registered++;
-	if (reason != MANAGER_KEPT)
+	if (reason != MANAGER_KEPT) {
+		manager_drop_kept(m, host_vm->id);
 		fd_store_add(m->notify, host_vm->id, host_vm->fd);
+	}
 	manager_notify_status(m);
 	*ret = vm;
 	return 0;
@@ -179,6 +188,7 @@ int manager_add_unwanted(struct manager *m, struct backend_vm *host_vm, pid_t pi
 		return r;
 	vm->table.unwanted = true;
 	manager_move_vm(m, vm, &m->unwanted);
+	manager_drop_kept(m, host_vm->id);
 	manager_save_resumed(m, vm);
 	return 0;
 }

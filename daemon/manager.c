@@ -351,6 +351,9 @@ struct manager *manager_free(struct manager *m)
 	vm_list_free(&m->leaving);
 	vm_list_free(&m->unwanted);
 	finder_free(m->finder);
+	while (m->n_splitters)
+		close(m->splitters[--m->n_splitters]);
+	free(m->splitters);
 	free(m->records);
 	vm_store_free(m->store);
 	machined_free(m->machined);
@@ -402,8 +405,10 @@ void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *user
 void manager_begin(struct manager *m, struct vm_store *store, int *splitters, size_t n)
 {
 	m->store = store;
+	m->splitters = splitters;
+	m->n_splitters = n;
 	manager_check_store(m);
-	manager_load(m, splitters, n);
+	manager_load(m);
 	finder_start(m->finder);
 	manager_notify_status(m);
 }

@@ -70,7 +70,7 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 /*
  * Takes over what a daemon before us left in @store, which is taken and kept
  * up to date from now on (NULL: there is none), and begins to find VMs.
- * @splitters: @n that the service manager has kept; taken, and replaced by -1.
+ * @splitters: @n that the service manager has kept, allocated; all of it is taken.
  */
 void manager_begin(struct manager *m, struct vm_store *store, int *splitters, size_t n);
 

@@ -71,6 +71,14 @@ int host_make_file(struct host_vm *vm, bool held)
 	return file->number;
 }
 
+bool host_file_is_alive(int number)
+{
+	const struct file *file = find_file(number);
+
+	check(file);
+	return file->vm->alive;
+}
+
 void host_dup_file(int number)
 {
 	struct file *file = find_file(number);

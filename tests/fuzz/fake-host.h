@@ -131,6 +131,8 @@ uint64_t host_count_blocks(const struct host_vm *vm);
 
 /* A splitter of @vm as a descriptor, the caller's. */
 int host_make_file(struct host_vm *vm, bool held);
+/* Whether its VM is there. */
+bool host_file_is_alive(int file);
 void host_dup_file(int file);
 void host_close_file(int file);
 

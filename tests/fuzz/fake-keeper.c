@@ -64,24 +64,29 @@ void keeper_remove_folder(void)
 	keeper.n_records = 0;
 }
 
-size_t keeper_take_splitters(int *files, size_t max)
+size_t keeper_give_splitters(int *files, size_t max)
 {
-	size_t n = 0;
+	size_t n = 0, i = 0;
 
-	while (keeper.n_splitters) {
-		int file = keeper.splitters[--keeper.n_splitters].file;
+	while (i < keeper.n_splitters && n < max) {
+		int file = keeper.splitters[i].file;
 
-		if (files && n < max)
-			files[n++] = file;
-		else
+		if (!host_file_is_alive(file)) {
 			host_close_file(file);
+			keeper.splitters[i] = keeper.splitters[--keeper.n_splitters];
+			continue;
+		}
+		host_dup_file(file);
+		files[n++] = file;
+		i++;
 	}
 	return n;
 }
 
 void keeper_clear(void)
 {
-	(void)keeper_take_splitters(NULL, 0);
+	while (keeper.n_splitters)
+		host_close_file(keeper.splitters[--keeper.n_splitters].file);
 	keeper.n_records = 0;
 	keeper.error = 0;
 	keeper.removed = false;

@@ -25,8 +25,11 @@ const struct vm_record *keeper_find_record(uint64_t vm_id);
 /* The folder of records is removed, with what is in it. */
 void keeper_remove_folder(void);
 
-/* Takes the splitters that are kept, up to @max: numbers of files (fake-host.h), the caller's. */
-size_t keeper_take_splitters(int *files, size_t max);
+/*
+ * The splitters that are kept, up to @max: numbers of files (fake-host.h), the caller's. They stay
+ * kept, but for those of VMs that are gone.
+ */
+size_t keeper_give_splitters(int *files, size_t max);
 
 /* Forgets all. */
 void keeper_clear(void);

@@ -215,23 +215,21 @@ static void sync_meter(struct player *p)
 
 static void begin_daemon(struct player *p)
 {
-	int splitters[HOST_VMS_MAX * 4], fd;
+	int *splitters = calloc(HOST_VMS_MAX * 4, sizeof(int)), fd;
 	struct config *config;
 	struct vm_store *store;
 	size_t n;
 
 	p->stopped = false;
 	keeper_set_deaf(false);
-	n = keeper_take_splitters(splitters, ARRAY_SIZE(splitters));
+	check(splitters);
+	n = keeper_give_splitters(splitters, HOST_VMS_MAX * 4);
 	check(sd_event_new(&p->event) == 0);
 	config_at_hand = 0;
 	check(config_read(&config, "", true, NULL, NULL) == 0);
 	check(manager_new(&p->manager, p->event, config, host_new_backend()) == 0);
 	check(vm_store_new(&store, "") == 0);
 	manager_begin(p->manager, store, splitters, n);
-	for (size_t i = 0; i < n; i++)
-		if (splitters[i] >= 0)
-			close(splitters[i]);
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	check(fd >= 0);
 	check(control_new(&p->control, p->event, p->manager, fd) == 0);
@@ -337,7 +335,7 @@ static const char *check_host_vm(struct player *p, const struct host_vm *host_vm
 		return "it is gone";
 	if (vm)
 		return check_vm(host_vm, vm);
-	if (host_is_held(host_vm))
+	if (host_vm->alive && host_is_held(host_vm))
 		return host_vm->failed ? NULL : "it is held by nobody";
 	if (host_vm->alive && !manager_knows(p->manager, host_vm->id) && !host.refused)
 		return "it has not been found";
