@@ -14,6 +14,7 @@ struct pending_call {
 	struct varlink_connection *connection;
 	struct vm *vm;
 	bool memslots;
+	bool surveyed; /* its turn is about to come */
 };
 
 struct pending_calls {
@@ -49,8 +50,15 @@ struct pending_calls *pending_calls_free(struct pending_calls *calls)
 	return NULL;
 }
 
+/* A turn of the event loop each: there may be as many as connections, and a VM may have many memslots. */
 static void on_drained(struct varlink_connection *connection, void *userdata)
 {
+	struct pending_call *call = userdata;
+
+	if (!call->surveyed)
+		return;
+	varlink_connection_reply(connection, control_vm_reply(call->vm, call->memslots));
+	pending_call_free(call);
 }
 
 static void on_closed(struct varlink_connection *connection, void *userdata)
@@ -84,17 +92,13 @@ int pending_calls_add(struct pending_calls *calls, struct varlink_connection *co
 
 void pending_calls_vm_surveyed(struct pending_calls *calls, struct vm *vm)
 {
-	struct pending_call *call = LIST_FIRST(&calls->list);
+	struct pending_call *call;
 
-	while (call) {
-		struct pending_call *next = LIST_NEXT(call, list);
-
-		if (call->vm == vm) {
-			varlink_connection_reply(call->connection,
-						 control_vm_reply(vm, call->memslots));
-			pending_call_free(call);
-		}
-		call = next;
+	LIST_FOREACH(call, &calls->list, list) {
+		if (call->vm != vm || call->surveyed)
+			continue;
+		call->surveyed = true;
+		varlink_connection_again(call->connection);
 	}
 }
 

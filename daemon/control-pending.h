@@ -29,7 +29,7 @@ DEFINE_CLEANUP(struct pending_calls *, pending_calls_free);
 int pending_calls_add(struct pending_calls *calls, struct varlink_connection *connection,
 		      struct vm *vm, bool memslots);
 
-/* Answers all calls that wait for vm. */
+/* Has all calls that wait for vm answered by the event loop, one in a turn. */
 void pending_calls_vm_surveyed(struct pending_calls *calls, struct vm *vm);
 
 /* Answers all calls that wait for vm by the NoSuchVm error. */
