@@ -890,6 +890,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (p->at < p->size) {
 		play(p);
 		check_table(p->manager);
+		/* A call may have had what was kept taken up: before the next one changes it. */
+		check_promises(p);
 	}
 	end_trouble(p);
 	settle(p);
