@@ -199,23 +199,29 @@ int parse_duration(const char *s, uint64_t unit_usec, uint64_t *ret_usec)
 	return 0;
 }
 
+/* Of a user or a group, as a number. 0, -ERANGE, or -EINVAL: it is none, a name it may be. */
+static int parse_id(const char *s, uint32_t *ret)
+{
+	uint64_t number;
+	int r = parse_u64(s, &number);
+
+	/* The highest is nobody's: it says "leave it as it is" to chown(). */
+	if (r == -ERANGE || (r == 0 && number >= UINT32_MAX))
+		return -ERANGE;
+	if (r == 0)
+		*ret = (uint32_t)number;
+	return r;
+}
+
 int parse_group(const char *s, gid_t *ret)
 {
 	struct group group, *found = NULL;
 	char buffer[16384];
-	uint64_t number;
 	int r;
 
-	r = parse_u64(s, &number);
-	/* The highest is no group: it says "leave it as it is" to chown(). */
-	if (r == -ERANGE || (r == 0 && number >= UINT32_MAX))
-		return -ERANGE;
-	if (r == 0) {
-		*ret = (gid_t)number;
-		return 0;
-	}
-	if (!*s)
-		return -EINVAL;
+	r = parse_id(s, ret);
+	if (r != -EINVAL || !*s)
+		return r;
 	do
 		r = -getgrnam_r(s, &group, buffer, sizeof(buffer), &found);
 	while (r == -EINTR);
@@ -230,16 +236,11 @@ static int parse_user(const char *s, uid_t *ret)
 {
 	struct passwd user, *found = NULL;
 	char buffer[16384];
-	uint64_t number;
 	int r;
 
-	r = parse_u64(s, &number);
-	if (r == -ERANGE || (r == 0 && number >= UINT32_MAX))
-		return -ERANGE;
-	if (r == 0) {
-		*ret = (uid_t)number;
-		return 0;
-	}
+	r = parse_id(s, ret);
+	if (r != -EINVAL)
+		return r;
 	do
 		r = -getpwnam_r(s, &user, buffer, sizeof(buffer), &found);
 	while (r == -EINTR);
