@@ -437,6 +437,8 @@ int work_new(struct work **ret, struct work_group *g, struct vm *vm)
 	vm->work = w;
 	vm->progress.get_eta = work_get_eta;
 	work_update_ceiling(w);
+	/* A splitter that was kept, or handed over, may hold already: the survey says. */
+	w->may_hold = true;
 	w->want_survey = true;
 	work_step(w);
 	*ret = w;
