@@ -370,6 +370,7 @@ static int on_end(sd_event_source *source, int fd, uint32_t revents, void *userd
 {
 	struct hand *h = userdata;
 	struct strangers *s = h->strangers;
+	int r;
 
 	for (size_t i = 0; i < s->n_hands; i++)
 		if (s->hands[i] == h)
@@ -377,8 +378,9 @@ static int on_end(sd_event_source *source, int fd, uint32_t revents, void *userd
 	hand_end_job(h);
 	hand_free(h);
 	/* One there is to be. */
-	if (!s->n_hands && strangers_add_hand(s) < 0)
-		log_error("Cannot start what closes clients' descriptors: %s", strerror(errno));
+	r = s->n_hands ? 0 : strangers_add_hand(s);
+	if (r < 0)
+		log_error("Cannot start what closes clients' descriptors: %s", strerror(-r));
 	return 0;
 }
 
