@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/transient.h"
 #include "closing.h"
 #include "finder.h"
 #include "log-quota.h"
@@ -65,24 +66,14 @@ struct kept_record *manager_find_record(struct manager *m, uint64_t id)
 	return &m->records[from];
 }
 
-/* Takes the record of the VM with that id out of those that are left. NULL: there is none. */
-static const struct vm_record *manager_take_record(struct manager *m, uint64_t id)
-{
-	struct kept_record *kept = manager_find_record(m, id);
-
-	if (!kept)
-		return NULL;
-	kept->taken = true;
-	return &kept->record;
-}
-
 int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept)
 {
-	const struct vm_record *record = manager_take_record(m, host_vm->id);
+	struct kept_record *known = manager_find_record(m, host_vm->id);
+	const struct vm_record *record;
 	struct vm *vm;
 	int r;
 
-	if (!record) {
+	if (!known) {
 		r = manager_add_vm(m, host_vm, pid, number, MANAGER_FOUND, &vm);
 		if (r < 0)
 			return r;
@@ -91,12 +82,18 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 		manager_save_vm(m, vm);
 		return 0;
 	}
+	record = &known->record;
 	if (record->unwanted)
-		return manager_add_unwanted(m, host_vm, record->pid, record->number);
-	r = manager_add_vm(m, host_vm, record->pid, record->number,
-			   kept ? MANAGER_KEPT : MANAGER_WANTED, &vm);
+		r = manager_add_unwanted(m, host_vm, record->pid, record->number);
+	else
+		r = manager_add_vm(m, host_vm, record->pid, record->number,
+				   kept ? MANAGER_KEPT : MANAGER_WANTED, &vm);
+	/* What is known of it is there for the next look. */
 	if (r < 0)
 		return r;
+	known->taken = true;
+	if (record->unwanted)
+		return 0;
 	manager_resume_vm(m, vm, record);
 	manager_look_for_name(m, vm);
 	return 0;
@@ -106,17 +103,19 @@ int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid
 			bool told, struct vm **ret)
 {
 	enum manager_reason reason = MANAGER_FOUND;
-	const struct vm_record *record;
+	struct kept_record *known = manager_find_record(m, host_vm->id);
 	int r;
 
-	if (told || manager_find_record(m, host_vm->id))
+	if (told || known)
 		reason = MANAGER_WANTED;
 	r = manager_add_vm(m, host_vm, pid, number, reason, ret);
 	if (r < 0)
 		return r;
-	record = manager_take_record(m, host_vm->id);
-	if (record && !record->unwanted)
-		manager_resume_vm(m, *ret, record);
+	if (known) {
+		known->taken = true;
+		if (!known->record.unwanted)
+			manager_resume_vm(m, *ret, &known->record);
+	}
 	/* It has a UUID, whatever it is going to be called. */
 	manager_look_for_name(m, *ret);
 	return 0;
@@ -124,7 +123,7 @@ int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid
 
 int manager_take_look(struct manager *m, struct look *look)
 {
-	int r, found = 0;
+	int r, found = 0, error = 0;
 
 	for (int i = 0; i < look->n; i++) {
 		struct backend_vm *host_vm = TAKE_PTR(look->vms[i]);
@@ -141,12 +140,16 @@ int manager_take_look(struct manager *m, struct look *look)
 		if (r == 0)
 			continue;
 		m->left_out |= r == -EUSERS;
+		if (error_is_transient(r))
+			error = r;
 		if (log_quota_ask(m->log_quota, host_vm->uid))
 			log_warning("Cannot look after VM %d.%d: %s", (int)look->pid,
 				    look->numbers[i], strerror(-r));
 		closing_add(m->closing, host_vm);
 	}
-	return look->n < 0 ? look->n : found;
+	if (look->n < 0)
+		return look->n;
+	return error ?: found;
 }
 
 void manager_drop_look(struct manager *m, struct look *look)

@@ -33,7 +33,8 @@ int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid
 
 /*
  * Takes the VMs of @look that are not known, and closes the other splitters. How many
- * were not known, or @look->n where that is a negative errno.
+ * were not known, or @look->n where that is a negative errno, or why one of them could not be
+ * taken, if it may be later.
  */
 int manager_take_look(struct manager *m, struct look *look);
 

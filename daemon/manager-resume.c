@@ -59,7 +59,8 @@ static bool manager_take_kept(struct manager *m, int fd)
 
 void manager_drop_records(struct manager *m)
 {
-	if (!m->store_loaded)
+	/* One that there is no room for yet is there, and is looked for again. */
+	if (!m->store_loaded || m->left_out)
 		return;
 	for (size_t i = 0; i < m->n_records; i++)
 		if (!m->records[i].taken)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What one daemon leaves to the next, whatever comes in between; and which VM is which. */
 #include "host/sim-splitter.h"
+#include "manager-private.h"
 #include "unit/told-host.h"
 
 static bool take_record(void *userdata, const struct vm_record *record)
@@ -66,6 +67,25 @@ static void test_stopped_before_it_is_found(void **state)
 		run_once(&f);
 	settle(&f);
 	assert_int_equal(load_record().state, VM_STATE_SCHEDULED);
+	stop(&f);
+	stop(&before);
+}
+
+/* What is known of one that the table has no room for is known once it has. */
+static void test_no_room_at_first(void **state)
+{
+	struct fixture before, f;
+	pid_t pid;
+
+	pid = leave_a_schedule(&before);
+	start_on(&f, SIM_QUICK, wrap_told);
+	f.manager->n_vms = MANAGER_VMS_MAX;
+	manager_begin(f.manager, open_store(), NULL, 0);
+	settle(&f);
+	assert_null(manager_next_vm(f.manager, NULL));
+	f.manager->n_vms = 0;
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	assert_int_equal(info_of(run_until_found(&f, pid)).migration, VM_MIGRATION_SCHEDULED);
 	stop(&f);
 	stop(&before);
 }
@@ -156,6 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stopped_before_it_is_found, set_up_anew,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_no_room_at_first, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_two_handed_over, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_stopped_while_a_release_fails, set_up_anew,
 						teardown),
