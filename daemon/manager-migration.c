@@ -108,7 +108,7 @@ int manager_set_migration(struct manager *m, struct vm *vm, enum vm_migration to
 		.tlbi_rate = tlbi_rate,
 	};
 	bool is_first = vm->migration.state == VM_STATE_NONE;
-	int r = manager_check_record(m, vm);
+	int r = manager_check_record(m, vm->host_vm->id);
 
 	if (r < 0)
 		return r;

@@ -116,9 +116,10 @@ static int registration_add(struct registration *r, int i, struct vm **ret)
 {
 	struct backend_vm *host_vm = r->look.vms[i];
 	struct manager *m = r->manager;
-	int e;
+	int e = manager_check_record(m, host_vm->id);
 
-	manager_forgive(m, host_vm->id);
+	if (e < 0)
+		return e;
 	e = manager_take_wanted(m, host_vm, r->look.pid, r->look.numbers[i],
 				r->teller == REGISTER_TOLD, ret);
 	if (e == 0)
@@ -156,7 +157,7 @@ static int registration_choose(struct registration *r, struct vm **ret)
 static int manager_finish_registration(struct manager *m, struct vm *vm, const char *name,
 				       int64_t teller)
 {
-	int r = manager_check_record(m, vm);
+	int r = manager_check_record(m, vm->host_vm->id);
 
 	if (r < 0)
 		return r;
@@ -250,7 +251,7 @@ int manager_unregister(struct manager *m, const char *name)
 	vm = manager_find_vm(m, name);
 	if (!vm)
 		return -ENOENT;
-	r = manager_check_record(m, vm);
+	r = manager_check_record(m, vm->host_vm->id);
 	if (r < 0)
 		return r;
 	log_vm_info(vm, MESSAGE_VM_GONE, "Unregistered");

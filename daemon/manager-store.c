@@ -96,9 +96,9 @@ void manager_save_resumed(struct manager *m, struct vm *vm)
 		manager_save_vm(m, vm);
 }
 
-int manager_check_record(struct manager *m, const struct vm *vm)
+int manager_check_record(struct manager *m, uint64_t id)
 {
-	return m->store && vm_store_contradicts(m->store, vm->host_vm->id) ? -EROFS : 0;
+	return m->store && vm_store_contradicts(m->store, id) ? -EROFS : 0;
 }
 
 void manager_check_store(struct manager *m)

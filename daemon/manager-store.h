@@ -4,6 +4,7 @@
 #define EAGERSPLITD_MANAGER_STORE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct manager;
 struct vm;
@@ -15,10 +16,10 @@ struct vm;
 void manager_save_vm(struct manager *m, struct vm *vm);
 
 /*
- * Whether what is said of @vm may be answered: 0, or -EROFS: it could not be written, nor could the
- * record be removed that says otherwise.
+ * Whether what is said of the VM with that id may be answered: 0, or -EROFS: it could not be
+ * written, nor could the record be removed that says otherwise.
  */
-int manager_check_record(struct manager *m, const struct vm *vm);
+int manager_check_record(struct manager *m, uint64_t id);
 
 /* @vm is what its record said, which is written again where that has been lost since. */
 void manager_save_resumed(struct manager *m, struct vm *vm);

@@ -63,25 +63,6 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 	vm_free(vm);
 }
 
-void manager_forgive(struct manager *m, uint64_t id)
-{
-	struct vm *leaving = manager_find_in(m, &m->leaving, id);
-	struct vm *unwanted = manager_find_in(m, &m->unwanted, id);
-
-	if (leaving || unwanted)
-		fd_store_remove(m->notify, id);
-	/* Its own splitter lets go of it; and what is kept is of the other one. */
-	if (leaving) {
-		leaving->table.unwanted = false;
-		leaving->table.replaced = true;
-	}
-	if (!unwanted)
-		return;
-	manager_move_vm(m, unwanted, NULL);
-	closing_add(m->closing, vm_take_host_vm(unwanted));
-	vm_free(unwanted);
-}
-
 void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 {
 	/* The next daemon goes on with it. */
@@ -149,6 +130,26 @@ static void manager_drop_kept(struct manager *m, uint64_t id)
 		fd_store_remove(m->notify, id);
 }
 
+/* One that was not wanted is again, and is added as another one. */
+static void manager_forgive(struct manager *m, uint64_t id)
+{
+	struct vm *leaving = manager_find_in(m, &m->leaving, id);
+	struct vm *unwanted = manager_find_in(m, &m->unwanted, id);
+
+	if (leaving || unwanted)
+		fd_store_remove(m->notify, id);
+	/* Its own splitter lets go of it; and what is kept is of the other one. */
+	if (leaving) {
+		leaving->table.unwanted = false;
+		leaving->table.replaced = true;
+	}
+	if (!unwanted)
+		return;
+	manager_move_vm(m, unwanted, NULL);
+	closing_add(m->closing, vm_take_host_vm(unwanted));
+	vm_free(unwanted);
+}
+
 int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
 		   enum manager_reason reason, struct vm **ret)
 {
@@ -166,6 +167,8 @@ int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int
 		vm_free(vm);
 		return r;
 	}
+	/* Not before: where it cannot be added it stays what it was. */
+	manager_forgive(m, host_vm->id);
 	manager_move_vm(m, vm, &m->vms);
 	m->n_vms++;
 	vm->table.order = m->vms_registered++;

@@ -35,8 +35,8 @@ enum manager_reason {
 bool manager_has_room(const struct manager *m, int64_t uid, enum manager_reason reason);
 
 /*
- * Adds a VM, to begin with a survey. Takes @host_vm, but not on error. 0, -EUSERS: the table is
- * full, or what its user may have of it, or another negative errno.
+ * Adds a VM, to begin with a survey, be it one that was not wanted. Takes @host_vm, but not on
+ * error. 0, -EUSERS: the table is full, or what its user may have of it, or another negative errno.
  */
 int manager_add_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
 		   enum manager_reason reason, struct vm **ret);
@@ -49,8 +49,5 @@ void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);
 
 /* Frees one that is in no list any more, and closes its splitter. */
 void manager_forget_vm(struct manager *m, struct vm *vm);
-
-/* One that was not wanted is again, and will be added as another one. */
-void manager_forgive(struct manager *m, uint64_t id);
 
 #endif /* EAGERSPLITD_MANAGER_TABLE_H */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* VMs that were unregistered, and the records that are kept of them. */
 #include "host/sim-splitter.h"
+#include "manager-private.h"
 #include "unit/told-host.h"
 
 static void replace_image(pid_t pid, bool create)
@@ -70,6 +71,30 @@ static void test_unwanted_and_lost(void **state)
 	make_image(pid);
 	told.event(told.userdata, HOST_VM_CREATED, pid);
 	run_until_found(&f, pid);
+	stop(&f);
+}
+
+/* One that is registered again in vain, as there is no room, stays what it was. */
+static void test_no_room_to_be_registered(void **state)
+{
+	struct fixture f;
+	pid_t pid, other;
+	struct vm *vm;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	begin(&f);
+	pid = info_of(add_vm(&f, "a")).pid;
+	assert_int_equal(manager_unregister(f.manager, "a"), 0);
+	f.manager->n_vms = MANAGER_VMS_MAX;
+	assert_int_equal(register_vm(&f, pid, "b", &vm), -EUSERS);
+	f.manager->n_vms = 0;
+
+	told.event(told.userdata, HOST_VM_DESTROYED, pid);
+	/* It is looked at after that one. */
+	other = make_vm(&f);
+	told.event(told.userdata, HOST_VM_CREATED, other);
+	vm = run_until_found(&f, other);
+	assert_ptr_equal(manager_next_vm(f.manager, NULL), vm);
 	stop(&f);
 }
 
@@ -285,6 +310,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unwanted_and_lost),
+		cmocka_unit_test(test_no_room_to_be_registered),
 		cmocka_unit_test(test_unregistered_in_the_middle_of_a_call),
 		cmocka_unit_test(test_record_of_one_registered_again),
 		cmocka_unit_test(test_record_of_one_unregistered_again),
