@@ -79,6 +79,13 @@ bool host_file_is_alive(int number)
 	return file->vm->alive;
 }
 
+uint32_t host_poll_file(int number)
+{
+	const struct file *file = find_file(number);
+
+	return file && (file->news || !file->vm->alive) ? EPOLLIN : 0;
+}
+
 void host_dup_file(int number)
 {
 	struct file *file = find_file(number);

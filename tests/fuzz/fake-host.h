@@ -133,6 +133,8 @@ uint64_t host_count_blocks(const struct host_vm *vm);
 int host_make_file(struct host_vm *vm, bool held);
 /* Whether its VM is there. */
 bool host_file_is_alive(int file);
+/* What there is to be told to whom begins to watch it; of what is no splitter nothing. */
+uint32_t host_poll_file(int file);
 void host_dup_file(int file);
 void host_close_file(int file);
 

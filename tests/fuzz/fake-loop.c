@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "base/util.h"
+#include "fake-host.h"
 #include "fuzz.h"
 
 /* When the clocks begin: a host that has been up for a while, and a day like any other. */
@@ -281,6 +282,8 @@ int sd_event_add_io(sd_event *event, sd_event_source **ret, int fd, uint32_t eve
 	*ret = source_new(event, SOURCE_IO, SD_EVENT_ON, userdata);
 	(*ret)->fd = fd;
 	(*ret)->wanted = events;
+	/* What there is by then is told, too. */
+	(*ret)->revents = host_poll_file(fd);
 	(*ret)->handler.io = handler;
 	return 0;
 }

@@ -795,6 +795,9 @@ static void play_register(struct player *p)
 	vm = how & 0x40 ? choose_vm(p) : NULL;
 	if (how & 0x40)
 		set_int(what.parameters, "splitter", 0);
+	/* Nobody hands over what its VMM has not made. */
+	if (vm)
+		vm->shown = true;
 	if (vm)
 		what.descriptor = how & 0x20 ? VARLINK_UNWANTED : host_make_file(vm, how & 8);
 	client_call(client, &what);
