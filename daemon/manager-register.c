@@ -194,8 +194,8 @@ static void registration_done(struct job *job, int result)
 		e = manager_finish_registration(m, vm, r->name, r->teller);
 	if (m->observer)
 		m->observer->vm_registered(m->observer_userdata, r->caller, e, vm);
-	/* The others of the process are found by the way. */
-	if (!m->stopped)
+	/* The others of the process are found by the way. What is handed over in vain may hold. */
+	if (!m->stopped && !r->handed_over)
 		(void)manager_take_look(m, &r->look);
 	registration_free(&r->head);
 }

@@ -90,6 +90,61 @@ static void test_no_room_at_first(void **state)
 	stop(&before);
 }
 
+/* As the process makes it that hands it over, of its VM with that number. */
+static int make_splitter(pid_t pid, int number)
+{
+	int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	struct sim_splitter_name name = { .pid = pid, .number = number };
+	struct sim_image *image;
+
+	assert_int_equal(sim_image_open(&image, folder, pid, number), 0);
+	name.id = image->id;
+	sim_image_close(image);
+	fd = sim_splitter_make(folder, &name);
+	assert_true(fd >= 0);
+	close(folder);
+	return fd;
+}
+
+/* What that comes to. */
+static int hand_over(struct fixture *f, pid_t pid, int number)
+{
+	struct vm *vm;
+
+	f->registered = false;
+	assert_int_equal(manager_register(f->manager, pid, NULL, REGISTER_TOLD,
+					  make_splitter(pid, number), f, &vm),
+			 0);
+	while (!f->registered)
+		run_once(f);
+	return f->result;
+}
+
+/* A splitter that was handed over, and may hold, is not what a VM is remembered by that is not wanted. */
+static void test_handed_over_in_vain(void **state)
+{
+	struct fixture before, f;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&before, SIM_QUICK);
+	pid = make_vm(&before);
+	manager_begin(before.manager, open_store(), NULL, 0);
+	vm = run_until_found(&before, pid);
+	assert_int_equal(manager_unregister(before.manager, info_of(vm).name), 0);
+	before.manager = manager_free(before.manager);
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	told.refuses = EPERM;
+	manager_begin(f.manager, open_store(), NULL, 0);
+	f.manager->n_vms = MANAGER_VMS_MAX;
+	assert_int_equal(hand_over(&f, pid, 0), -EUSERS);
+	f.manager->n_vms = 0;
+	assert_true(TAILQ_EMPTY(&f.manager->unwanted));
+	stop(&f);
+	stop(&before);
+}
+
 /* Two that a process hands over are called differently. */
 static void test_two_handed_over(void **state)
 {
@@ -101,23 +156,10 @@ static void test_two_handed_over(void **state)
 	pid = make_vmm(&f);
 	for (int i = 0; i < 2; i++) {
 		int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		struct sim_splitter_name name = { .pid = pid, .number = i };
-		struct sim_image *image;
-		int fd;
 
 		assert_int_equal(sim_image_create(folder, pid, i, GIB, GIB / 512), 0);
-		assert_int_equal(sim_image_open(&image, folder, pid, i), 0);
-		name.id = image->id;
-		sim_image_close(image);
-		fd = sim_splitter_make(folder, &name);
-		assert_true(fd >= 0);
 		close(folder);
-		f.registered = false;
-		assert_int_equal(
-			manager_register(f.manager, pid, NULL, REGISTER_TOLD, fd, &f, &vms[i]), 0);
-		while (!f.registered)
-			run_once(&f);
-		assert_int_equal(f.result, 0);
+		assert_int_equal(hand_over(&f, pid, i), 0);
 		vms[i] = f.vm;
 	}
 	assert_string_not_equal(vms[0]->id, vms[1]->id);
@@ -177,6 +219,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stopped_before_it_is_found, set_up_anew,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_at_first, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_handed_over_in_vain, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_two_handed_over, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_stopped_while_a_release_fails, set_up_anew,
 						teardown),
