@@ -233,8 +233,7 @@ static void begin_daemon(struct player *p)
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	check(fd >= 0);
 	check(control_new(&p->control, p->event, p->manager, fd) == 0);
-	/* It begins with nothing saved up, whatever was left. */
-	meter_set(&host.meter, &p->manager->splitter->group.limits.host, loop_now(), 0);
+	meter_begin(&host.meter, &p->manager->splitter->group.limits.host, loop_now());
 	check_promises(p);
 }
 

@@ -37,6 +37,12 @@ void meter_set(struct meter *m, const struct budget_limits *limits, uint64_t now
 	m->limits = *limits;
 }
 
+void meter_begin(struct meter *m, const struct budget_limits *limits, uint64_t now)
+{
+	meter_set(m, limits, now, 0);
+	m->tokens = m->floor = 0;
+}
+
 void meter_rest(struct meter *m)
 {
 	m->excused = false;

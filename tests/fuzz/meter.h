@@ -32,6 +32,12 @@ struct meter {
 void meter_set(struct meter *meter, const struct budget_limits *limits, uint64_t now,
 	       uint64_t granted);
 
+/*
+ * A daemon begins, at @now, without anything saved up. What a call of the one before has spent
+ * beyond its grant it knows nothing of.
+ */
+void meter_begin(struct meter *meter, const struct budget_limits *limits, uint64_t now);
+
 /* No call is under way. */
 void meter_rest(struct meter *meter);
 
