@@ -49,8 +49,11 @@ class Emulator:
     """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
 
     def __init__(self, folder, image, root, disk, cpu, plugin, systemd=True,
-                 visible=False, parameters="", counted=0, nodes=1, config="lab"):
-        """counted, config: as in plan.Boot; nodes: that CPUs and memory belong to, one CPU each, or all to one."""
+                 visible=False, parameters="", counted=0, nodes=1, config="lab", keep=False):
+        """
+        counted, config: as in plan.Boot; nodes: that CPUs and memory belong to, one CPU each, or all to one;
+        keep: root is changed by what the host writes.
+        """
         self.folder = folder
         self.out = folder / "out.raw"
         self.counts = folder / "tlbis.txt"
@@ -76,7 +79,7 @@ class Emulator:
             "-kernel", str(image), "-plugin", f"{plugin},out={self.counts}", "-d", "plugin",
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} {stall} panic=-1 "
                        f"{init} {HUGE_PAGES.get(config, 'hugepagesz=1G hugepages=1 hugepagesz=2M')} {parameters}",
-            *self._disk("root", root, "snapshot=on"), *self._disk("run", disk, "readonly=on"),
+            *self._disk("root", root, "cache=unsafe" if keep else "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe")]
         self._visible = visible
 

@@ -47,11 +47,35 @@ def kernel(series, config, base):
     return Path(run("make", "-s", "-C", "kernel", "print-image", *which).splitlines()[-1])
 
 
-def kernels_of_each_patch(series):
+def kernels_of_each_patch(series, base):
     """Of the series with one patch more each time: the paths of the images, in order."""
-    run("make", "-s", "-C", "kernel", "each", f"SERIES={series}")
-    paths = run("make", "-s", "-C", "kernel", "print-each", f"SERIES={series}").splitlines()
-    return [Path(path) for path in paths]
+    which = (f"BASE={base}", f"SERIES={series}")
+    run("make", "-s", "-C", "kernel", "each", *which)
+    return [Path(path) for path in run("make", "-s", "-C", "kernel", "print-each", *which).splitlines()]
+
+
+def packages(series, base):
+    """The folder with the Debian packages of a kernel for the lab."""
+    which = (f"BASE={base}", f"SERIES={series}", "CONFIG=lab")
+    run("make", "-s", "-C", "kernel", "debs", *which)
+    return Path(run("make", "-s", "-C", "kernel", "print-debs", *which).splitlines()[-1])
+
+
+def own_root(folder, suite):
+    """A copy of the Debian image, for boots that change it."""
+    disk = folder / "root.ext4"
+    run("cp", "--reflink=auto", "--sparse=always", root_image(suite), disk)
+    return disk
+
+
+def installed_kernel(root, folder):
+    """A copy of the one kernel in /boot of a disk."""
+    names = [word for word in run("debugfs", "-R", "ls -p /boot", root).split("/") if word.startswith("vmlinuz-")]
+    if len(names) != 1:
+        raise BuildError(f"in /boot of {root}: {' '.join(names) or 'no kernel'}")
+    kernel_file = folder / "vmlinuz"
+    run("debugfs", "-R", f"dump /boot/{names[0]} {kernel_file}", root)
+    return kernel_file
 
 
 def image_without(image, function, folder):

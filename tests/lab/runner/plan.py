@@ -32,6 +32,9 @@ DEBUG_VARIANTS = (("neoverse-n1", ""), ("max", ""), ("cortex-a72", ""))
 EACH = "each"
 # The one that has to fail, on a kernel that was broken on purpose.
 REMOVED = "removed"
+# The one that boots twice, from a disk of its own; what the daemon does on the kernel that was installed.
+PACKAGES = "packages"
+ON_PACKAGES = ("prepare-qemu", "service")
 # What --demo shows, which is no scenario: it has its own boot.
 DEMO = "demo"
 
@@ -91,6 +94,11 @@ def names():
 
 def _module(name):
     return importlib.import_module("scenarios." + name.replace("-", "_"))
+
+
+def last_series(base):
+    """That with all patches of a base."""
+    return SERIES[-1] if base == BASES[0] else OTHER_SERIES[-1]
 
 
 def parts(name):
@@ -157,7 +165,7 @@ def boots(scenarios, config=None, cpu=None, series=None, bbm="", base=BASES[0]):
     all_series = SERIES if base == BASES[0] else OTHER_SERIES
     if config == "debug":
         # All that there is, at once.
-        series = series or all_series[-1]
+        series = series or last_series(base)
     kinds = itertools.product((config,) if config else CONFIGS, (series,) if series else all_series, (False, True),
                               _counted(scenarios))
     for one_config, one_series, systemd, counted in kinds:
@@ -165,7 +173,7 @@ def boots(scenarios, config=None, cpu=None, series=None, bbm="", base=BASES[0]):
             if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
                 continue
             boot = Boot(one_series, one_config, one_cpu, bbm=one_bbm, systemd=systemd, base=base, counted=counted)
-            boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED) and
+            boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED, PACKAGES) and
                               _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series, config)]
             if boot.scenarios:
                 planned.append(boot)
