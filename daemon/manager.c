@@ -214,19 +214,29 @@ static const struct finder_ops finder_ops = {
  * The manager's life
  */
 
-static int manager_start(struct manager *m)
+/* One that is not set. */
+static int manager_add_timer(struct manager *m, sd_event_source **ret, clockid_t clock,
+			     uint64_t accuracy, sd_event_time_handler_t callback)
 {
-	struct work_limits limits;
+	int r = sd_event_add_time(m->event, ret, clock, UINT64_MAX, accuracy, callback, m);
+
+	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
+static int manager_add_sources(struct manager *m)
+{
 	int r;
 
-	r = notify_new(&m->notify, m->event);
+	r = manager_add_timer(m, &m->budget_timer, CLOCK_MONOTONIC, 1, on_budget_timer);
 	if (r < 0)
 		return r;
-	r = sd_event_add_time(m->event, &m->budget_timer, CLOCK_MONOTONIC, UINT64_MAX, 1,
-			      on_budget_timer, m);
+	r = manager_add_timer(m, &m->timeout, CLOCK_BOOTTIME, 0, manager_on_timeout);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_enabled(m->budget_timer, SD_EVENT_OFF);
+	r = manager_add_timer(m, &m->save_again, CLOCK_MONOTONIC, 0, manager_on_save_again);
+	if (r < 0)
+		return r;
+	r = manager_add_timer(m, &m->settle, CLOCK_REALTIME, 0, manager_on_settle);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(m->event, &m->pump_source, on_pump_source, m);
@@ -235,23 +245,17 @@ static int manager_start(struct manager *m)
 	r = sd_event_source_set_enabled(m->pump_source, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
-	r = sd_event_add_time(m->event, &m->timeout, CLOCK_BOOTTIME, UINT64_MAX, 0,
-			      manager_on_timeout, m);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_enabled(m->timeout, SD_EVENT_OFF);
-	if (r < 0)
-		return r;
 	/* It is due at once: there is something to be told to begin with. */
-	r = sd_event_add_time(m->event, &m->status_source, CLOCK_MONOTONIC, 0, 0, manager_on_status,
-			      m);
-	if (r < 0)
-		return r;
-	r = sd_event_add_time(m->event, &m->save_again, CLOCK_MONOTONIC, UINT64_MAX, 0,
-			      manager_on_save_again, m);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_enabled(m->save_again, SD_EVENT_OFF);
+	return sd_event_add_time(m->event, &m->status_source, CLOCK_MONOTONIC, 0, 0,
+				 manager_on_status, m);
+}
+
+/* Those that need nothing but the event loop, the configuration and each other. */
+static int manager_add_helpers(struct manager *m)
+{
+	int r;
+
+	r = notify_new(&m->notify, m->event);
 	if (r < 0)
 		return r;
 	r = log_quota_new(&m->log_quota);
@@ -267,14 +271,18 @@ static int manager_start(struct manager *m)
 			      manager_on_config_read, m);
 	if (r < 0)
 		return r;
-	r = history_new(&m->history, m->event);
+	return history_new(&m->history, m->event);
+}
+
+static int manager_start(struct manager *m)
+{
+	struct work_limits limits;
+	int r;
+
+	r = manager_add_helpers(m);
 	if (r < 0)
 		return r;
-	r = sd_event_add_time(m->event, &m->settle, CLOCK_REALTIME, UINT64_MAX, 0,
-			      manager_on_settle, m);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_enabled(m->settle, SD_EVENT_OFF);
+	r = manager_add_sources(m);
 	if (r < 0)
 		return r;
 	m->backend->ops->probe(m->backend, &m->host);
