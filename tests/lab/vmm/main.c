@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "hand-over.h"
 #include "stress.h"
 #include "vm.h"
 
@@ -296,6 +297,11 @@ static int handle_stats(struct vm **vm, const struct request *request)
 	return err;
 }
 
+static int handle_hand_over(struct vm **vm, const struct request *request)
+{
+	return hand_over(vm_fd(*vm), option(request, "socket", ""), option(request, "name", ""));
+}
+
 static const struct command commands[] = {
 	{ "create", handle_create, 0 },
 	{ "add", handle_add, NEEDS_VM | SAYS_NOTHING },
@@ -315,6 +321,7 @@ static const struct command commands[] = {
 	{ "faults", handle_faults, NEEDS_VM },
 	{ "stats", handle_stats, NEEDS_VM },
 	{ "stress", handle_stress, NEEDS_VM },
+	{ "hand-over", handle_hand_over, NEEDS_VM | SAYS_NOTHING },
 };
 
 /* How long this thread was on a CPU, without what it waited for. */
