@@ -18,7 +18,7 @@ static void meter_advance(struct meter *m, uint64_t now)
 		m->tokens =
 			fmin((double)m->limits.burst,
 			     m->tokens + elapsed * (double)m->limits.rate / (double)NSEC_PER_SEC);
-	if (m->tokens >= 0 && !m->excused)
+	if (m->tokens >= 0 && !m->excused && !m->overspent)
 		m->floor = 0;
 	m->debt = fmax(0, m->debt - elapsed * (double)m->limits.load / BUDGET_LOAD_MAX);
 }
@@ -45,7 +45,7 @@ void meter_begin(struct meter *m, const struct budget_limits *limits, uint64_t n
 
 void meter_rest(struct meter *m)
 {
-	m->excused = false;
+	m->excused = m->overspent = false;
 }
 
 void meter_spend(struct meter *m, uint64_t now, uint64_t tlbis, uint64_t tlbi_nsec, uint64_t excess)
@@ -54,6 +54,7 @@ void meter_spend(struct meter *m, uint64_t now, uint64_t tlbis, uint64_t tlbi_ns
 	if (m->limits.rate) {
 		m->tokens -= (double)tlbis;
 		m->floor -= (double)excess;
+		m->overspent = m->overspent || excess;
 		check(m->tokens >= m->floor - EPSILON_TLBIS);
 	}
 	if (!m->limits.load || !tlbis)

@@ -17,6 +17,7 @@
  *	   by a call beyond its grant
  * @debt: time of TLBIs that has not been earned yet, in nanoseconds
  * @excused: calls are under way that began under other limits
+ * @overspent: or that have spent beyond their grant, of which nobody knows until they end
  * @at: the time that all of it is of
  */
 struct meter {
@@ -25,6 +26,7 @@ struct meter {
 	double floor;
 	double debt;
 	bool excused;
+	bool overspent;
 	uint64_t at;
 };
 
