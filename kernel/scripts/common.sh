@@ -77,7 +77,7 @@ lock_cache()
 
 # The series that lie below a series, itself last: those of a base whose folders
 # have numbers are each on top of those before it. "all" are all of them. In the
-# debug configuration, bbm has on top what only tests have a use for.
+# debug configuration, bbm and vmid have on top what only tests have a use for.
 series_stack()
 {
 	local name numbered=()
@@ -88,12 +88,16 @@ series_stack()
 	case $1 in
 	none) ;;
 	all)
-		[ ! -d "$kernel_dir/$BASE/bbm" ] || echo eager-split bbm
+		[ ! -d "$kernel_dir/$BASE/vmid" ] || echo eager-split bbm vmid
 		printf '%s\n' "${numbered[@]}"
 		;;
 	bbm)
 		echo eager-split bbm
 		[ "$CONFIG" != debug ] || echo debug
+		;;
+	vmid)
+		echo eager-split bbm vmid
+		[ "$CONFIG" != debug ] || echo debug debug-vmid
 		;;
 	[0-9][0-9]-*)
 		for name in "${numbered[@]}"; do
