@@ -139,13 +139,13 @@ class Lab:
 
     def split(self, pid, flags, **options):
         """
-        Any of split, recover, hold, release, joined by "+", on another process's VM: a dict with what
+        Any of split, recover, hold, release, break, pause, joined by "+", on another process's VM: a dict with what
         came back. max: TLBIs, blocks: blocks, calls: 0 for as many as it takes.
         """
         return self.splitter(pid).ask(flags, **options)
 
     def capability(self):
-        """The value of KVM_CAP_ARM_EAGER_SPLIT: bit 0, splitters; bit 1, no break-before-make."""
+        """The value of KVM_CAP_ARM_EAGER_SPLIT: bit 0, splitters; 1, no break-before-make; 2, pauses."""
         return parse_answer(self.must(f"{BIN}/splitcall", "capability"))["mask"]
 
     def survey(self, pid):

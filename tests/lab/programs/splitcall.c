@@ -9,7 +9,8 @@
  * until that ends:
  *
  *   survey
- *   split|recover|hold|release[+...] [gpa=N] [size=N] [max=TLBIS] [blocks=N] [calls=N]
+ *   split|recover|hold|release|break|pause[+...] [gpa=N] [size=N] [max=TLBIS] [blocks=N]
+ *	[calls=N]
  *   poll [wait=1]
  *   foreign
  *
@@ -166,6 +167,7 @@ static uint32_t parse_flags(char *text)
 		{ "split", KVM_ARM_SPLIT_RUN_SPLIT },
 		{ "recover", KVM_ARM_SPLIT_RUN_RECOVER },
 		{ "break", KVM_ARM_SPLIT_RUN_BREAK },
+		{ "pause", KVM_ARM_SPLIT_RUN_PAUSE },
 		{ "hold", HOLD },
 		{ "release", RELEASE },
 	};
@@ -197,7 +199,7 @@ static uint64_t option(char **argv, const char *key, uint64_t otherwise)
 
 /* What one KVM_ARM_SPLIT_RUN after the other came to */
 struct total {
-	uint64_t calls, blocks, tlbis, tlbi_ns, hold_max_ns, yields;
+	uint64_t calls, blocks, tlbis, tlbi_ns, pauses, hold_max_ns, yields;
 };
 
 static int run(int fd, struct kvm_arm_split_run *run, uint64_t calls, struct total *total)
@@ -212,6 +214,7 @@ static int run(int fd, struct kvm_arm_split_run *run, uint64_t calls, struct tot
 		total->blocks += run->blocks;
 		total->tlbis += run->tlbis;
 		total->tlbi_ns += run->tlbi_ns;
+		total->pauses += run->pauses;
 		total->yields += run->yields;
 		if (run->hold_max_ns > total->hold_max_ns)
 			total->hold_max_ns = run->hold_max_ns;
@@ -252,9 +255,10 @@ static void split(int fd, char **argv)
 	else
 		printf("ok");
 	printf(" gpa=%#llx size=%llu blocks=%" PRIu64 " tlbis=%" PRIu64 " calls=%" PRIu64
-	       " tlbi_ns=%" PRIu64 " hold_max_ns=%" PRIu64 " yields=%" PRIu64 "\n",
+	       " tlbi_ns=%" PRIu64 " pauses=%" PRIu64 " hold_max_ns=%" PRIu64 " yields=%" PRIu64
+	       "\n",
 	       args.gpa, args.size, total.blocks, total.tlbis, total.calls, total.tlbi_ns,
-	       total.hold_max_ns, total.yields);
+	       total.pauses, total.hold_max_ns, total.yields);
 }
 
 static void tell_poll(int fd, bool wait)

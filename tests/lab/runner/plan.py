@@ -10,7 +10,9 @@ SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 # The kernels that there are patches for. Scenarios are for all of them unless they say so (BASES).
 BASES = ("linux-6.1", "linux-6.12", "linux-7.2")
 # In the order in which the boots are run.
-SERIES = ("none", "eager-split", "bbm")
+SERIES = ("none", "eager-split", "bbm", "vmid")
+# Those that have FEAT_BBM level 2 made use of, unless kvm-arm.bbm= says otherwise.
+BBM_SERIES = ("bbm", "vmid")
 # Of the other bases: without patches, and with all that there are.
 OTHER_SERIES = ("none", "all")
 CPUS = ("neoverse-n1", "max", "cortex-a72")
@@ -43,7 +45,7 @@ DEMO = "demo"
 class Boot:
     """One boot: series of patches, configuration of the kernel, CPU, and what is run.
 
-    bbm: what kvm-arm.bbm= is set to, which takes the series of that name; empty: not given. counted:
+    bbm: what kvm-arm.bbm= is set to, which takes one of BBM_SERIES; empty: not given. counted:
     the host's clock counts instructions, of so many CPUs; 0: it is a clock, and they are two.
     """
 
@@ -60,7 +62,7 @@ class Boot:
     def variant(self):
         """The CPU by the name that scenarios have for it."""
         if self.base == BASES[0]:
-            no_break = (self.cpu, self.series) == ("max", "bbm") and self.bbm != "off"
+            no_break = self.cpu == "max" and self.series in BBM_SERIES and self.bbm != "off"
         else:
             no_break = (self.cpu, self.series) == ("ampere1", "all") and self.base in NO_BREAK_BASES
         return MAX_BBM if no_break else self.cpu
@@ -147,7 +149,7 @@ def _wanted(module, boot, cpu, series, config):
 def _variants(cpu, series, bbm, base):
     """The CPUs with what kvm-arm.bbm= is on each: (cpu, bbm)."""
     cpus = (cpu,) if cpu else CPUS if base == BASES[0] else OTHER_CPUS
-    if bbm or series != "bbm":
+    if bbm or series not in BBM_SERIES:
         return [(one, bbm) for one in cpus]
     return [(one, "") for one in cpus] + [("max", "off")] * ("max" in cpus)
 

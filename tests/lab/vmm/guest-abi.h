@@ -23,16 +23,28 @@
 #define GUEST_TABLE	     (GUEST_CONTROL + 0x10000)
 #define GUEST_BLOCKS	     (GUEST_CONTROL + 0x20000)
 #define GUEST_STACKS	     (GUEST_CONTROL + 0x40000)
-#define GUEST_STACK_BYTES    0x4000ull
-#define GUEST_GENERATIONS    (GUEST_CONTROL + 0x200000)
-#define GUEST_MAX_PAGES	     (0x200000u / sizeof(uint32_t))
+/* A level 2 table and a level 3 table, whose first entry maps the window. */
+#define GUEST_WINDOW_TABLES (GUEST_CONTROL + 0x60000)
+#define GUEST_STACK_BYTES   0x4000ull
+/* The last GiB of what is mapped one to one, but for which there is that table. */
+#define GUEST_WINDOW	  (511ull << 30)
+#define GUEST_GENERATIONS (GUEST_CONTROL + 0x200000)
+#define GUEST_MAX_PAGES	  (0x200000u / sizeof(uint32_t))
 
 enum guest_command {
 	GUEST_POPULATE = 1,
 	GUEST_PASS,
 	GUEST_RUN,
 	GUEST_CHECKSUM,
+	GUEST_REMAP,
 };
+
+/* Stage 1 descriptors: to a table, to a page or a block of memory */
+#define GUEST_DESC_TABLE 0x3ull
+#define GUEST_DESC_BLOCK 0x1ull
+#define GUEST_DESC_PAGE	 0x3ull
+#define GUEST_DESC_MEMORY \
+	(1ull << 10 | 3ull << 8 | 1ull << 2) /* accessed, inner shareable, write-back */
 
 /*
  * @command, @gpa, @pages, @first_page: what to do, on which range; @first_page
@@ -40,13 +52,15 @@ enum guest_command {
  * @step: only one in so many pages is looked at, at least 1
  * @write_every, @exec_every: of these many pages one is written, or executed;
  *	0: none; all others are read
- * @stop: ends GUEST_RUN after the page in hand
+ * @stop: ends GUEST_RUN after the page in hand, GUEST_REMAP after the round
+ * @round: of GUEST_REMAP, in the first vCPU's block
  * @checksum, @errors, @bad_page: results; @bad_page is the last wrong one's number
  * @done: pages dealt with, counted up while running
  */
 struct guest_block {
 	uint32_t command;
 	uint32_t stop;
+	uint64_t round;
 	uint64_t gpa;
 	uint64_t pages;
 	uint64_t first_page;

@@ -81,6 +81,51 @@ static void run(struct guest_block *block)
 		pass(block, round++);
 }
 
+/* Has the window show another page, by the book: no vCPU may see the one before any more. */
+static void move_window(uint64_t page_address, uint64_t round)
+{
+	volatile uint64_t *entry = (volatile uint64_t *)(GUEST_WINDOW_TABLES + WORKLOAD_PAGE_SIZE);
+
+	*entry = 0;
+	asm volatile("dsb ishst" : : : "memory");
+	if (round % 2)
+		asm volatile("tlbi vmalle1is" : : : "memory");
+	else
+		asm volatile("tlbi vaae1is, %0" : : "r"(GUEST_WINDOW >> 12) : "memory");
+	asm volatile("dsb ish" : : : "memory");
+	*entry = page_address | GUEST_DESC_PAGE | GUEST_DESC_MEMORY;
+	asm volatile("dsb ishst\n\tisb" : : : "memory");
+}
+
+/*
+ * Two vCPUs take turns: each looks if the window shows what the other has mapped there and
+ * written through it, maps another page of the memory that both share, and writes to it.
+ */
+static void remap(struct guest_block *block)
+{
+	struct guest_block *first = (struct guest_block *)GUEST_BLOCKS;
+	volatile uint64_t *window = (volatile uint64_t *)GUEST_WINDOW;
+	uint64_t pages = first[0].pages + first[1].pages, page = 0, round;
+
+	while (!*(volatile uint32_t *)&block->stop) {
+		round = __atomic_load_n(&first->round, __ATOMIC_ACQUIRE);
+		if (&first[round % 2] != block) {
+			asm volatile("yield");
+			continue;
+		}
+		page = first->first_page + (round - 1) * 977 % pages;
+		if (round)
+			check(block, window, page, round % WORKLOAD_WORDS);
+		page = first->first_page + round * 977 % pages;
+		move_window(first->gpa + round * 977 % pages * WORKLOAD_PAGE_SIZE, round);
+		check(block, window, page, round % WORKLOAD_WORDS);
+		workload_write(window, page, generations[page] + 1);
+		generations[page]++;
+		*(volatile uint64_t *)&block->done += 1;
+		__atomic_store_n(&first->round, round + 1, __ATOMIC_RELEASE);
+	}
+}
+
 static void populate(struct guest_block *block)
 {
 	uint64_t index;
@@ -120,6 +165,9 @@ void guest_main(struct guest_block *block)
 			break;
 		case GUEST_CHECKSUM:
 			checksum(block);
+			break;
+		case GUEST_REMAP:
+			remap(block);
 			break;
 		}
 	}

@@ -166,8 +166,9 @@ static int work(struct vm **vm, const struct request *request, enum guest_comman
 	const struct vm_work work = parse_work(request, command);
 	int err;
 
-	err = command == GUEST_RUN ? vm_start(*vm, slot_of(request), &work)
-				   : vm_work(*vm, slot_of(request), &work);
+	err = command == GUEST_RUN || command == GUEST_REMAP
+		      ? vm_start(*vm, slot_of(request), &work)
+		      : vm_work(*vm, slot_of(request), &work);
 	if (!err)
 		print_work(*vm);
 	return err;
@@ -186,6 +187,11 @@ static int handle_pass(struct vm **vm, const struct request *request)
 static int handle_start(struct vm **vm, const struct request *request)
 {
 	return work(vm, request, GUEST_RUN);
+}
+
+static int handle_remap(struct vm **vm, const struct request *request)
+{
+	return vm_n_vcpus(*vm) == 2 ? work(vm, request, GUEST_REMAP) : -EINVAL;
 }
 
 static int handle_stop(struct vm **vm, const struct request *request)
@@ -314,6 +320,7 @@ static const struct command commands[] = {
 	{ "populate", handle_populate, NEEDS_VM },
 	{ "pass", handle_pass, NEEDS_VM },
 	{ "start", handle_start, NEEDS_VM },
+	{ "remap", handle_remap, NEEDS_VM },
 	{ "stop", handle_stop, NEEDS_VM },
 	{ "progress", handle_progress, NEEDS_VM },
 	{ "checksum", handle_checksum, NEEDS_VM },

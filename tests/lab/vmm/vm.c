@@ -93,16 +93,22 @@ static int enable_cap(int fd, uint32_t cap, uint64_t value)
 	return ioctl(fd, KVM_ENABLE_CAP, &enable) ? -errno : 0;
 }
 
-/* One to one: a 1 GiB device block with the doorbell in it, then memory, 512 GiB in all. */
-static void fill_table(uint64_t *table)
+/*
+ * One to one: a 1 GiB device block with the doorbell in it, then memory, 511 GiB in all; then
+ * the window, with nothing in it.
+ */
+static void fill_tables(char *control)
 {
-	const uint64_t block = 1, accessed = 1 << 10, inner = 3 << 8, memory = 1 << 2;
-	const uint64_t never_execute = 3ull << 53;
+	uint64_t *table = (uint64_t *)(control + (GUEST_TABLE - GUEST_CONTROL));
+	uint64_t *window = (uint64_t *)(control + (GUEST_WINDOW_TABLES - GUEST_CONTROL));
+	const uint64_t accessed = 1 << 10, never_execute = 3ull << 53;
 	uint64_t i;
 
-	table[0] = block | accessed | never_execute;
-	for (i = 1; i < 512; i++)
-		table[i] = i << 30 | block | accessed | inner | memory;
+	table[0] = GUEST_DESC_BLOCK | accessed | never_execute;
+	for (i = 1; i < GUEST_WINDOW >> 30; i++)
+		table[i] = i << 30 | GUEST_DESC_BLOCK | GUEST_DESC_MEMORY;
+	table[i] = GUEST_WINDOW_TABLES | GUEST_DESC_TABLE;
+	window[0] = (GUEST_WINDOW_TABLES + WORKLOAD_PAGE_SIZE) | GUEST_DESC_TABLE;
 }
 
 static int make_control(struct vm *vm)
@@ -118,7 +124,7 @@ static int make_control(struct vm *vm)
 	slot->bytes = GUEST_CONTROL_BYTES;
 	vm->control = slot->memory;
 	memcpy(vm->control, guest_code, guest_code_end - guest_code);
-	fill_table((uint64_t *)((char *)vm->control + (GUEST_TABLE - GUEST_CONTROL)));
+	fill_tables(vm->control);
 	return set_region(vm, 0, slot, slot->bytes);
 }
 

@@ -104,7 +104,7 @@ int vm_slot_remap(struct vm *vm, unsigned int number, uint64_t first, uint64_t p
 /* Has the vCPUs share the slot's pages, and waits for all. */
 int vm_work(struct vm *vm, unsigned int number, const struct vm_work *work);
 
-/* The same without waiting: until vm_stop(), with GUEST_RUN. */
+/* The same without waiting: until vm_stop(), with GUEST_RUN or GUEST_REMAP. */
 int vm_start(struct vm *vm, unsigned int number, const struct vm_work *work);
 int vm_stop(struct vm *vm);
 
