@@ -12,15 +12,18 @@
 /* One that came to the end of its range, alone: with more blocks there it might have had more. */
 static bool call_tells(const struct split_call *call)
 {
-	return call->blocks && (call->tlbis > 1 || call->yields || call->size);
+	return call->blocks && (call->tlbis > 1 || call->pauses > 1 || call->yields || call->size);
 }
 
 void batching_learn(struct batching *b, const struct split_call *call)
 {
-	if (!call->tlbis || !call_tells(call))
+	/* With pauses, a TLBI is none that splitting took. */
+	uint64_t spent = call->pauses ?: call->tlbis;
+
+	if (!spent || !call_tells(call))
 		return;
 	b->blocks = b->blocks * KEEP + (double)call->blocks;
-	b->tlbis = b->tlbis * KEEP + (double)call->tlbis;
+	b->tlbis = b->tlbis * KEEP + (double)spent;
 	b->assured += (1 - b->assured) * (1 - KEEP_ASSUMED);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How many blocks a TLBI is good for, learnt from calls that split: as many as
+ * How many blocks a TLBI, or a pause, is good for, learnt from calls that split: as many as
  * the kernel takes into a batch, or fewer where vCPUs wait for the VM's lock
  * and end batches early. Pure.
  */
@@ -17,7 +17,7 @@ struct split_call;
 /**
  * struct batching - what has been learnt; all 0 is nothing
  * @blocks: that were split, what is long ago counting less
- * @tlbis: that it took, likewise
+ * @tlbis: or pauses, that it took, likewise
  * @assured: 0 to 1, how little what was assumed before counts
  */
 struct batching {

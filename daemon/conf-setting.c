@@ -27,6 +27,12 @@ static const struct choice bbms[] = {
 	{ "off", CONFIG_BBM_OFF },
 	{},
 };
+static const struct choice methods[] = {
+	{ "auto", CONFIG_METHOD_AUTO },
+	{ "break", CONFIG_METHOD_BREAK },
+	{ "pause", CONFIG_METHOD_PAUSE },
+	{},
+};
 static const struct choice on_dirty_logs[] = {
 	{ "split", CONFIG_ON_DIRTY_LOG_SPLIT },
 	{ "ignore", CONFIG_ON_DIRTY_LOG_IGNORE },
@@ -34,6 +40,7 @@ static const struct choice on_dirty_logs[] = {
 };
 static const struct choice block_sizes[] = { { "2M", 2 * MIB }, { "1G", GIB }, {} };
 static const struct choice bbm_levels[] = { { "0", 0 }, { "2", 2 }, {} };
+static const struct choice yes_no[] = { { "yes", 1 }, { "no", 0 }, {} };
 
 #define FIELD(f) .offset = offsetof(struct config, f), .bytes = sizeof(((struct config *)0)->f)
 
@@ -43,8 +50,11 @@ static const struct setting settings[] = {
 	{ "Budget", "TlbiBurst", "auto", SETTING_NUMBER, FIELD(tlbi_burst), .min = 1,
 	  .max = BUDGET_BURST_MAX, .zero = "auto" },
 	{ "Budget", "VmTlbiRate", "0", SETTING_RATE, FIELD(vm_tlbi_rate), .max = BUDGET_RATE_MAX },
+	{ "Budget", "VmPauseRate", "10", SETTING_RATE, FIELD(vm_pause_rate),
+	  .max = BUDGET_RATE_MAX },
 	{ "Split", "Backend", "kvm", SETTING_CHOICE, FIELD(backend), .choices = backends },
 	{ "Split", "Bbm", "auto", SETTING_CHOICE, FIELD(bbm), .choices = bbms },
+	{ "Split", "Method", "auto", SETTING_CHOICE, FIELD(method), .choices = methods },
 	{ "Split", "OnDirtyLog", "split", SETTING_CHOICE, FIELD(on_dirty_log),
 	  .choices = on_dirty_logs },
 	{ "Split", "ScheduledTimeoutSec", "3600", SETTING_TIME, FIELD(scheduled_timeout_sec),
@@ -61,6 +71,7 @@ static const struct setting settings[] = {
 	{ "Sim", "Batch", "512", SETTING_NUMBER, FIELD(sim.batch), .min = 1, .max = BATCHING_MAX },
 	{ "Sim", "VcpuWaits", "25%", SETTING_PERCENT, FIELD(sim.vcpu_waits), .max = 1000000 },
 	{ "Sim", "BbmLevel", "0", SETTING_CHOICE, FIELD(sim.bbm_level), .choices = bbm_levels },
+	{ "Sim", "Pauses", "yes", SETTING_CHOICE, FIELD(sim.pauses), .choices = yes_no },
 };
 
 const struct setting *setting_get(size_t i)

@@ -26,6 +26,12 @@ enum config_bbm {
 	CONFIG_BBM_OFF,
 };
 
+enum config_method {
+	CONFIG_METHOD_AUTO,
+	CONFIG_METHOD_BREAK,
+	CONFIG_METHOD_PAUSE,
+};
+
 enum config_on_dirty_log {
 	CONFIG_ON_DIRTY_LOG_SPLIT,
 	CONFIG_ON_DIRTY_LOG_IGNORE,
@@ -45,9 +51,11 @@ struct config_users {
  * @tlbi_rate: TLBIs a second for the host, 0: no limit
  * @tlbi_burst: the most at once after a pause, 0: see config_get_burst()
  * @vm_tlbi_rate: ceiling for each VM, 0: none
+ * @vm_pause_rate: pauses a second of each VM, where blocks are split by these, 0: no limit
  * @backend: Backend=, or what overrides it
  * @backend_override: enum config_backend from the command line, -1: none
  * @bbm: Bbm=
+ * @method: Method=
  * @on_dirty_log: OnDirtyLog=: dirty logging that starts unannounced
  * @scheduled_timeout_sec: ScheduledTimeoutSec=, 0: none
  * @control_group: Group=, whose members may change what is done; CONFIG_GROUP_NONE
@@ -61,9 +69,11 @@ struct config {
 	uint64_t tlbi_rate;
 	uint64_t tlbi_burst;
 	uint64_t vm_tlbi_rate;
+	uint64_t vm_pause_rate;
 	enum config_backend backend;
 	int backend_override;
 	enum config_bbm bbm;
+	enum config_method method;
 	enum config_on_dirty_log on_dirty_log;
 	uint64_t scheduled_timeout_sec;
 	gid_t control_group;

@@ -19,6 +19,9 @@ json_object *control_host_to_json(const struct host_info *info)
 	r |= varlink_json_set_u64(host, "blocksTotal", info->blocks_total);
 	r |= varlink_json_set_u64(host, "tlbiLoadPpm", info->tlbi_load);
 	r |= varlink_json_set_u64(host, "tlbiUSecTotal", info->tlbi_nsec_total / NSEC_PER_USEC);
+	r |= varlink_json_set_string(host, "method", work_method_to_string(info->method));
+	r |= varlink_json_set_u64(host, "vmPauseRate", info->vm_pause_rate);
+	r |= varlink_json_set_u64(host, "pausesTotal", info->pauses_total);
 	if (info->store_error)
 		r |= varlink_json_set_string(host, "notKept", info->store_error);
 	return varlink_json_finish(host, r);

@@ -447,8 +447,7 @@ static void log_ready(const struct manager *m)
 
 	manager_get_host(m, &host);
 	log_full(LOG_INFO, MESSAGE_STARTED, "Ready: version %s, backend %s, %s, %s", host.version,
-		 host.backend,
-		 host.throttled ? "by break-before-make" : "without break-before-make",
+		 host.backend, work_method_describe(host.method),
 		 config_format_limits(limits, host.tlbi_load, host.tlbi_rate));
 }
 

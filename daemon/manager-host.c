@@ -11,9 +11,16 @@
 #include "manager-tell.h"
 #include "splitter.h"
 
-bool manager_is_throttled(const struct manager *m)
+enum work_method manager_get_method(const struct manager *m)
 {
-	return m->host.bbm_level < 2 || m->config->bbm == CONFIG_BBM_OFF;
+	const struct config *config = m->config;
+
+	if (config->method == CONFIG_METHOD_PAUSE && m->host.pauses)
+		return WORK_PAUSE;
+	if (config->method == CONFIG_METHOD_BREAK || config->bbm == CONFIG_BBM_OFF ||
+	    m->host.bbm_level < 2)
+		return WORK_BREAK;
+	return WORK_NO_BREAK;
 }
 
 struct work_limits manager_get_limits(const struct manager *m)
@@ -26,15 +33,15 @@ struct work_limits manager_get_limits(const struct manager *m)
 		},
 		.batch = m->host.batch,
 		.vm_rate = m->config->vm_tlbi_rate,
-		.throttled = manager_is_throttled(m),
+		.vm_pause_rate = m->config->vm_pause_rate,
+		.method = manager_get_method(m),
 	};
 }
 
 /* What was there all along, and could not be split. */
 static void manager_take_up(struct manager *m)
 {
-	log_info("VMs can be split from now on, %s break-before-make",
-		 manager_is_throttled(m) ? "by" : "without");
+	log_info("VMs can be split from now on, %s", work_method_describe(manager_get_method(m)));
 	manager_load(m);
 	finder_scan_all(m->finder);
 	manager_notify_status(m);
@@ -48,6 +55,8 @@ void manager_probe(struct manager *m)
 	m->backend->ops->probe(m->backend, &m->host);
 	limits = manager_get_limits(m);
 	splitter_set_limits(m->splitter, &limits);
+	if (m->host.supported && m->config->method == CONFIG_METHOD_PAUSE && !m->host.pauses)
+		log_warning("Method=pause: this kernel cannot, so it is Method=auto");
 	if (m->host.supported && !supported)
 		manager_take_up(m);
 }

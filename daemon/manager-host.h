@@ -9,8 +9,8 @@
 
 struct manager;
 
-/* Whether blocks are split by break-before-make. */
-bool manager_is_throttled(const struct manager *m);
+/* How blocks are split: as the configuration has it, as far as the host can. */
+enum work_method manager_get_method(const struct manager *m);
 
 /* For the splitter. */
 struct work_limits manager_get_limits(const struct manager *m);

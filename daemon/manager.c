@@ -438,19 +438,22 @@ bool manager_is_surveying_vm(const struct vm *vm)
 void manager_get_host(const struct manager *m, struct host_info *info)
 {
 	const struct work_stats *stats = &m->splitter->group.stats;
-	bool throttled = manager_is_throttled(m);
+	enum work_method method = manager_get_method(m);
 
 	*info = (struct host_info){
 		.version = PACKAGE_VERSION,
 		.backend = m->backend->ops->name,
 		.supported = m->host.supported,
 		.unsupported_reason = m->host.reason,
-		.bbm_level = throttled ? 0 : m->host.bbm_level,
-		.throttled = throttled,
+		.bbm_level = method == WORK_NO_BREAK ? m->host.bbm_level : 0,
+		.method = method,
+		.throttled = method == WORK_BREAK,
 		.tlbi_load = m->config->tlbi_load,
 		.tlbi_rate = m->config->tlbi_rate,
 		.tlbi_burst = config_get_burst(m->config),
 		.tlbi_nsec_total = stats->tlbi_nsec,
+		.vm_pause_rate = m->config->vm_pause_rate,
+		.pauses_total = stats->pauses,
 		.blocks_total = stats->blocks_split,
 		.store_error = m->store_error ? strerror(-m->store_error) : NULL,
 	};

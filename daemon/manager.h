@@ -33,11 +33,14 @@ struct host_info {
 	bool supported;
 	const char *unsupported_reason; /* NULL when supported */
 	int bbm_level; /* the one in use: 0 or 2 */
+	enum work_method method;
 	bool throttled;
 	uint32_t tlbi_load; /* of the time, in millionths, 0: no limit */
 	uint64_t tlbi_rate; /* TLBIs a second, 0: no limit */
 	uint64_t tlbi_burst;
-	uint64_t tlbis_total; /* since the daemon started */
+	uint64_t vm_pause_rate; /* pauses a second of each VM, 0: no limit */
+	uint64_t pauses_total; /* since the daemon started, as what follows */
+	uint64_t tlbis_total;
 	uint64_t tlbi_nsec_total; /* that those took */
 	uint64_t blocks_total;
 	const char *store_error; /* why what is to outlive the daemon is not written, or NULL */

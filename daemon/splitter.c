@@ -93,7 +93,7 @@ static bool splitter_check_division(struct splitter *s)
 
 	if (!s->group.undivided && !deadline_is_any(&s->division))
 		interval = DIVIDE_INTERVAL_LONG_NSEC;
-	if (!s->group.limits.throttled || isinf(budget_get_rate(s->group.budget)))
+	if (s->group.limits.method != WORK_BREAK || isinf(budget_get_rate(s->group.budget)))
 		return false;
 	if (s->group.undivided * UNDIVIDED_PART <= s->division.n && now - s->divided < interval)
 		return true;

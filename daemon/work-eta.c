@@ -7,7 +7,7 @@
 #include "eta.h"
 #include "work-private.h"
 
-/* Blocks that a TLBI is good for; until something is known, as many as nobody waits for. */
+/* Blocks that a TLBI, or a pause, is good for; until something is known, as many as nobody waits for. */
 static double work_get_batch(const struct work *w)
 {
 	const struct work_group *g = w->group;
@@ -44,11 +44,13 @@ bool work_get_eta(const struct vm *vm, uint64_t *ret_usec)
 		.limit = work_get_limit(w),
 		.ahead = w->ahead,
 	};
-	if (limits->throttled && isinf(budget_get_rate(w->group->budget)))
+	if (limits->method == WORK_BREAK && isinf(budget_get_rate(w->group->budget)))
 		demand.share = budget_client_get_ceiling(w->client);
-	else if (limits->throttled)
+	else if (limits->method == WORK_BREAK)
 		demand.share = w->share;
-	if (limits->throttled && w->turn > 0)
+	else if (limits->method == WORK_PAUSE && limits->vm_pause_rate)
+		demand.share = (double)limits->vm_pause_rate;
+	if (limits->method == WORK_BREAK && w->turn > 0)
 		demand.rate = w->turn;
 	return eta_estimate(&demand, ret_usec);
 }

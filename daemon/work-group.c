@@ -27,6 +27,7 @@ void work_group_count_tlbis(struct work_group *group, enum step step, const stru
 	struct work_stats *stats = &group->stats;
 
 	stats->tlbi_nsec += call->tlbi_nsec;
+	stats->pauses += call->pauses;
 	if (call->blocks)
 		latency_add(&stats->holds, call->hold_max_nsec);
 	if (step == STEP_RECOVER) {
@@ -36,6 +37,28 @@ void work_group_count_tlbis(struct work_group *group, enum step step, const stru
 		stats->tlbis[call->flags & RUN_BREAK ? TLBI_SPLIT : TLBI_FLUSH] += call->tlbis;
 		stats->blocks_split += call->blocks;
 	}
+}
+
+const char *work_method_to_string(enum work_method method)
+{
+	static const char *const names[] = {
+		[WORK_BREAK] = "break",
+		[WORK_NO_BREAK] = "bbm",
+		[WORK_PAUSE] = "pause",
+	};
+
+	return names[method];
+}
+
+const char *work_method_describe(enum work_method method)
+{
+	static const char *const texts[] = {
+		[WORK_BREAK] = "by break-before-make",
+		[WORK_NO_BREAK] = "without break-before-make",
+		[WORK_PAUSE] = "by pauses",
+	};
+
+	return texts[method];
 }
 
 const char *step_to_string(enum step step)

@@ -33,25 +33,32 @@ enum step {
 	STEP_MAX_,
 };
 
+/* How blocks are split. */
+enum work_method {
+	WORK_BREAK, /* by break-before-make, if need be by being told so: TLBIs of the budget */
+	WORK_NO_BREAK, /* without */
+	WORK_PAUSE, /* and recovered, while no vCPU is in the guest */
+};
+
 /**
  * struct work_limits - how fast, and in which way
  * @host: of all VMs together
- * @batch: blocks that have a TLBI in common, where no vCPU waits
+ * @batch: blocks that have a TLBI, or a pause, in common, where no vCPU waits
  * @vm_rate: ceiling for each VM, 0: none
- * @throttled: splits cost TLBIs of their own, that is, they go by
- *	       break-before-make, if need be by being told so
+ * @vm_pause_rate: pauses a second of each VM, 0: no limit
  */
 struct work_limits {
 	struct budget_limits host;
 	uint32_t batch;
 	uint64_t vm_rate;
-	bool throttled;
+	uint64_t vm_pause_rate;
+	enum work_method method;
 };
 
 /* What broadcast TLBIs were for. */
 enum tlbi_kind {
 	TLBI_SPLIT, /* break-before-make */
-	TLBI_FLUSH, /* at the end of a call that split without */
+	TLBI_FLUSH, /* after splits without: at the end of a call, or when VMIDs ran out */
 	TLBI_RECOVER,
 	TLBI_KIND_MAX_,
 };
@@ -60,6 +67,7 @@ enum tlbi_kind {
  * struct work_stats - counts, since the start
  * @tlbis: spent
  * @tlbi_nsec: time that those took
+ * @pauses: of VMs
  * @blocks_split: blocks turned into pages
  * @blocks_recovered: and back
  * @latency: of the calls for each step that have ended
@@ -69,6 +77,7 @@ enum tlbi_kind {
 struct work_stats {
 	uint64_t tlbis[TLBI_KIND_MAX_];
 	uint64_t tlbi_nsec;
+	uint64_t pauses;
 	uint64_t blocks_split;
 	uint64_t blocks_recovered;
 	struct latency latency[STEP_MAX_];
@@ -132,6 +141,10 @@ void work_group_count_call(struct work_group *group, enum step step, uint64_t ns
 /* Counts what a call that splits or recovers spent and did. */
 void work_group_count_tlbis(struct work_group *group, enum step step,
 			    const struct split_call *call);
+
+/* "break", "bbm" or "pause", as the control interface has it; and what to say of it. */
+const char *work_method_to_string(enum work_method method);
+const char *work_method_describe(enum work_method method);
 
 /* The name of what is neither STEP_NONE nor STEP_WAIT, as the control interface has it. */
 const char *step_to_string(enum step step);

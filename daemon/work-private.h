@@ -45,6 +45,7 @@ struct budget_client;
  * @failing: it has failed so far, and goes on trying
  * @let_go: until it does, it shall not be held
  * @not_before: no call before that time, 0: at any
+ * @pause_at: no pause before that time, 0: at any
  * @speed: blocks split a second while calls run, 0: not known
  * @batching: of its blocks
  * @division: the last division that it was part of
@@ -83,6 +84,7 @@ struct work {
 	bool failing;
 	bool let_go;
 	uint64_t not_before;
+	uint64_t pause_at;
 	double speed;
 	struct batching batching;
 	uint64_t division;

@@ -201,6 +201,8 @@ static void work_account(struct work *w, enum step step)
 	if (w->granted)
 		budget_return(w->client, now, call->tlbis, call->tlbi_nsec);
 	w->granted = false;
+	if (call->pauses && w->group->limits.vm_pause_rate)
+		w->pause_at = now + call->pauses * NSEC_PER_SEC / w->group->limits.vm_pause_rate;
 	w->vm->progress.tlbis += call->tlbis;
 	w->vm->progress.tlbi_nsec += call->tlbi_nsec;
 	work_group_count_tlbis(w->group, step, call);

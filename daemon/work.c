@@ -34,10 +34,12 @@ static void work_submit(struct work *w, enum step step)
 /* A call that walks what comes next. */
 static void work_submit_walk(struct work *w, enum step step, uint64_t max_tlbis)
 {
-	unsigned int flags = RUN_RECOVER;
+	unsigned int flags = step == STEP_SPLIT ? RUN_SPLIT : RUN_RECOVER;
 
-	if (step == STEP_SPLIT)
-		flags = w->group->limits.throttled ? RUN_SPLIT | RUN_BREAK : RUN_SPLIT;
+	if (w->group->limits.method == WORK_PAUSE)
+		flags |= RUN_PAUSE;
+	else if (w->group->limits.method == WORK_BREAK && step == STEP_SPLIT)
+		flags |= RUN_BREAK;
 	w->call = (struct split_call){
 		.gpa = w->range.gpa,
 		.size = w->range.size,
@@ -117,20 +119,33 @@ static enum step work_next(struct work *w)
 	return w->want_survey && !w->leaving ? STEP_SURVEY : STEP_NONE;
 }
 
+/* TLBIs of the budget that the step takes, all in all. */
+static uint64_t work_count_wanted(const struct work *w, enum step step)
+{
+	enum work_method method = w->group->limits.method;
+
+	if (step == STEP_SPLIT && method == WORK_BREAK)
+		return max_u64(work_count_tlbis(w), 1);
+	/* From table to block there is no way without a TLBI but this. */
+	return step == STEP_RECOVER && method != WORK_PAUSE ? UINT64_MAX : 0;
+}
+
+/* One pause, unless the last one was a moment ago. */
+static void work_submit_pause(struct work *w, enum step step)
+{
+	if (w->pause_at > work_group_now(w->group))
+		return;
+	w->pause_at = 0;
+	work_submit_walk(w, step, 1);
+}
+
 /* Does the next step, or asks the budget for it. */
 static void work_do_next(struct work *w)
 {
-	bool throttled = w->group->limits.throttled;
-	uint64_t want = 0;
-	enum step step;
+	enum work_method method = w->group->limits.method;
+	enum step step = work_next(w);
 
-	step = work_next(w);
-	if (step == STEP_SPLIT && throttled)
-		want = max_u64(work_count_tlbis(w), 1);
-	/* From table to block there is no way without a TLBI. */
-	else if (step == STEP_RECOVER)
-		want = UINT64_MAX;
-	budget_client_set_want(w->client, want);
+	budget_client_set_want(w->client, work_count_wanted(w, step));
 
 	switch (step) {
 	case STEP_HOLD:
@@ -145,7 +160,10 @@ static void work_do_next(struct work *w)
 		work_submit(w, step);
 		break;
 	case STEP_SPLIT:
-		if (!throttled)
+	case STEP_RECOVER:
+		if (method == WORK_PAUSE)
+			work_submit_pause(w, step);
+		else if (method == WORK_NO_BREAK && step == STEP_SPLIT)
 			work_submit_walk(w, step, 0);
 		break;
 	default:
@@ -156,9 +174,13 @@ static void work_do_next(struct work *w)
 /* When it is to go on after a failure, or to look again, 0: it does not wait for that. */
 static uint64_t work_get_retry(const struct work *w)
 {
+	uint64_t at = w->not_before ?: w->look_at;
+
 	if (w->step != STEP_NONE)
 		return 0;
-	return w->not_before ?: w->look_at;
+	if (w->pause_at > work_group_now(w->group))
+		at = at ? min_u64(at, w->pause_at) : w->pause_at;
+	return at;
 }
 
 /* Whether the budget is divided for it, too. */

@@ -17,6 +17,8 @@ static void print_support(json_object *host)
 {
 	if (!ctl_json_bool(host, "supported"))
 		printf("not possible; \"eagersplitctl doctor\" says why\n");
+	else if (strcmp(ctl_json_string(host, "method"), "pause") == 0)
+		printf("by pauses of each VM\n");
 	else if (ctl_json_int(host, "bbmLevel") >= 2)
 		printf("without break-before-make (FEAT_BBM level 2)\n");
 	else

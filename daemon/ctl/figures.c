@@ -35,6 +35,9 @@ static const struct scalar host_scalars[] = {
 	GAUGE("bbm_level", "bbmLevel",
 	      "The FEAT_BBM level that splitting uses: 0 is break-before-make."),
 	GAUGE("throttled", "throttled", "Whether splits cost TLBIs of the budget."),
+	GAUGE("vm_pause_rate", "vmPauseRate",
+	      "Pauses a second that a VM may have where it is split by these, 0: no limit."),
+	COUNTER("pauses", "pausesTotal", "Pauses of VMs, to split or recover their blocks."),
 	GAUGE("budget_rate", "tlbiRate",
 	      "TLBIs a second that splitting may cost the host, 0: no limit."),
 	GAUGE("budget_burst", "tlbiBurst", "TLBIs that may be issued at once after a pause."),
@@ -264,6 +267,24 @@ static int write_calls(struct metric_writer *w, json_object *metrics)
 	return write_histograms(w, &family, "operation", ctl_json_member(metrics, "calls"));
 }
 
+/* Each way to split that there is, 1 for the one in use. */
+static void write_method(struct metric_writer *w, json_object *host)
+{
+	static const struct metric_family family =
+		GAUGE_FAMILY("split_method", "How blocks are split.");
+	static const char *const methods[] = { "break", "bbm", "pause" };
+
+	metric_begin(w, &family);
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		const struct metric_label labels[] = {
+			{ "method", methods[i] },
+			{ NULL, NULL },
+		};
+
+		metric_sample(w, labels, strcmp(ctl_json_string(host, "method"), methods[i]) == 0);
+	}
+}
+
 static void write_host(struct metric_writer *w, const struct figures *figures)
 {
 	static const struct metric_family build = { "eagersplitd_build", METRIC_INFO, NULL,
@@ -288,6 +309,7 @@ static void write_host(struct metric_writer *w, const struct figures *figures)
 	metric_begin(w, &start);
 	metric_seconds(w, NULL, ctl_json_count(figures->metrics, "startedUSec"));
 	write_scalars(w, host_scalars, ARRAY_SIZE(host_scalars), figures->host);
+	write_method(w, figures->host);
 	metric_begin(w, &load);
 	metric_seconds(w, NULL, ctl_json_count(figures->host, "tlbiLoadPpm"));
 	metric_begin(w, &tlbi);

@@ -89,6 +89,7 @@ static void kvm_probe(struct backend *backend, struct backend_host *ret)
 		.supported = !kvm->reason[0],
 		.reason = kvm->reason[0] ? kvm->reason : NULL,
 		.bbm_level = kvm->no_break ? 2 : 0,
+		.pauses = !kvm->reason[0] && mask & KVM_ARM_EAGER_SPLIT_PAUSE,
 		.batch = BATCH,
 	};
 }
@@ -332,6 +333,10 @@ static int kvm_run(struct backend_vm *backend_vm, struct split_call *call)
 	if (call->flags & RUN_BREAK && vm->no_break)
 		run.flags |= KVM_ARM_SPLIT_RUN_BREAK;
 
+	/* Nobody asks for that where there is none. */
+	if (call->flags & RUN_PAUSE)
+		run.flags |= KVM_ARM_SPLIT_RUN_PAUSE;
+
 	if (ioctl(vm->vm.fd, KVM_ARM_SPLIT_RUN, &run) < 0)
 		r = -errno;
 	call->gpa = run.gpa;
@@ -339,6 +344,7 @@ static int kvm_run(struct backend_vm *backend_vm, struct split_call *call)
 	call->blocks = run.blocks;
 	call->tlbis = run.tlbis;
 	call->tlbi_nsec = run.tlbi_ns;
+	call->pauses = call->flags & RUN_PAUSE ? run.pauses : 0;
 	call->hold_max_nsec = run.hold_max_ns;
 	call->yields = run.yields;
 	return r;

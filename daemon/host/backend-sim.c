@@ -93,6 +93,7 @@ static void sim_probe(struct backend *backend, struct backend_host *ret)
 	*ret = (struct backend_host){
 		.supported = true,
 		.bbm_level = sim_machine_have_bbm(sim->machine) ? 2 : 0,
+		.pauses = sim_machine_can_pause(sim->machine),
 		.batch = sim_machine_max_batch(sim->machine),
 	};
 }

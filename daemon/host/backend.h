@@ -30,12 +30,14 @@ struct sim_settings;
  * @supported: splitting is possible
  * @reason: why it is not, otherwise NULL; owned by the backend
  * @bbm_level: FEAT_BBM level that splits can go by, 0 or 2
- * @batch: blocks that have a TLBI in common, where no vCPU waits
+ * @pauses: it can be done by pauses, without TLBIs
+ * @batch: blocks that have a TLBI, or a pause, in common, where no vCPU waits
  */
 struct backend_host {
 	bool supported;
 	const char *reason;
 	int bbm_level;
+	bool pauses;
 	uint32_t batch;
 };
 
@@ -62,18 +64,20 @@ enum {
 	RUN_SPLIT = 1 << 0,
 	RUN_RECOVER = 1 << 1,
 	RUN_BREAK = 1 << 2, /* by break-before-make, whatever the CPU can */
+	RUN_PAUSE = 1 << 3, /* by pauses of the VM, where the host can */
 };
 
 /**
  * struct split_call - one bounded call into the host
  * @gpa: in: where to start; out: the first address not dealt with
  * @size: in: bytes, 0: all; out: bytes left, 0: the range is done
- * @max_tlbis: in: broadcast TLBIs that may be spent, 0: no limit
+ * @max_tlbis: in: broadcast TLBIs that may be spent, with RUN_PAUSE pauses, 0: no limit
  * @max_blocks: in: blocks that may be split or recovered, 0: no limit
  * @flags: in: RUN_*
  * @blocks: out: split, or recovered
  * @tlbis: out: spent
  * @tlbi_nsec: out: time that those took
+ * @pauses: out: how often all vCPUs of the VM were kept out of the guest
  * @hold_max_nsec: out: the longest that the VM's lock was held
  * @yields: out: how often a batch ended early since somebody waited for that
  *
@@ -88,6 +92,7 @@ struct split_call {
 	uint64_t blocks;
 	uint64_t tlbis;
 	uint64_t tlbi_nsec;
+	uint64_t pauses;
 	uint64_t hold_max_nsec;
 	uint64_t yields;
 };

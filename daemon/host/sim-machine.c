@@ -17,6 +17,7 @@
  * @batch: blocks that have one in common
  * @vcpu_waits: batches that end early, in millionths of all
  * @bbm_level: FEAT_BBM level
+ * @pauses: whether it can split by these
  * @random: state of a generator, for which batches end early
  * @under_way: calls that make TLBIs
  */
@@ -27,6 +28,7 @@ struct sim_machine {
 	uint32_t batch;
 	uint32_t vcpu_waits;
 	int bbm_level;
+	bool pauses;
 	uint64_t random;
 	atomic_uint under_way;
 };
@@ -61,6 +63,7 @@ void sim_machine_configure(struct sim_machine *machine, const struct sim_setting
 	machine->batch = settings->batch;
 	machine->vcpu_waits = settings->vcpu_waits;
 	machine->bbm_level = settings->bbm_level;
+	machine->pauses = settings->pauses;
 	pthread_mutex_unlock(&machine->lock);
 }
 
@@ -72,6 +75,16 @@ bool sim_machine_have_bbm(struct sim_machine *machine)
 	have = machine->bbm_level == 2;
 	pthread_mutex_unlock(&machine->lock);
 	return have;
+}
+
+bool sim_machine_can_pause(struct sim_machine *machine)
+{
+	bool can;
+
+	pthread_mutex_lock(&machine->lock);
+	can = machine->pauses;
+	pthread_mutex_unlock(&machine->lock);
+	return can;
 }
 
 uint32_t sim_machine_max_batch(struct sim_machine *machine)

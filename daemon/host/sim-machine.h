@@ -27,6 +27,9 @@ void sim_machine_configure(struct sim_machine *machine, const struct sim_setting
 /* Whether blocks are split without break-before-make. */
 bool sim_machine_have_bbm(struct sim_machine *machine);
 
+/* Whether it can split and recover by pauses. */
+bool sim_machine_can_pause(struct sim_machine *machine);
+
 /* Blocks that have one TLBI in common at the most. */
 uint32_t sim_machine_max_batch(struct sim_machine *machine);
 

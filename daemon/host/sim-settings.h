@@ -14,6 +14,7 @@
  * @batch: blocks that have a TLBI in common at the most
  * @vcpu_waits: batches that a vCPU ends early, in millionths of all
  * @bbm_level: FEAT_BBM level of the simulated CPUs, 0 or 2
+ * @pauses: whether its kernel can split and recover by pauses, 0 or 1
  */
 struct sim_settings {
 	uint64_t memory;
@@ -23,6 +24,7 @@ struct sim_settings {
 	uint32_t batch;
 	uint32_t vcpu_waits;
 	int bbm_level;
+	int pauses;
 };
 
 #endif /* EAGERSPLITD_SIM_SETTINGS_H */

@@ -50,21 +50,35 @@ static uint64_t next_batch(struct walk *walk)
 	return call->max_blocks ? min_u64(batch, call->max_blocks - call->blocks) : batch;
 }
 
+/* What a batch of them takes: a pause, in which no time passes here, or a TLBI. */
+static int pay(struct walk *walk)
+{
+	struct split_call *call = walk->call;
+	uint64_t nsec = 0;
+	int r;
+
+	if (call->flags & RUN_PAUSE) {
+		call->pauses++;
+		return 0;
+	}
+	r = sim_machine_invalidate(walk->machine, &nsec);
+	call->tlbi_nsec += nsec;
+	call->tlbis += r == 0;
+	return r;
+}
+
 /* A batch, with its TLBI, and goes on behind it. */
 static int change(struct walk *walk)
 {
 	struct split_call *call = walk->call;
-	uint64_t n, end, nsec = 0;
+	uint64_t n, end;
 	int r = 0;
 
 	n = look_ahead(walk, next_batch(walk), &end);
 	if (n && walk->from)
 		r = sim_machine_fill(walk->machine, n);
-	if (n && r == 0) {
-		r = sim_machine_invalidate(walk->machine, &nsec);
-		call->tlbi_nsec += nsec;
-		call->tlbis += r == 0;
-	}
+	if (n && r == 0)
+		r = pay(walk);
 	if (r < 0)
 		return r;
 	for (; walk->first < end; walk->first++)
@@ -76,8 +90,9 @@ static int change(struct walk *walk)
 static bool may_go_on(const struct walk *walk)
 {
 	const struct split_call *call = walk->call;
+	uint64_t spent = call->flags & RUN_PAUSE ? call->pauses : call->tlbis;
 
-	return walk->first < walk->last && (!call->max_tlbis || call->tlbis < call->max_tlbis) &&
+	return walk->first < walk->last && (!call->max_tlbis || spent < call->max_tlbis) &&
 	       (!call->max_blocks || call->blocks < call->max_blocks);
 }
 
@@ -119,8 +134,8 @@ int sim_walk(struct sim_machine *machine, struct sim_image *image, struct split_
 	if (walk.from || !(image->dirty_logging & SIM_LOG_MEMORY)) {
 		walk.first = block_at(image, call->gpa, false);
 		walk.last = block_at(image, call->gpa + call->size, true);
-		walk.no_break =
-			walk.from && !(call->flags & RUN_BREAK) && sim_machine_have_bbm(machine);
+		walk.no_break = walk.from && !(call->flags & (RUN_BREAK | RUN_PAUSE)) &&
+				sim_machine_have_bbm(machine);
 	}
 	sim_machine_begin(machine);
 	while (r == 0 && may_go_on(&walk))

@@ -53,8 +53,10 @@ SECTIONS = {
     "TlbiRate": "Budget",
     "TlbiBurst": "Budget",
     "VmTlbiRate": "Budget",
+    "VmPauseRate": "Budget",
     "Backend": "Split",
     "Bbm": "Split",
+    "Method": "Split",
     "OnDirtyLog": "Split",
     "ScheduledTimeoutSec": "Split",
     "Group": "Control",
@@ -66,6 +68,7 @@ SECTIONS = {
     "Batch": "Sim",
     "VcpuWaits": "Sim",
     "BbmLevel": "Sim",
+    "Pauses": "Sim",
 }
 
 

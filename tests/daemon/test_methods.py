@@ -20,7 +20,8 @@ def get_host():
         true(host.pop("version"), "a version")
         equal(host, {"backend": "sim", "supported": True, "bbmLevel": 0, "throttled": True,
                      "tlbiRate": 123, "tlbiBurst": 7, "tlbisTotal": 0, "blocksTotal": 0,
-                     "tlbiLoadPpm": 0, "tlbiUSecTotal": 0})
+                     "tlbiLoadPpm": 0, "tlbiUSecTotal": 0, "method": "break", "vmPauseRate": 10,
+                     "pausesTotal": 0})
 
 
 @test
@@ -28,10 +29,30 @@ def get_host_bbm():
     """GetHost tells that FEAT_BBM level 2 needs no throttling, unless it is off"""
     with Daemon(BbmLevel=2) as daemon:
         host = daemon.call("GetHost")["host"]
-        equal((host["bbmLevel"], host["throttled"]), (2, False))
-    with Daemon(BbmLevel=2, Bbm="off") as daemon:
+        equal((host["bbmLevel"], host["throttled"], host["method"]), (2, False, "bbm"))
+    for off in {"Bbm": "off"}, {"Method": "break"}:
+        with Daemon(BbmLevel=2, **off) as daemon:
+            host = daemon.call("GetHost")["host"]
+            equal((host["bbmLevel"], host["throttled"], host["method"]), (0, True, "break"))
+
+
+@test
+def pauses():
+    """Method=pause takes no TLBI, there and back, and is what Bbm= says where the kernel cannot"""
+    with Daemon(TlbiRate=1, TlbiBurst=1, Memory="4G", Batch=512, VcpuWaits="0%", Method="pause", VmPauseRate=0,
+                BbmLevel=2) as daemon, Vmm() as vmm:
         host = daemon.call("GetHost")["host"]
-        equal((host["bbmLevel"], host["throttled"]), (0, True))
+        equal((host["bbmLevel"], host["throttled"], host["method"]), (0, False, "pause"))
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.wait_for_stage("guest", "split")
+        equal(daemon.call("GetHost")["host"]["pausesTotal"], 4)
+        daemon.migrate("guest", "cancelled")
+        daemon.wait_for_stage("guest", "whole")
+        host = daemon.call("GetHost")["host"]
+        equal((host["pausesTotal"], host["tlbisTotal"]), (8, 0))
+    with Daemon(Method="pause", Pauses="no", BbmLevel=2) as daemon:
+        equal(daemon.call("GetHost")["host"]["method"], "bbm")
 
 
 @test

@@ -155,16 +155,19 @@ static inline int fake_survey(struct backend_vm *backend_vm, struct survey *ret)
 	return 0;
 }
 
-/* A block is to be changed. False: that would take a TLBI more than may be spent. */
+/* A block is to be changed. False: that would take a TLBI, or a pause, more than may be spent. */
 static inline bool fake_spend(struct fake_host *h, struct split_call *call)
 {
+	bool pause = call->flags & RUN_PAUSE;
+	uint64_t *spent = pause ? &call->pauses : &call->tlbis;
+
 	if (h->batch_left == 0) {
-		if (call->max_tlbis && call->tlbis == call->max_tlbis)
+		if (call->max_tlbis && *spent == call->max_tlbis)
 			return false;
 		h->batch_left = h->vcpus_wait ? 1 + host_random(h, h->batch) : h->batch;
 		call->yields += h->batch_left < h->batch;
-		call->tlbis++;
-		call->tlbi_nsec += h->tlbi_nsec;
+		(*spent)++;
+		call->tlbi_nsec += pause ? 0 : h->tlbi_nsec;
 	}
 	h->batch_left--;
 	return true;
@@ -184,7 +187,8 @@ static inline bool fake_walk(struct fake_host *h, struct fake_slot *slot, struct
 			return true;
 		b = (call->gpa - slot->gpa) / BLOCK;
 		if (slot->block[b] == from && !slot->stubborn) {
-			if ((!from || (call->flags & RUN_BREAK)) && !fake_spend(h, call))
+			if ((!from || (call->flags & (RUN_BREAK | RUN_PAUSE))) &&
+			    !fake_spend(h, call))
 				return false;
 			slot->block[b] = !from;
 			call->blocks++;
@@ -353,7 +357,7 @@ static inline struct fake_host *host_new(uint64_t rate, uint64_t burst, bool thr
 	struct work_limits limits = {
 		.host = { .rate = rate, .burst = burst },
 		.batch = 1,
-		.throttled = throttled,
+		.method = throttled ? WORK_BREAK : WORK_NO_BREAK,
 	};
 	struct fake_host *h;
 

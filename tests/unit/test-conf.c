@@ -83,6 +83,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config->vm_tlbi_rate, 0);
 	assert_int_equal(config->backend, CONFIG_BACKEND_KVM);
 	assert_int_equal(config->bbm, CONFIG_BBM_AUTO);
+	assert_int_equal(config->method, CONFIG_METHOD_AUTO);
+	assert_int_equal(config->vm_pause_rate, 10);
 	assert_int_equal(config->scheduled_timeout_sec, 3600);
 	assert_true(config->control_group == CONFIG_GROUP_NONE);
 	assert_int_equal(config->sim.memory, UINT64_C(64) << 30);
@@ -105,10 +107,12 @@ static void test_all_settings(void **state)
 			     "TlbiRate=0      # no limit\n"
 			     "TlbiBurst = 7 ; so many\n"
 			     "VmTlbiRate=1000000000\n"
+			     "VmPauseRate=3\n"
 			     "\n"
 			     "[Split]\n"
 			     "Backend=sim\n"
 			     "Bbm=off\n"
+			     "Method=pause\n"
 			     "[Sim]\n"
 			     "Memory=3T\n"
 			     "BlockSize=1G\n"
@@ -116,7 +120,8 @@ static void test_all_settings(void **state)
 			     "TlbiUSec=0\n"
 			     "Batch=1\n"
 			     "VcpuWaits=100%\n"
-			     "BbmLevel=2");
+			     "BbmLevel=2\n"
+			     "Pauses=no");
 	assert_int_equal(config_load(&config, path, true, &error), 0);
 	assert_int_equal(config->tlbi_load, 2500);
 	assert_int_equal(config->tlbi_rate, 0);
@@ -124,6 +129,9 @@ static void test_all_settings(void **state)
 	assert_int_equal(config->vm_tlbi_rate, 1000000000);
 	assert_int_equal(config->backend, CONFIG_BACKEND_SIM);
 	assert_int_equal(config->bbm, CONFIG_BBM_OFF);
+	assert_int_equal(config->method, CONFIG_METHOD_PAUSE);
+	assert_int_equal(config->vm_pause_rate, 3);
+	assert_int_equal(config->sim.pauses, 0);
 	assert_int_equal(config->sim.memory, UINT64_C(3) << 40);
 	assert_int_equal(config->sim.block_size, 1 << 30);
 	assert_int_equal(config->sim.block_usec, 10);

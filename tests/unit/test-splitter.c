@@ -179,7 +179,7 @@ static void test_limits_of_every_vm(void **state)
 {
 	struct work_limits limits = { .host = { .rate = 1000, .burst = 16 },
 				      .vm_rate = 100,
-				      .throttled = true };
+				      .method = WORK_BREAK };
 	struct fake_host *h;
 	struct vm *vm;
 
@@ -239,7 +239,7 @@ static void set_batch(struct fake_host *h, uint64_t rate, uint32_t load, uint32_
 	const struct work_limits limits = {
 		.host = { .rate = rate, .burst = 8, .load = load },
 		.batch = batch,
-		.throttled = true,
+		.method = WORK_BREAK,
 	};
 
 	h->batch = batch;

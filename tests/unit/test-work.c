@@ -317,7 +317,7 @@ static void test_unthrottled(void **state)
 {
 	struct work_limits limits = { .host = { .rate = 1, .burst = 1 },
 				      .batch = 1,
-				      .throttled = true };
+				      .method = WORK_BREAK };
 	struct fake_host *h = host_new(1, 1, false);
 	uint64_t began = h->now;
 	struct vm *vm;
@@ -343,12 +343,65 @@ static void test_unthrottled(void **state)
 	splitter_set_limits(h->splitter, &limits);
 	host_run_until(h, h->now);
 	assert_true(fake_count_blocks(&fakes[0]) > 0);
-	limits.throttled = false;
+	limits.method = WORK_NO_BREAK;
 	splitter_set_limits(h->splitter, &limits);
 	began = h->now;
 	host_run(h);
 	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
 	assert_true(h->now == began);
+	host_free(h);
+}
+
+/* Pauses cost no TLBIs, and each VM has so many of them a second, there and back. */
+static void test_pauses(void **state)
+{
+	struct work_limits limits = { .host = { .rate = 1, .burst = 1 },
+				      .batch = 100,
+				      .vm_pause_rate = 4,
+				      .method = WORK_PAUSE };
+	struct fake_host *h = host_new(1, 1, false);
+	uint64_t began = h->now;
+	struct vm *vm;
+
+	h->batch = 100;
+	splitter_set_limits(h->splitter, &limits);
+	fake_vm_init(&fakes[0], h, 1000);
+	vm = host_add_vm(h, &fakes[0], 1);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now);
+	assert_int_equal(fake_count_blocks(&fakes[0]), 900);
+	/* Nine more pauses, one in a quarter of a second. */
+	assert_true(info_of(vm).has_eta);
+	assert_in_range(info_of(vm).eta_usec, 2 * USEC_PER_SEC, 9 * USEC_PER_SEC / 4);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+	assert_int_equal(count_calls(h, RUN_SPLIT | RUN_PAUSE), 10);
+	assert_true(h->now - began >= 9 * NSEC_PER_SEC / 4);
+	assert_int_equal(vm->progress.tlbis, 0);
+	assert_int_equal(h->splitter->group.stats.pauses, 10);
+
+	began = h->now;
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	host_run(h);
+	assert_int_equal(vm->progress.stage, VM_STAGE_WHOLE);
+	assert_int_equal(count_calls(h, RUN_RECOVER | RUN_PAUSE), 10);
+	assert_true(h->now - began >= 9 * NSEC_PER_SEC / 4);
+	for (size_t i = 0; i < h->n_calls; i++)
+		assert_true(!(h->calls[i].flags & RUN_PAUSE) || h->calls[i].max_tlbis == 1);
+
+	/* No limit; and from the next call on another method. */
+	limits.vm_pause_rate = 0;
+	splitter_set_limits(h->splitter, &limits);
+	host_run(h);
+	began = h->now;
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	assert_true(h->now == began);
+	limits.method = WORK_BREAK;
+	splitter_set_limits(h->splitter, &limits);
+	work_set_goal(vm->work, VM_GOAL_RECOVER);
+	host_run(h);
+	assert_int_equal(vm->progress.tlbis, 10);
 	host_free(h);
 }
 
@@ -450,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_interrupted_hold_is_repeated),
 		cmocka_unit_test(test_call_for_another_goal_fails),
 		cmocka_unit_test(test_unthrottled),
+		cmocka_unit_test(test_pauses),
 		cmocka_unit_test(test_range_that_is_done),
 		cmocka_unit_test(test_survey_on_demand),
 	};

@@ -40,18 +40,18 @@ class Daemon:
         self._lab.must("systemctl", "daemon-reload")
         self._lab.must("systemctl", "enable", "--quiet", "eagersplitd.service", "eagersplitd.socket", "eagersplitd-fetch.socket")
 
-    def configure(self, rate, burst, bbm="auto", load="0"):
+    def configure(self, rate, burst, bbm="auto", load="0", method="auto"):
         os.makedirs(os.path.dirname(CONFIG), exist_ok=True)
         with open(CONFIG, "w", encoding="ascii") as file:
-            file.write(f"[Budget]\nTlbiLoad={load}\nTlbiRate={rate}\nTlbiBurst={burst}\n[Split]\nBbm={bbm}\n")
+            file.write(f"[Budget]\nTlbiLoad={load}\nTlbiRate={rate}\nTlbiBurst={burst}\n[Split]\nBbm={bbm}\nMethod={method}\n")
 
     def reconfigure(self, *args, **kwargs):
         """While it runs."""
         self.configure(*args, **kwargs)
         self.call("Reload")
 
-    def start(self, rate=1000, burst=16, bbm="auto"):
-        self.configure(rate, burst, bbm)
+    def start(self, rate=1000, burst=16, bbm="auto", method="auto"):
+        self.configure(rate, burst, bbm, method=method)
         # One that a scenario left behind when it failed has another configuration.
         self.stop()
         result = self._lab.run("systemctl", "start", "eagersplitd")
