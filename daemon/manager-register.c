@@ -116,8 +116,11 @@ static int registration_add(struct registration *r, int i, struct vm **ret)
 {
 	struct backend_vm *host_vm = r->look.vms[i];
 	struct manager *m = r->manager;
-	int e = manager_check_record(m, host_vm->id);
+	int e = manager_check_registration(m, r->look.pid, r->name, r->teller);
 
+	/* Of those before it one may be what is called that since before this daemon. */
+	if (e == 0)
+		e = manager_check_record(m, host_vm->id);
 	if (e < 0)
 		return e;
 	e = manager_take_wanted(m, host_vm, r->look.pid, r->look.numbers[i],
