@@ -21,11 +21,11 @@ PARAMETERS = "/sys/module/kvm/parameters"
 RULES = ("vmid_stale", "vmid_inside", "vmid_zero")
 # How many VMIDs there are to be, 0 included: as few as the allocator can do with, and those of eight bits
 FEWEST, EIGHT_BITS = 5, 256
-VMS, MIB = 3, 8
+VMS, MIB, BLOCKS = 3, 8, 4
 # Of the one that something is left out for
 ALONE_MIB = 64
-# VMs split and recovered by turns, so many times
-TIMES = 120
+# VMs split and recovered by turns, so many times; a long run takes a pause for each block, for rollovers by the hundred
+TIMES, LONG_TIMES = 120, 1100
 # What may be left out; enum kvm_vmid_fault
 KEEP, UNLOCKED, STAY, ZERO = 1, 2, 3, 4
 
@@ -66,22 +66,23 @@ def counted(lab, name, work):
     return found
 
 
-def by_turns(lab, vmms, times):
+def by_turns(lab, vmms, times, **each):
     for _ in range(times):
         for flags in ("split+pause", "recover+pause"):
             for vmm in vmms:
-                lab.split(vmm.pid, flags)
+                lab.split(vmm.pid, flags, **each)
 
 
-def kept(lab, limit, times):
-    name = f"{limit - 1} VMIDs"
+def kept(lab, limit, times, pauses=1, **each):
+    """each: how a call is made; pauses: that it takes then, for all blocks of a VM."""
+    name = f"{limit - 1} VMIDs, {pauses} pauses a call"
     put("vmid_limit", limit)
     vmms = start(lab)
-    found = counted(lab, name, lambda: by_turns(lab, vmms, times))
+    found = counted(lab, name, lambda: by_turns(lab, vmms, times, **each))
     lab.eq([found[rule] for rule in RULES], [0, 0, 0], f"{name}: all rules are kept")
     lab.ok(found["vmid_entries"] > VMS * times, f"{name}: vCPUs have entered", found)
-    # Each change takes a VMID.
-    lab.ok(found["vmid_rollovers"] >= 2 * VMS * times // limit, f"{name}: rollovers", found)
+    # Each pause takes a VMID.
+    lab.ok(found["vmid_rollovers"] >= 2 * VMS * times * pauses // limit, f"{name}: rollovers", found)
     stop(vmms, name)
 
 
@@ -111,6 +112,8 @@ def run(lab):
     lab.ok(os.path.exists(f"{PARAMETERS}/vmid_fault"), "this kernel has the model")
     kept(lab, FEWEST, TIMES)
     kept(lab, EIGHT_BITS, TIMES)
+    if lab.long:
+        kept(lab, EIGHT_BITS, LONG_TIMES, pauses=BLOCKS, blocks=1, calls=0)
     put("vmid_limit", 0)
     found_out(lab, KEEP, "the VMID stays", "vmid_stale")
     found_out(lab, STAY, "vCPUs stay", "vmid_inside")
