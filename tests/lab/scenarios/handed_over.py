@@ -67,10 +67,7 @@ def give_helper_back(lab):
     lab.must("systemctl", "daemon-reload")
 
 
-def run(lab):
-    lab.huge_pages(SIZE)
-    daemon = Daemon(lab)
-    take_helper_away(lab)
+def handed_over(lab, daemon):
     daemon.start(rate=1000, burst=16)
     vmm = make(lab, AS_USER)
     error = refused(daemon, vmm.pid)
@@ -87,4 +84,14 @@ def run(lab):
     vmm.process.wait()
     lab.wait_for("an empty list", lambda: not daemon.vms())
     daemon.stop()
-    give_helper_back(lab)
+
+
+def run(lab):
+    lab.huge_pages(SIZE)
+    daemon = Daemon(lab)
+    take_helper_away(lab)
+    # The scenarios after this one want it.
+    try:
+        handed_over(lab, daemon)
+    finally:
+        give_helper_back(lab)
