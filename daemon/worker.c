@@ -229,14 +229,6 @@ int worker_pool_new(struct worker_pool **ret, sd_event *event, unsigned int n_th
 	return 0;
 }
 
-static struct timespec to_timespec(uint64_t nsec)
-{
-	return (struct timespec){
-		.tv_sec = (time_t)(nsec / NSEC_PER_SEC),
-		.tv_nsec = (long)(nsec % NSEC_PER_SEC),
-	};
-}
-
 /* Until a job ends, or @until, CLOCK_MONOTONIC; whether one is left to wait for. */
 static bool pool_wait(struct worker_pool *pool, const struct timespec *until)
 {
@@ -254,7 +246,7 @@ static bool pool_wait(struct worker_pool *pool, const struct timespec *until)
 
 bool worker_pool_drain(struct worker_pool *pool, uint64_t usec)
 {
-	struct timespec until = to_timespec(now_nsec(CLOCK_MONOTONIC) + usec * NSEC_PER_USEC);
+	struct timespec until = nsec_to_timespec(now_nsec(CLOCK_MONOTONIC) + usec * NSEC_PER_USEC);
 	struct job *job;
 	bool left;
 
@@ -274,7 +266,7 @@ static void pool_stop_threads(struct worker_pool *pool)
 	pthread_cond_broadcast(&pool->more);
 	while (pool_interrupt(pool, true)) {
 		struct timespec until =
-			to_timespec(now_nsec(CLOCK_MONOTONIC) + RESEND_USEC * NSEC_PER_USEC);
+			nsec_to_timespec(now_nsec(CLOCK_MONOTONIC) + RESEND_USEC * NSEC_PER_USEC);
 
 		pthread_cond_timedwait(&pool->fewer, &pool->lock, &until);
 	}

@@ -96,7 +96,15 @@ static inline uint64_t now_nsec(clockid_t clock)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* And in microseconds. */
+static inline struct timespec nsec_to_timespec(uint64_t nsec)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(nsec / NSEC_PER_SEC),
+		.tv_nsec = (long)(nsec % NSEC_PER_SEC),
+	};
+}
+
+/* The time of @clock in microseconds. */
 static inline uint64_t clock_usec(clockid_t clock)
 {
 	return now_nsec(clock) / NSEC_PER_USEC;

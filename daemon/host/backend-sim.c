@@ -30,10 +30,7 @@
 
 /**
  * struct sim - the host
- * @machine: what its TLBIs cost
- * @lock: guards @memory and @block_size, which calls in threads use
- * @memory: bytes of each VM that is made from now on
- * @block_size: and of its blocks
+ * @machine: what its TLBIs cost, and VMs have that are made from now on
  * @dir: the folder of the VMs, or a negative errno
  * @reaper: destroys VMs whose process has ended
  * @notify: inotify on it, -1: not watched
@@ -41,10 +38,6 @@
 struct sim {
 	struct backend backend;
 	struct sim_machine *machine;
-	pthread_mutex_t lock;
-	uint64_t memory;
-	uint64_t block_size;
-
 	int dir;
 	char *path;
 	struct sim_reaper *reaper;
@@ -66,10 +59,6 @@ static void sim_configure(struct backend *backend, const struct sim_settings *se
 	struct sim *sim = (struct sim *)backend;
 
 	sim_machine_configure(sim->machine, settings);
-	pthread_mutex_lock(&sim->lock);
-	sim->memory = settings->memory;
-	sim->block_size = settings->block_size;
-	pthread_mutex_unlock(&sim->lock);
 }
 
 static void sim_free(struct backend *backend)
@@ -81,7 +70,6 @@ static void sim_free(struct backend *backend)
 	sd_event_source_disable_unref(sim->notify_source);
 	closep(&sim->notify);
 	closep(&sim->dir);
-	pthread_mutex_destroy(&sim->lock);
 	free(sim->path);
 	free(sim);
 }
@@ -89,12 +77,13 @@ static void sim_free(struct backend *backend)
 static void sim_probe(struct backend *backend, struct backend_host *ret)
 {
 	struct sim *sim = (struct sim *)backend;
+	struct sim_settings settings = sim_machine_settings(sim->machine);
 
 	*ret = (struct backend_host){
 		.supported = true,
-		.bbm_level = sim_machine_have_bbm(sim->machine) ? 2 : 0,
-		.pauses = sim_machine_can_pause(sim->machine),
-		.batch = sim_machine_max_batch(sim->machine),
+		.bbm_level = settings.bbm_level,
+		.pauses = settings.pauses,
+		.batch = settings.batch,
 	};
 }
 
@@ -247,6 +236,7 @@ static int sim_guest_names(struct backend *backend, pid_t pid, struct guest_name
 static int sim_adopt(struct backend *backend, pid_t pid)
 {
 	struct sim *sim = (struct sim *)backend;
+	struct sim_settings settings = sim_machine_settings(sim->machine);
 	int numbers[BACKEND_VMS_MAX], r;
 
 	if (sim->dir < 0)
@@ -254,7 +244,7 @@ static int sim_adopt(struct backend *backend, pid_t pid)
 	r = sim_list_vms(backend, -1, pid, numbers);
 	if (r != -ENOTTY)
 		return r < 0 ? r : 0;
-	return sim_image_create(sim->dir, pid, 0, sim->memory, sim->block_size);
+	return sim_image_create(sim->dir, pid, 0, settings.memory, settings.block_size);
 }
 
 /* Takes @fd, also on error. */
@@ -499,7 +489,6 @@ int backend_sim_new(struct backend **ret, const struct sim_settings *settings, c
 	if (!sim)
 		return -ENOMEM;
 	sim->backend.ops = &sim_ops;
-	pthread_mutex_init(&sim->lock, NULL);
 	sim->notify = sim->dir = -1;
 	sim->path = strdup(dir);
 	r = sim->path ? sim_machine_new(&sim->machine, settings) : -ENOMEM;
@@ -509,7 +498,6 @@ int backend_sim_new(struct backend **ret, const struct sim_settings *settings, c
 		sim_free(&sim->backend);
 		return r;
 	}
-	sim_configure(&sim->backend, settings);
 	/* Where that is not possible, whoever registers a VM is told. */
 	sim->dir = sim_open_dir(dir);
 	*ret = &sim->backend;

@@ -24,14 +24,8 @@ DEFINE_CLEANUP(struct sim_machine *, sim_machine_free);
 /* What it is like from the next batch on. */
 void sim_machine_configure(struct sim_machine *machine, const struct sim_settings *settings);
 
-/* Whether blocks are split without break-before-make. */
-bool sim_machine_have_bbm(struct sim_machine *machine);
-
-/* Whether it can split and recover by pauses. */
-bool sim_machine_can_pause(struct sim_machine *machine);
-
-/* Blocks that have one TLBI in common at the most. */
-uint32_t sim_machine_max_batch(struct sim_machine *machine);
+/* What it is like now. */
+struct sim_settings sim_machine_settings(struct sim_machine *machine);
 
 /* A call that makes TLBIs begins: those of others that are under way take longer. */
 void sim_machine_begin(struct sim_machine *machine);

@@ -135,7 +135,7 @@ int sim_walk(struct sim_machine *machine, struct sim_image *image, struct split_
 		walk.first = block_at(image, call->gpa, false);
 		walk.last = block_at(image, call->gpa + call->size, true);
 		walk.no_break = walk.from && !(call->flags & (RUN_BREAK | RUN_PAUSE)) &&
-				sim_machine_have_bbm(machine);
+				sim_machine_settings(machine).bbm_level == 2;
 	}
 	sim_machine_begin(machine);
 	while (r == 0 && may_go_on(&walk))
