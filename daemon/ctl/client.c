@@ -19,18 +19,17 @@
 /* A list of as many VMs as there can be, or a VM with all the memslots that KVM allows. */
 #define REPLY_MAX (64UL * 1024UL * 1024UL)
 
-/*
- * A restart takes less than that, also of the socket unit with it; a daemon that closes each
- * connection at once must not keep us going for ever.
- */
-#define AGAIN_MAX  30
+/* Between two tries to connect to a daemon that is being restarted. */
 #define AGAIN_MSEC 100
-#define NO_LIMIT   UINT64_MAX
+/* How often it is tried where nobody may be there at all, who is then to be told soon. */
+#define CONNECT_MAX 30
+#define NO_LIMIT    UINT64_MAX
 
 /**
  * struct client - a connection
  * @patient: it is made again when it is lost
- * @again: how often that was, since the last reply
+ * @lost: how often that was, since the last reply
+ * @lost_nsec: CLOCK_MONOTONIC, when it was lost first since then
  * @call: what was called last, as it was sent
  * @more: that has many replies
  * @until_nsec: CLOCK_MONOTONIC, by when the reply must have come; NO_LIMIT
@@ -41,7 +40,8 @@ struct client {
 	struct varlink_reader reader;
 	struct varlink_writer writer;
 	bool patient;
-	int again;
+	unsigned int lost;
+	uint64_t lost_nsec;
 	json_object *call;
 	bool more;
 	uint64_t until_nsec;
@@ -170,7 +170,7 @@ int client_connect_patiently(struct client **ret, const struct ctl *ctl)
 {
 	int r = client_try(ret, ctl);
 
-	for (int i = 1; i < AGAIN_MAX && (r == -ECONNREFUSED || r == -ENOENT); i++) {
+	for (int i = 1; i < CONNECT_MAX && (r == -ECONNREFUSED || r == -ENOENT); i++) {
 		poll(NULL, 0, AGAIN_MSEC);
 		r = client_try(ret, ctl);
 	}
@@ -293,14 +293,28 @@ static int receive_message(struct client *client, const char **ret, size_t *ret_
 	return 0;
 }
 
+/*
+ * Whether to try once more. As long as it may take to answer a call it may take to come back, which on
+ * a busy host is some seconds; one that closes each connection at once does not keep us going for ever.
+ */
+static bool may_try_again(struct client *client, int r)
+{
+	uint64_t now = now_nsec(CLOCK_MONOTONIC), limit = client->ctl->timeout_usec;
+
+	if (!client->patient || (r != -ECONNRESET && r != -ECONNREFUSED && r != -ENOENT))
+		return false;
+	/* At once where a service manager listens. */
+	if (client->lost++ == 0)
+		client->lost_nsec = now;
+	else
+		poll(NULL, 0, AGAIN_MSEC);
+	return limit == 0 || (now - client->lost_nsec) / NSEC_PER_USEC <= limit;
+}
+
 /* Connects and calls again, if that is wanted. Returns r if not, or 0. */
 static int again(struct client *client, int r)
 {
-	while (client->patient && (r == -ECONNRESET || r == -ECONNREFUSED || r == -ENOENT) &&
-	       client->again < AGAIN_MAX) {
-		/* At once where a service manager listens. */
-		if (client->again++ > 0)
-			poll(NULL, 0, AGAIN_MSEC);
+	while (may_try_again(client, r)) {
 		r = connect_to(client->ctl);
 		if (r < 0)
 			continue;
@@ -327,7 +341,7 @@ static int receive_reply(struct client *client, struct varlink_reply *ret, const
 	} while (r == -ECONNRESET && again(client, r) == 0);
 	if (r < 0)
 		return r;
-	client->again = 0;
+	client->lost = 0;
 	r = varlink_message_parse(text, length, &message, ret_why);
 	return r < 0 ? r : varlink_reply_from_message(message, ret, ret_why);
 }

@@ -27,8 +27,8 @@ int client_connect_patiently(struct client **ret, const struct ctl *ctl);
 int client_try(struct client **ret, const struct ctl *ctl);
 
 /*
- * From now on, a connection that is lost is made again, for some seconds, and what was called
- * last is called again: for what may be called twice, and for watching.
+ * From now on, a connection that is lost is made again, for as long as a call may take, and what was
+ * called last is called again: for what may be called twice, and for watching.
  */
 void client_set_patient(struct client *client);
 

@@ -371,7 +371,7 @@ def watch():
                 if "late: migration none" in line and line.endswith(", gone\n"):
                     break
             ctl.terminate()
-        with start(daemon, "watch", "--json", stdout=subprocess.PIPE) as ctl, Vmm() as other:
+        with start(daemon, "watch", "--json", "--timeout=3s", stdout=subprocess.PIPE) as ctl, Vmm() as other:
             daemon.register(other, "other")
             # It may be found, by its id, a moment before it is registered.
             while json.loads(ctl.stdout.readline())["vm"]["vm"] != "other":

@@ -105,6 +105,7 @@ def wait_for_vms(daemon, pid, n=1):
 @test
 def found_and_split():
     """A VM that is there when the daemon starts, and those that KVM tells of, are found, and split"""
+    check_kvm()
     with vmm() as early, daemon_on_kvm() as daemon, vmm(3) as late:
         wait_for_vms(daemon, early.pid)
         for name in wait_for_vms(daemon, late.pid, 3):
