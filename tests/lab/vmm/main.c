@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "../workload.h"
 #include "cleanup.h"
 #include "hand-over.h"
+#include "harvest.h"
 #include "stress.h"
 #include "vm.h"
 
@@ -137,6 +139,39 @@ static int handle_collapse(struct vm **vm, const struct request *request)
 	return err ? err : advise(vm, request, MADV_COLLAPSE);
 }
 
+/* For KSM to merge its pages with others that are equal. */
+static int handle_merge(struct vm **vm, const struct request *request)
+{
+	return advise(vm, request, MADV_MERGEABLE);
+}
+
+static int handle_protect(struct vm **vm, const struct request *request)
+{
+	return vm_slot_protect(*vm, slot_of(request), number(request, "first", 0),
+			       number(request, "pages", 0), number(request, "exec", 0));
+}
+
+static int handle_unmap(struct vm **vm, const struct request *request)
+{
+	return vm_slot_remap(*vm, slot_of(request), number(request, "first", 0),
+			     number(request, "pages", 0));
+}
+
+/* What must never happen by itself, so that it is seen to be noticed. */
+static int handle_spoil(struct vm **vm, const struct request *request)
+{
+	uint64_t page = number(request, "page", 0);
+	struct vm_slot_view view;
+	int err = vm_slot_view(*vm, slot_of(request), &view);
+
+	if (err)
+		return err;
+	if (page >= view.pages)
+		return -EINVAL;
+	view.memory[page * WORKLOAD_WORDS + number(request, "word", 1)] ^= 1;
+	return 0;
+}
+
 static void print_work(const struct vm *vm)
 {
 	uint64_t bad_page, errors = vm_errors(vm, &bad_page);
@@ -239,6 +274,33 @@ static int handle_clear(struct vm **vm, const struct request *request)
 			      number(request, "pages", 0));
 }
 
+static int handle_harvest(struct vm **vm, const struct request *request)
+{
+	uint64_t logged = 0;
+	int err;
+
+	if (number(request, "begin", 0))
+		err = harvest_begin(*vm, slot_of(request));
+	else
+		err = harvest_collect(*vm, slot_of(request), number(request, "manual", 0),
+				      number(request, "first", 0), number(request, "pages", 0),
+				      &logged);
+	if (!err)
+		printf("ok pages=%" PRIu64 "\n", logged);
+	return err;
+}
+
+static int handle_verify(struct vm **vm, const struct request *request)
+{
+	struct harvest_check found;
+	int err = harvest_check(*vm, slot_of(request), number(request, "manual", 0), &found);
+
+	if (!err)
+		printf("ok missing=%" PRIu64 " missing_page=%" PRIu64 " pages=%" PRIu64 "\n",
+		       found.missing, found.missing_page, found.logged);
+	return err;
+}
+
 static int handle_faults(struct vm **vm, const struct request *request)
 {
 	uint64_t counts[FAULT_KINDS];
@@ -317,6 +379,10 @@ static const struct command commands[] = {
 	{ "clear", handle_clear, NEEDS_VM | SAYS_NOTHING },
 	{ "discard", handle_discard, NEEDS_VM | SAYS_NOTHING },
 	{ "collapse", handle_collapse, NEEDS_VM | SAYS_NOTHING },
+	{ "merge", handle_merge, NEEDS_VM | SAYS_NOTHING },
+	{ "protect", handle_protect, NEEDS_VM | SAYS_NOTHING },
+	{ "unmap", handle_unmap, NEEDS_VM | SAYS_NOTHING },
+	{ "spoil", handle_spoil, NEEDS_VM | SAYS_NOTHING },
 	{ "populate", handle_populate, NEEDS_VM },
 	{ "pass", handle_pass, NEEDS_VM },
 	{ "start", handle_start, NEEDS_VM },
@@ -325,6 +391,8 @@ static const struct command commands[] = {
 	{ "progress", handle_progress, NEEDS_VM },
 	{ "checksum", handle_checksum, NEEDS_VM },
 	{ "dirty", handle_dirty, NEEDS_VM },
+	{ "harvest", handle_harvest, NEEDS_VM },
+	{ "verify", handle_verify, NEEDS_VM },
 	{ "faults", handle_faults, NEEDS_VM },
 	{ "stats", handle_stats, NEEDS_VM },
 	{ "stress", handle_stress, NEEDS_VM },

@@ -12,10 +12,9 @@
 
 #include "../workload.h"
 #include "cleanup.h"
+#include "harvest.h"
 
 /*
- * @copied: of each page the generation that a migration has sent: what the page
- *	held at some time after the log that told of it was cleared
  * @fd: the VM's splitter, -1 if nothing is split or recovered
  * @splitting: the thread below runs
  * @steps: the calls that it has made, and one more when it ends
@@ -27,7 +26,6 @@ struct run {
 	unsigned int number;
 	const struct stress *stress;
 	struct stress_result *result;
-	uint64_t *copied;
 	int fd;
 	pthread_t splitter;
 	bool splitting;
@@ -38,19 +36,6 @@ struct run {
 	atomic_bool disturb_end;
 	pthread_mutex_t beside_lock;
 };
-
-/* A page's word 0 is its generation, whatever the guest's own count says. */
-static uint64_t generation(const struct vm_slot_view *view, uint64_t page)
-{
-	return view->memory[page * WORKLOAD_WORDS];
-}
-
-static bool is_logged(const struct vm_slot_view *view, uint64_t page)
-{
-	uint64_t bit = page / view->pages_a_bit;
-
-	return view->bitmap[bit / 64] >> bit % 64 & 1;
-}
 
 /* Splits whatever there is, some blocks a call, and ends at the end of memory. */
 static void *split_all(void *data)
@@ -137,14 +122,11 @@ static const struct {
 /* A change of protection takes pages out of stage 2. Then huge pages are made again. */
 static int disturb_anonymous(struct run *run, uint64_t i)
 {
-	uint64_t pages, step_bytes = run->stress->step * WORKLOAD_PAGE_SIZE;
-	struct vm_slot_view view;
+	uint64_t step = run->stress->step;
 	int err;
 
-	vm_slot_view(run->vm, run->number, &view);
-	pages = parts[i % 4].pages ? parts[i % 4].pages : view.pages / run->stress->step;
-	err = mprotect((char *)view.memory + parts[i % 4].first * step_bytes, pages * step_bytes,
-		       PROT_READ | PROT_WRITE | (i / 4 % 2 ? PROT_EXEC : 0));
+	err = vm_slot_protect(run->vm, run->number, parts[i % 4].first * step,
+			      parts[i % 4].pages * step, i / 4 % 2);
 	if (!err && i % 4 == 3)
 		run->result->collapsed +=
 			!vm_slot_advise(run->vm, run->number, 0, 0, MADV_COLLAPSE);
@@ -257,54 +239,28 @@ static void let_vcpus_work(const struct run *run)
 	}
 }
 
-/* What a migration does with the log: fetches and clears it, then sends those pages. */
 static int collect(struct run *run)
 {
-	struct vm_slot_view view;
-	struct vm_dirty dirty;
-	uint64_t page;
-	int err;
+	uint64_t logged = 0;
+	int err = harvest_collect(run->vm, run->number, run->stress->manual, 0, 0, &logged);
 
-	err = vm_get_dirty(run->vm, run->number, &dirty);
-	if (err)
-		return err;
-	vm_slot_view(run->vm, run->number, &view);
-	if (run->stress->manual)
-		err = vm_clear_dirty(run->vm, run->number, 0, view.pages);
-	atomic_thread_fence(memory_order_seq_cst);
-	for (page = 0; page < view.pages && !err; page++) {
-		if (is_logged(&view, page))
-			run->copied[page] = generation(&view, page);
-	}
-	run->result->logged += dirty.pages;
+	run->result->logged += logged;
 	return err;
 }
 
-/* The vCPUs stand still: what was written and not sent must be in the log. */
 static int check(struct run *run)
 {
 	struct stress_result *result = run->result;
-	struct vm_slot_view view;
-	struct vm_dirty dirty;
-	uint64_t page;
-	int err;
+	struct harvest_check found;
+	int err = harvest_check(run->vm, run->number, run->stress->manual, &found);
 
-	err = vm_get_dirty(run->vm, run->number, &dirty);
-	if (err)
-		return err;
-	vm_slot_view(run->vm, run->number, &view);
-	for (page = 0; page < view.pages; page++) {
-		if (generation(&view, page) != run->copied[page] && !is_logged(&view, page)) {
-			result->missing++;
-			result->missing_page = page;
-			result->missing_round = result->rounds;
-		}
-		/* The log is empty now, if there is no other way to clear it. */
-		if (!run->stress->manual && is_logged(&view, page))
-			run->copied[page] = generation(&view, page);
+	if (found.missing) {
+		result->missing += found.missing;
+		result->missing_page = found.missing_page;
+		result->missing_round = result->rounds;
 	}
-	result->logged += dirty.pages;
-	return 0;
+	result->logged += found.logged;
+	return err;
 }
 
 static int one_round(struct run *run, bool split_now)
@@ -330,12 +286,10 @@ static int one_round(struct run *run, bool split_now)
 /* From blocks without logging, through rounds with it, back to blocks. */
 static int one_cycle(struct run *run, uint64_t number)
 {
-	struct vm_slot_view view;
 	/* Splitting begins before logging does, or in one of the rounds. */
-	uint64_t split_at = number % (run->stress->cycle + 1), round, page;
+	uint64_t split_at = number % (run->stress->cycle + 1), round;
 	int err, joined;
 
-	vm_slot_view(run->vm, run->number, &view);
 	err = fill_beside(run);
 	if (!err)
 		err = start_vcpus(run);
@@ -346,9 +300,8 @@ static int one_cycle(struct run *run, uint64_t number)
 	}
 	if (!err)
 		err = vm_slot_log(run->vm, run->number, true);
-	/* All is sent once, in the beginning. */
-	for (page = 0; page < view.pages; page++)
-		run->copied[page] = generation(&view, page);
+	if (!err)
+		err = harvest_begin(run->vm, run->number);
 	for (round = 0; round < run->stress->cycle && !err; round++) {
 		if (round)
 			err = start_vcpus(run);
@@ -367,7 +320,6 @@ int stress_run(struct vm *vm, unsigned int number, const struct stress *stress,
 	       struct stress_result *result)
 {
 	struct run run = { .vm = vm, .number = number, .stress = stress, .result = result };
-	auto_free uint64_t *copied = NULL;
 	auto_fd fd = -1;
 	struct vm_slot_view view;
 	uint64_t cycle;
@@ -379,10 +331,6 @@ int stress_run(struct vm *vm, unsigned int number, const struct stress *stress,
 	err = vm_slot_view(vm, number, &view);
 	if (err)
 		return err;
-	copied = calloc(view.pages, sizeof(*copied));
-	if (!copied)
-		return -ENOMEM;
-	run.copied = copied;
 	if (stress->split || stress->recover) {
 		fd = ioctl(vm_fd(vm), KVM_ARM_SPLIT_FD, 0);
 		if (fd < 0)

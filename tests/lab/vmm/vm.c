@@ -29,6 +29,7 @@ extern const char guest_code[], guest_code_end[];
  * @first_page: the slot's first page in the count over all slots
  * @bitmap, @bitmap_before: of the last two KVM_GET_DIRTY_LOG, a bit for @pages_a_bit pages
  * @seen: the pages' generations as of the last one
+ * @copied: see struct vm_slot_view
  */
 struct slot {
 	void *memory;
@@ -43,6 +44,7 @@ struct slot {
 	uint64_t *bitmap_before;
 	uint64_t pages_a_bit;
 	uint32_t *seen;
+	uint64_t *copied;
 };
 
 struct vm {
@@ -196,6 +198,7 @@ struct vm *vm_free(struct vm *vm)
 		free(slot->bitmap);
 		free(slot->bitmap_before);
 		free(slot->seen);
+		free(slot->copied);
 	}
 	free(vm);
 	return NULL;
@@ -221,7 +224,8 @@ static int init_slot(struct vm *vm, struct slot *slot, uint64_t bytes, enum vm_b
 	slot->bitmap = calloc(words, sizeof(*slot->bitmap));
 	slot->bitmap_before = calloc(words, sizeof(*slot->bitmap_before));
 	slot->seen = calloc(pages, sizeof(*slot->seen));
-	if (!slot->bitmap || !slot->bitmap_before || !slot->seen)
+	slot->copied = calloc(pages, sizeof(*slot->copied));
+	if (!slot->bitmap || !slot->bitmap_before || !slot->seen || !slot->copied)
 		return -ENOMEM;
 	err = memory_map(&slot->memory, &slot->fd, slot->gpa, bytes, backing);
 	if (err)
@@ -303,6 +307,7 @@ int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view)
 	*view = (struct vm_slot_view){
 		.memory = slot->memory,
 		.bitmap = slot->bitmap,
+		.copied = slot->copied,
 		.pages = pages_of(slot),
 		.pages_a_bit = slot->pages_a_bit,
 	};
@@ -330,6 +335,18 @@ int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t 
 		return -EINVAL;
 	return madvise((char *)slot->memory + first * WORKLOAD_PAGE_SIZE,
 		       pages * WORKLOAD_PAGE_SIZE, advice)
+		       ? -errno
+		       : 0;
+}
+
+int vm_slot_protect(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, bool exec)
+{
+	const struct slot *slot = find_pages(vm, number, first, &pages);
+
+	if (!slot)
+		return -EINVAL;
+	return mprotect((char *)slot->memory + first * WORKLOAD_PAGE_SIZE,
+			pages * WORKLOAD_PAGE_SIZE, PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0))
 		       ? -errno
 		       : 0;
 }

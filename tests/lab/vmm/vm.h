@@ -32,11 +32,13 @@ struct vm;
 
 /*
  * @bitmap: the last log that was fetched; valid until the next one is
+ * @copied: of each page the generation that a migration has sent; see harvest.h
  * @pages_a_bit: of 4 KiB, in one of the host's pages, of each of which the log has a bit
  */
 struct vm_slot_view {
-	const volatile uint64_t *memory;
+	volatile uint64_t *memory;
 	const uint64_t *bitmap;
+	uint64_t *copied;
 	uint64_t pages;
 	uint64_t pages_a_bit;
 };
@@ -94,6 +96,9 @@ int vm_slot_view(struct vm *vm, unsigned int number, struct vm_slot_view *view);
  * or a negative errno.
  */
 int vm_slot_advise(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, int advice);
+
+/* mprotect() of the same, to be written and read, and with @exec executed, too. Likewise. */
+int vm_slot_protect(struct vm *vm, unsigned int number, uint64_t first, uint64_t pages, bool exec);
 
 /*
  * Unmaps pages of a slot with VM_BACKING_SHARED from the VMM, and maps them again.
