@@ -3,13 +3,49 @@
 
 import json
 import os
+import select
 import shutil
+import signal
 import socket
 
-from host.lab import Failed
+from host.lab import Failed, read, write
 
+# systemd gives up on a service that fails so often; and to make the filters takes two seconds of an emulator's
+# time, for each start. Neither is what is tried where it is started over and over.
+OFTEN = """[Unit]
+StartLimitIntervalSec=0
+[Service]
+SystemCallFilter=
+SystemCallArchitectures=
+RestrictAddressFamilies=
+RestrictNamespaces=no
+RestrictRealtime=no
+RestrictSUIDSGID=no
+LockPersonality=no
+MemoryDenyWriteExecute=no
+ProtectClock=no
+ProtectHostname=no
+ProtectKernelLogs=no
+ProtectKernelModules=no
+"""
+# Nor are the mounts, networks and devices of their own that it and its helpers get.
+BARE = """PrivateNetwork=no
+PrivateMounts=no
+PrivateTmp=no
+PrivateDevices=no
+DevicePolicy=auto
+DeviceAllow=
+IPAddressDeny=
+ProcSubset=all
+ProtectProc=default
+ProtectControlGroups=no
+ProtectHome=no
+ProtectKernelTunables=no
+ProtectSystem=no
+"""
 SOCKET = "/run/eagersplitd/control.sock"
 CONFIG = "/etc/eagersplitd/eagersplitd.conf.d/lab.conf"
+CGROUP = "/sys/fs/cgroup/system.slice/eagersplitd.service"
 INTERFACE = "org.eagersplit.Manager"
 
 
@@ -62,6 +98,14 @@ class Daemon:
         self._lab.must("systemctl", "stop", "eagersplitd.service", "eagersplitd.socket")
         self._lab.run("systemctl", "reset-failed", "eagersplitd.service")
 
+    def change_service(self, text):
+        """What the units of the daemon and of its helpers have besides, or nothing."""
+        for unit in ("eagersplitd.service", "eagersplitd-fetch@.service"):
+            folder = f"/run/systemd/system/{unit}.d"
+            os.makedirs(folder, exist_ok=True)
+            write(f"{folder}/lab.conf", text)
+        self._lab.must("systemctl", "daemon-reload")
+
     def journal(self):
         return self._lab.run("journalctl", "-u", "eagersplitd", "--no-pager", "-o", "cat", "-n", 40).stdout
 
@@ -87,6 +131,28 @@ class Daemon:
             except FileNotFoundError:
                 pass
         return targets.count("anon_inode:kvm-vm"), targets.count("anon_inode:kvm-splitter")
+
+    @staticmethod
+    def main_process():
+        """Its process's id, without asking systemd; None while there is none."""
+        try:
+            pids = read(f"{CGROUP}/cgroup.procs").split()
+            # Those that share its descriptors are called otherwise.
+            own = [int(pid) for pid in pids if read(f"/proc/{pid}/comm").strip() == "eagersplitd"]
+        except OSError:
+            return None
+        return own[0] if own else None
+
+    def kill(self):
+        """SIGKILL, as soon as there is a process; returns when that is gone."""
+        pidfd = os.pidfd_open(self._lab.wait_for("the daemon's process", self.main_process))
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll()
+        finally:
+            os.close(pidfd)
 
     def ctl(self, *argv):
         return self._lab.run("eagersplitctl", *argv)

@@ -73,7 +73,7 @@ class Here(Lab):
     def __init__(self, out):
         version = ".".join(platform.release().split(".")[:2])
         super().__init__({"cpu": "", "base": "linux-6.1" if version == "6.1" else f"linux-{version}", "series": "none",
-                          "bbm": "", "config": "lab", "long": False, "rounds": 0, "no_break": False}, out)
+                          "bbm": "", "config": "lab", "long": False, "rounds": 0, "first": 0, "no_break": False}, out)
         mask = self.mask()
         self.series = "all" if mask & SPLITTERS else "none"
         self.patched = bool(mask & SPLITTERS)

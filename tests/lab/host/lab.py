@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a scenario gets to work with: tests, phases, programs, the emulated host."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -39,6 +40,8 @@ class Lab:
         self.long = plan["long"]
         # As many as are asked for of what has rounds; 0: as many as it says itself
         self.rounds = plan["rounds"]
+        # The first of them, by which what was found in one of very many is found again
+        self.first = plan["first"]
         self.patched = self.series != "none"
         # Blocks are split without break-before-make.
         self.no_break = plan["no_break"]
@@ -122,6 +125,17 @@ class Lab:
         self._children.append(child)
         return child
 
+    def bury(self, child):
+        """Kills it, and leaves nothing of it here."""
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe:
+                # What it has not read is lost.
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        self._children.remove(child)
+
     def splitter(self, pid):
         """The splitter of another process's VM that this scenario has: made when first asked for."""
         if pid not in self._splitters:
@@ -204,6 +218,7 @@ class Splitter:
     """A process that has a splitter of another one's VM (programs/splitcall.c)."""
 
     def __init__(self, lab, pid):
+        self._lab = lab
         self._process = lab.spawn(f"{BIN}/splitcall", pid, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   text=True, bufsize=1)
         answer = parse_answer(self.line())
@@ -247,6 +262,10 @@ class Splitter:
     def close(self):
         self._process.stdin.close()
         self._process.wait()
+
+    def bury(self):
+        """As kill(), for one of very many."""
+        self._lab.bury(self._process)
 
 
 def read(path):

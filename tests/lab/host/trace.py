@@ -2,6 +2,7 @@
 """The kernel's trace of split ranges, and whether a budget was kept in it."""
 
 import glob
+import os
 import re
 import time
 from collections import namedtuple
@@ -9,20 +10,26 @@ from collections import namedtuple
 from host.lab import Failed, read, write
 
 TRACING = "/sys/kernel/tracing"
-SPLIT = re.compile(r"\s(\d+)\.(\d{6}): kvm_arm_eager_split: pid: (\d+), gpa: \S+ end: \S+ "
+SPLIT = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): kvm_arm_eager_split: pid: (\d+), gpa: \S+ end: \S+ "
                    r"blocks: (\d+), tlbis: (\d+), recover: (\d), tlbi_ns: (\d+)")
 FAULT = re.compile(r"\s(\d+)\.(\d{6}): kvm_guest_fault: ipa (\w+), hsr (\w+),")
 SWITCH = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): kvm_(entry|exit):")
 # Of an abort's syndrome: the fault status without the level, and that of a translation fault.
 STATUS_MASK, TRANSLATION = 0x3c, 0x04
 
-# usec: CLOCK_MONOTONIC, behind its TLBIs; pid: the VMM's
-Range = namedtuple("Range", "usec pid blocks tlbis recover tlbi_nsec")
+# usec: CLOCK_MONOTONIC, behind its TLBIs; pid: the VMM's; thread: whose call it was
+Range = namedtuple("Range", "usec pid blocks tlbis recover tlbi_nsec thread", defaults=(0,))
 Fault = namedtuple("Fault", "usec ipa translation")
 
 
 def _usec(seconds, fraction):
     return int(seconds) * 1000000 + int(fraction)
+
+
+def _ranges(text):
+    """In the order of time."""
+    found = [Range(_usec(s, us), *map(int, rest), int(thread)) for thread, s, us, *rest in SPLIT.findall(text)]
+    return sorted(found, key=lambda r: r.usec)
 
 
 class Trace:
@@ -56,8 +63,7 @@ class Trace:
 
     def ranges(self):
         """Ranges split or recovered, in the order of time."""
-        found = [Range(_usec(s, us), *map(int, rest)) for s, us, *rest in SPLIT.findall(self._text())]
-        return sorted(found, key=lambda r: r.usec)
+        return _ranges(self._text())
 
     def faults(self):
         """Stage-2 faults of all guests, in the order of time."""
@@ -75,6 +81,34 @@ class Trace:
                 now = _usec(seconds, fraction)
                 took.append((now, now - left.pop(thread)))
         return took
+
+
+class RangeStream(Trace):
+    """The ranges as they come, for as long as one likes: next() has those since the last one."""
+
+    def __init__(self, kib=256):
+        super().__init__("kvm_arm_eager_split", kib=kib)
+        self._pipe = None
+
+    def __enter__(self):
+        super().__enter__()
+        self._pipe = os.open(f"{TRACING}/trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return self
+
+    def __exit__(self, *exception):
+        os.close(self._pipe)
+        super().__exit__(*exception)
+
+    def next(self):
+        text = b""
+        try:
+            while more := os.read(self._pipe, 65536):
+                text += more
+        except BlockingIOError:
+            pass
+        if b"LOST" in text:
+            raise Failed(f"trace events were lost: {text[:200]}")
+        return _ranges(text.decode())
 
 
 class FaultCount:

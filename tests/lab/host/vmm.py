@@ -18,16 +18,24 @@ class Vmm:
         self._lab = lab
         self.process = lab.spawn(*prefix, f"{BIN}/vmm", stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, text=True, bufsize=1)
+        self._told = ""
         self.pid = self.call("create", vcpus=vcpus, chunk=chunk, manual=manual, faults=faults)["pid"]
 
-    def ask(self, command, *args, **options):
-        words = [command, *map(str, args)] + [f"{k}={v}" for k, v in options.items()]
-        self.process.stdin.write(" ".join(words) + "\n")
+    def tell(self, command, *args, **options):
+        """A command whose answer is to be read later, by answer()."""
+        self._told = " ".join([command, *map(str, args)] + [f"{k}={v}" for k, v in options.items()])
+        self.process.stdin.write(self._told + "\n")
         self.process.stdin.flush()
+
+    def answer(self):
         answer = self.process.stdout.readline()
         if not answer:
-            raise Failed(f"the VMM is gone ({self.process.wait()}) after {' '.join(words)!r}")
+            raise Failed(f"the VMM is gone ({self.process.wait()}) after {self._told!r}")
         return parse_answer(answer)
+
+    def ask(self, command, *args, **options):
+        self.tell(command, *args, **options)
+        return self.answer()
 
     def call(self, command, *args, **options):
         answer = self.ask(command, *args, **options)

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from host.kernel_log import kernel_reports
+
 # A boot that says nothing for so long hangs. No scenario is ever judged by its time.
 SILENCE_SECONDS = 600
 # With lockdep and KASAN one selftest takes that long where something else is running, too.
@@ -17,24 +19,6 @@ SECTOR = 512
 # 64 KiB has, take much of it, of which it boots with what is never in pieces.
 MEMORY_MIB = {"64k": 12288}
 HUGE_PAGES = {"16k": "hugepagesz=32M", "64k": "hugepagesz=512M"}
-
-# What a kernel says when it, or its lock checker, or its address sanitizer, finds something wrong.
-# The last is how the kernel begins any report with a call trace.
-KERNEL_REPORT = re.compile(
-    r"WARNING:|BUG:|Oops|Kernel panic|KASAN|UBSAN|Internal error|INFO: (possible|task|rcu|suspicious|trying)|"
-    r"suspicious RCU|possible recursive|possible circular|inconsistent lock|bad unlock|held lock freed|"
-    r"rcu: .*(stall|starved)|detected stall|scheduling while atomic|sleeping function|unreferenced object|"
-    r"Unable to handle kernel|Call trace:|kernel BUG|refcount_t|list_(add|del) corruption|[Oo]ut of memory: Killed")
-
-
-def kernel_reports(log):
-    """The lines of a kernel's log that tell of something wrong, with what follows the first."""
-    lines = log.splitlines()
-    for number, line in enumerate(lines):
-        if KERNEL_REPORT.search(line):
-            return lines[max(0, number - 2):number + 30]
-    return []
-
 
 # What the emulator has another name for
 MODELS = {

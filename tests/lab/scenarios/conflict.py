@@ -5,7 +5,7 @@ No emulator raises them. A debug kernel, which has a patch for that, calls every
 (CONFIG_FAIL_FUNCTION); the guest takes each again, until it is called what it is.
 """
 
-from host.lab import read, write
+from host.injection import Injection
 from host.vmm import Vmm
 
 ORDER = 22
@@ -15,19 +15,9 @@ CPUS = ("neoverse-n1", "max-bbm", "cortex-a72")
 SYSTEMD = False
 DEBUG = "only"
 
-INJECTION = "/sys/kernel/debug/fail_function"
-# More than there will be: two CPUs at once may take the last one, and it is counted once.
-TIMES = 1000000
 PAGES = 4096
 BLOCKS = PAGES // 512
 EVERY = 16
-
-
-def inject():
-    write(f"{INJECTION}/inject", "kvm_is_tlb_conflict")
-    # Half of the aborts; nothing about each in the log.
-    for name, value in (("interval", 1), ("verbose", 0), ("times", TIMES), ("probability", 50)):
-        write(f"{INJECTION}/{name}", value)
 
 
 def run(lab):
@@ -37,13 +27,12 @@ def run(lab):
     vmm.work("populate", 1)
     vmm.call("log", 1, on=1)
     phase = lab.phase("conflict aborts")
-    inject()
+    conflicts = Injection("kvm_is_tlb_conflict")
+    conflicts.start()
     # Under dirty logging each written page takes an abort of its own.
     vmm.work("pass", 1, write=EVERY)
-    write(f"{INJECTION}/probability", 0)
+    injected = conflicts.stop()
     lab.phase_end()
-    injected = TIMES - int(read(f"{INJECTION}/times"))
-    write(f"{INJECTION}/inject", "\n")
     lab.ok(injected > 0, "some were injected", injected)
     # Nothing was split ahead: each block is broken in the fault that writes to it first.
     lab.expect(phase, "each takes an invalidation of the VMID, on its own CPU", vmalls12e1=injected, broadcast=BLOCKS)

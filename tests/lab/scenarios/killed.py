@@ -5,14 +5,10 @@ Two VMs are scheduled, migrate and are cancelled, over and over; the daemon is k
 and then again while it starts. All of them together keep the budget. The moments follow from a seed, which is told: --seed=N has the same ones.
 """
 
-import os
 import random
-import select
-import signal
 import time
 
-from host.daemon import Daemon
-from host.lab import read
+from host.daemon import OFTEN, Daemon
 from host.trace import Trace, worst_excess
 from host.vmm import BLOCK, MIB, Vmm
 
@@ -33,24 +29,6 @@ RATE, BURST = 4, 1
 LONGEST_SECONDS = 2 * 2 / RATE
 # One of so many is killed again, while it starts.
 TWICE = 4
-# systemd gives up on a service that fails so often; and to make the filters takes two seconds of an emulator's
-# time, for each start. Neither is what is tried here.
-SERVICE = """[Unit]
-StartLimitIntervalSec=0
-[Service]
-SystemCallFilter=
-SystemCallArchitectures=
-RestrictAddressFamilies=
-RestrictNamespaces=no
-RestrictRealtime=no
-RestrictSUIDSGID=no
-LockPersonality=no
-MemoryDenyWriteExecute=no
-ProtectClock=no
-ProtectHostname=no
-ProtectKernelLogs=no
-ProtectKernelModules=no
-"""
 
 
 class Victim:
@@ -93,25 +71,8 @@ class Killer:
         self.kills = 0
         self.moments = {}
 
-    @staticmethod
-    def _process():
-        """Nothing while there is none; those that share its descriptors are called otherwise."""
-        try:
-            pids = read("/sys/fs/cgroup/system.slice/eagersplitd.service/cgroup.procs").split()
-            return [pid for pid in pids if read(f"/proc/{pid}/comm").strip() == "eagersplitd"]
-        except OSError:
-            return []
-
     def _kill(self):
-        pid = int(self._lab.wait_for("the daemon's process", self._process)[0])
-        pidfd = os.pidfd_open(pid)
-        try:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            poll.poll()
-        finally:
-            os.close(pidfd)
+        self._daemon.kill()
         self.kills += 1
 
     def strike(self, what):
@@ -125,15 +86,6 @@ class Killer:
 
     def chance(self):
         return self._random.randrange(2) == 0
-
-
-def change_service(lab, text):
-    """What the unit has besides, or nothing."""
-    folder = "/run/systemd/system/eagersplitd.service.d"
-    os.makedirs(folder, exist_ok=True)
-    with open(f"{folder}/lab.conf", "w", encoding="ascii") as file:
-        file.write(text)
-    lab.must("systemctl", "daemon-reload")
 
 
 def cycle(lab, killer, victims):
@@ -179,7 +131,7 @@ def run(lab):
     lab.huge_pages(2 * SIZE)
     lab.note(f"seed {lab.plan['seed']}")
     daemon = Daemon(lab)
-    change_service(lab, SERVICE)
+    daemon.change_service(OFTEN)
     daemon.start(rate=RATE, burst=BURST)
     killer = Killer(lab, daemon, lab.plan["seed"])
     victims = [Victim(lab, daemon) for _ in range(2)]
@@ -203,4 +155,4 @@ def run(lab):
         victim.vmm.intact("killed over and over: the guest's memory is intact")
         victim.vmm.quit()
     daemon.stop()
-    change_service(lab, "")
+    daemon.change_service("")
