@@ -21,6 +21,7 @@ from host.kernel_log import KernelLog
 from host.lab import Failed, progress, read, write
 from host.machine import HOME, MAIN_BLOCKS, MAIN_MIB, UNDER_WAY, Machine, Violation, state_of
 from host.trace import RangeStream, worst_excess
+from host.vmm import empty_vm
 
 FEWEST, MOST = 3, 8
 # KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with KVM_DIRTY_LOG_INITIALLY_SET
@@ -88,8 +89,8 @@ class Victim(Daemon):
         return found
 
     def listed(self):
-        """By process."""
-        return {vm["pid"]: vm for vm in self.call("ListVms")["vms"]}
+        """By process, but for our own."""
+        return {vm["pid"]: vm for vm in self.call("ListVms")["vms"] if vm["pid"] != os.getpid()}
 
     def kept(self):
         """How many of each kind of file its process has open, and how many threads."""
@@ -176,6 +177,8 @@ class Hostile:
 
     def start(self):
         self.lab.huge_pages(MAIN_MIB)
+        # So that there is always one: see switch_on() in main.py
+        self._reserve = empty_vm()
         self.daemon.change_service(SERVICE)
         self.daemon.start(*operations.BUDGETS[0])
         self._log = KernelLog()
@@ -246,6 +249,7 @@ class Hostile:
             operations.few_vmids(0)
         self.daemon.stop()
         self.daemon.change_service("")
+        os.close(self._reserve)
         return left
 
     # For operations.
@@ -460,7 +464,7 @@ class Hostile:
         # The connection by which it is asked is closed a moment later.
         kept = self._until(self.daemon.kept, lambda kept: kept <= wanted, self.daemon.host)
         # One that has just begun may not have needed all of it.
-        if not kept <= wanted or kept[SPLITTER] != count:
+        if not kept <= wanted or kept[SPLITTER] != wanted[SPLITTER]:
             yield f"the daemon keeps {dict(kept - wanted)} too many, {kept[SPLITTER]} splitters"
 
     @staticmethod

@@ -2,7 +2,6 @@
 """Runs the scenarios of this boot, as the runner's plan says; started by lab.service."""
 
 import ctypes
-import fcntl
 import importlib
 import json
 import os
@@ -14,10 +13,10 @@ import traceback
 sys.path.insert(0, "/lab")
 
 from host.lab import Failed, Lab, progress  # noqa: E402
+from host.vmm import empty_vm  # noqa: E402
 
 
 SYS_PERF_EVENT_OPEN = 241
-KVM_CREATE_VM = 0xae01
 
 
 def module_of(name):
@@ -47,8 +46,7 @@ def switch_on():
     buffer = (ctypes.c_char * len(attr)).from_buffer(attr)
     kept = [ctypes.CDLL(None).syscall(SYS_PERF_EVENT_OPEN, buffer, 0, -1, -1, 0)]
     if not os.path.exists("/run/systemd/system"):
-        kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
-        kept += [kvm, fcntl.ioctl(kvm, KVM_CREATE_VM, 0)]
+        kept.append(empty_vm())
     return kept
 
 

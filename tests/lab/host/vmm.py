@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab's own VMM (vmm/), a process for each VM."""
 
+import fcntl
+import os
 import subprocess
 
 from host.lab import BIN, Failed, parse_answer
@@ -9,6 +11,17 @@ MIB = 1 << 20
 MEMORY = 0x80000000     # guest physical address of the first memslot
 BLOCK = 2 * MIB
 PAGE = 4096
+
+KVM_CREATE_VM = 0xae01
+
+
+def empty_vm():
+    """A VM of this process, as long as it keeps the descriptor."""
+    kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
+    finally:
+        os.close(kvm)
 
 
 class Vmm:
