@@ -293,7 +293,7 @@ static int manager_start(struct manager *m)
 	r = splitter_new(&m->splitter, &splitter_ops, m, &limits);
 	if (r < 0)
 		return r;
-	r = namer_new(&m->namer, m->backend, m->pool, manager_on_guest_names, m);
+	r = namer_new(&m->namer, m->event, m->backend, m->pool, manager_on_guest_names, m);
 	if (r < 0)
 		return r;
 	r = machined_new(&m->machined, m->event, manager_on_machine_name, m);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Errors that say nothing of what was to be done: there is too little of something just then. */
+/*
+ * Errors that say nothing of what was to be done: there is too little of something just then, or
+ * whoever was asked took too long.
+ */
 #ifndef EAGERSPLITD_TRANSIENT_H
 #define EAGERSPLITD_TRANSIENT_H
 
@@ -17,6 +20,7 @@ static inline bool error_is_transient(int r)
 	case -ENOMEM:
 	case -ENOSPC:
 	case -EROFS:
+	case -ETIMEDOUT:
 		return true;
 	default:
 		return false;

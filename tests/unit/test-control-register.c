@@ -63,7 +63,7 @@ static void test_refused(void **state)
 		{ ENODEV, "Manager.NoSuchProcess", NULL },
 		{ EMFILE, "Manager.TryAgain", "Too many open files" },
 		{ EBUSY, "Manager.TryAgain", "busy" },
-		{ ETIMEDOUT, "Manager.Unsupported", "timed out" },
+		{ ETIMEDOUT, "Manager.TryAgain", "timed out" },
 	};
 	struct fixture f;
 	struct client client = connect_to(&f);

@@ -269,6 +269,28 @@ static void test_looks_that_fail(void **state)
 	assert_int_equal(f->ends, 1);
 }
 
+/* A helper that was too slow has not said that there is no VM. */
+static void test_looks_that_take_too_long(void **state)
+{
+	struct fixture *f = *state;
+
+	f->answer = -ETIMEDOUT;
+	f->processes[0] = PID(1);
+	f->n_processes = 1;
+	finder_start(f->finder);
+	settle(f);
+	tell(f, HOST_VM_CREATED, PID(2));
+	settle(f);
+	assert_int_equal(f->n_seen, 2);
+	for (int i = 0; i < 20; i++)
+		assert_true(pass_time(f));
+	assert_int_equal(f->ends, 0);
+	f->answer = 1;
+	while (pass_time(f) && !f->ends)
+		;
+	assert_int_equal(f->ends, 1);
+}
+
 /* What may not be looked into is not said to have no VMs; nor is it looked at again and again. */
 static void test_looks_that_are_refused(void **state)
 {
@@ -449,6 +471,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scan_that_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks_that_fail, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_looks_that_take_too_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_looks_that_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_there_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_created_and_gone, setup, teardown),

@@ -25,8 +25,22 @@ struct fixture {
 	bool ask_again;
 };
 
-/* Each answer waits for it. */
+/* Each answer waits for it; those of process 6 are errors, of which there are so many left. */
 static sem_t allowed;
+static int failures;
+
+/* What is waited for is there at once. */
+static uint64_t waits;
+
+int __real_sd_event_source_set_time_relative(sd_event_source *source, uint64_t usec);
+int __wrap_sd_event_source_set_time_relative(sd_event_source *source, uint64_t usec);
+
+int __wrap_sd_event_source_set_time_relative(sd_event_source *source, uint64_t usec)
+{
+	assert_true(usec >= USEC_PER_SEC);
+	waits++;
+	return __real_sd_event_source_set_time_relative(source, 0);
+}
 
 static int fake_names(struct backend *backend, pid_t pid, struct guest_names *ret)
 {
@@ -34,6 +48,8 @@ static int fake_names(struct backend *backend, pid_t pid, struct guest_names *re
 		;
 	if (pid % 2)
 		return -ENOENT;
+	if (pid == 6 && failures > 0)
+		return failures-- % 2 ? -ETIMEDOUT : -EBUSY;
 	snprintf(ret->name, sizeof(ret->name), "guest%d", (int)pid);
 	return 0;
 }
@@ -59,7 +75,7 @@ static int set_up(void **state)
 	f->backend.ops = &ops;
 	assert_int_equal(sd_event_new(&f->event), 0);
 	assert_int_equal(worker_pool_new(&f->pool, f->event, 2), 0);
-	assert_int_equal(namer_new(&f->namer, &f->backend, f->pool, found, f), 0);
+	assert_int_equal(namer_new(&f->namer, f->event, &f->backend, f->pool, found, f), 0);
 	*state = f;
 	return 0;
 }
@@ -109,6 +125,37 @@ static void test_again(void **state)
 	run_until(f, "2=guest2;8=guest8;");
 }
 
+/* What failed for want of something is asked again, behind what came meanwhile. */
+static void test_transient(void **state)
+{
+	struct fixture *f = *state;
+
+	failures = 5;
+	waits = 0;
+	for (int i = 0; i < 8; i++)
+		sem_post(&allowed);
+	assert_int_equal(namer_ask(f->namer, 6), 0);
+	assert_int_equal(namer_ask(f->namer, 2), 0);
+	run_until(f, "2=guest2;6=guest6;");
+	assert_int_equal(failures, 0);
+	assert_int_equal(waits, 5);
+}
+
+/* Those that are to be asked again count, too, and are freed in the end. */
+static void test_bound_later(void **state)
+{
+	struct fixture *f = *state;
+
+	failures = 1;
+	sem_post(&allowed);
+	assert_int_equal(namer_ask(f->namer, 6), 0);
+	while (failures)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	for (int i = 1; i < 4096; i++)
+		assert_int_equal(namer_ask(f->namer, 2), 0);
+	assert_int_equal(namer_ask(f->namer, 2), -ENOBUFS);
+}
+
 static void test_bound(void **state)
 {
 	struct fixture *f = *state;
@@ -123,7 +170,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_in_turn, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_transient, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bound_later, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("namer", tests, NULL, NULL);
