@@ -17,7 +17,8 @@ class Migration:
     def __init__(self, lab, source):
         self._lab = lab
         self.source = source
-        self.target = Guest(lab, source.mib, write=source.write, eager=source.eager, origin=source)
+        self.target = Guest(lab, source.mib, vcpus=source.vcpus, write=source.write, eager=source.eager,
+                            origin=source)
         self._uri = f"unix:/run/{self.target.name}.migration"
         self.target.qmp.call("migrate-incoming", uri=self._uri)
 

@@ -11,7 +11,7 @@ ROUND = re.compile(r"lab: round=(\d+) reads=(\d+) writes=(\d+) errors=(\d+) stat
 # Where QEMU's virt machine has its memory.
 RAM = 1 << 30
 MACHINE = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "host",
-           "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot",
+           "-nodefaults", "-display", "none", "-no-reboot",
            "-kernel", "/lab/guest/Image", "-initrd", "/lab/guest/guest.cpio")
 
 
@@ -24,17 +24,18 @@ class Guest:
     """
     A QEMU guest of so many MiB in 2 MiB huge pages, most of which it works on.
 
-    write: one page in so many is written each round. eager: QEMU's own eager-split-size, in bytes, as are those
-    that it migrates to. origin: the Guest that is going to migrate here; this one goes on with its console then.
+    vcpus: each has a thread of the guest's work. write: one page in so many is written each round. eager: QEMU's own
+    eager-split-size, in bytes, as are those that it migrates to. origin: the Guest that is going to migrate here; this one goes on with its console then.
     """
 
     count = 0
 
-    def __init__(self, lab, mib, prefix=(), write=2, eager=0, origin=None):
+    def __init__(self, lab, mib, prefix=(), vcpus=2, write=2, eager=0, origin=None):
         Guest.count += 1
         self._lab = lab
         self._qmp = None
         self.mib = mib
+        self.vcpus = vcpus
         self.write = write
         self.eager = eager
         self.name = f"lab-{Guest.count}"
@@ -44,7 +45,7 @@ class Guest:
         incoming = ("-S", "-incoming", "defer") if origin else ()
         self.process = lab.spawn(
             *prefix, *MACHINE, "-accel", f"kvm,eager-split-size={eager}" if eager else "kvm",
-            "-name", self.name, "-m", mib, "-mem-path", "/dev/hugepages",
+            "-name", self.name, "-smp", vcpus, "-m", mib, "-mem-path", "/dev/hugepages",
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-qmp", f"unix:{self.socket},server=on,wait=off", *incoming,
             "-append", f"console=ttyAMA0 quiet panic=-1 lab.mib={mib * 3 // 4} lab.write={write}")

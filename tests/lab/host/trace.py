@@ -13,6 +13,7 @@ TRACING = "/sys/kernel/tracing"
 SPLIT = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): kvm_arm_eager_split: pid: (\d+), gpa: \S+ end: \S+ "
                    r"blocks: (\d+), tlbis: (\d+), recover: (\d), tlbi_ns: (\d+)")
 FAULT = re.compile(r"\s(\d+)\.(\d{6}): kvm_guest_fault: ipa (\w+), hsr (\w+),")
+ABORT = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): kvm_(entry|guest_fault):")
 SWITCH = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): kvm_(entry|exit):")
 # Of an abort's syndrome: the fault status without the level, and that of a translation fault.
 STATUS_MASK, TRANSLATION = 0x3c, 0x04
@@ -71,6 +72,16 @@ class Trace:
                  for s, us, ipa, hsr in FAULT.findall(self._text())]
         return sorted(found, key=lambda f: f.usec)
 
+    def fault_times(self):
+        """Of each stage-2 fault, by events kvm_guest_fault and kvm_entry, in microseconds."""
+        took, begun = [], {}
+        for thread, seconds, fraction, kind in ABORT.findall(self._text()):
+            if kind == "guest_fault":
+                begun[thread] = _usec(seconds, fraction)
+            elif thread in begun:
+                took.append(_usec(seconds, fraction) - begun.pop(thread))
+        return took
+
     def exits(self):
         """Exits of vCPUs, by events kvm_exit and kvm_entry: (when it ended, how long it took), in microseconds."""
         took, left = [], {}
@@ -109,6 +120,33 @@ class RangeStream(Trace):
         if b"LOST" in text:
             raise Failed(f"trace events were lost: {text[:200]}")
         return _ranges(text.decode())
+
+
+class FaultTimes:
+    """
+    How long each stage-2 fault of some threads on a guest's memory takes, from KVM's looking at it until the vCPU is in
+    the guest again: a list of microseconds, after the with block.
+    """
+
+    def __init__(self, threads, ram, kib):
+        """kib: of the trace's buffer, for each CPU."""
+        pids = " || ".join(f"common_pid == {thread}" for thread in threads)
+        self._filters = {"kvm_guest_fault": f"({pids}) && ipa >= {ram:#x}", "kvm_entry": pids}
+        self._trace = Trace(*self._filters, kib=kib)
+        self.usec = None
+
+    def __enter__(self):
+        for event, condition in self._filters.items():
+            write(f"{TRACING}/events/kvm/{event}/filter", condition)
+        self._trace.__enter__()
+        return self
+
+    def __exit__(self, *_):
+        self._trace.__exit__()
+        for event in self._filters:
+            write(f"{TRACING}/events/kvm/{event}/filter", "0")
+        self.usec = self._trace.fault_times()
+        write(f"{TRACING}/trace", "")
 
 
 class FaultCount:

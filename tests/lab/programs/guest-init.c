@@ -28,7 +28,7 @@
 
 #include "../workload.h"
 
-#define N_THREADS 2
+#define N_THREADS_MAX 8
 /* One in so many of the written pages is checked in full each round. */
 #define FULL_SHARE 8
 
@@ -51,7 +51,8 @@ struct worker {
 	atomic_uint_fast64_t checksum;
 };
 
-static struct worker workers[N_THREADS];
+static struct worker workers[N_THREADS_MAX];
+static int n_threads;
 static pthread_barrier_t round_done;
 
 static volatile uint64_t *page_of(const struct worker *worker, uint64_t index)
@@ -110,7 +111,7 @@ static void report(uint32_t round)
 	uint64_t reads = 0, writes = 0, errors = 0, sum = 0;
 	int i;
 
-	for (i = 0; i < N_THREADS; i++) {
+	for (i = 0; i < n_threads; i++) {
 		reads += atomic_load(&workers[i].reads);
 		writes += atomic_load(&workers[i].writes);
 		errors += atomic_load(&workers[i].errors);
@@ -186,11 +187,11 @@ static void run_all(void *(*function)(void *))
 {
 	int i;
 
-	for (i = 0; i < N_THREADS; i++) {
+	for (i = 0; i < n_threads; i++) {
 		if (pthread_create(&workers[i].thread, NULL, function, &workers[i]))
 			die("thread");
 	}
-	for (i = 0; i < N_THREADS; i++)
+	for (i = 0; i < n_threads; i++)
 		pthread_join(workers[i].thread, NULL);
 }
 
@@ -205,11 +206,14 @@ int main(void)
 	read_command_line(line, sizeof(line));
 	mib = option(line, "lab.mib=", 64);
 	share = option(line, "lab.write=", 2);
-	pages = mib * 256 / N_THREADS;
+	n_threads = sysconf(_SC_NPROCESSORS_ONLN);
+	if (n_threads < 1 || n_threads > N_THREADS_MAX)
+		die("vCPUs");
+	pages = mib * 256 / n_threads;
 	memory = mmap(NULL, mib << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		die("mmap");
-	for (i = 0; i < N_THREADS; i++) {
+	for (i = 0; i < n_threads; i++) {
 		workers[i].words = memory + i * pages * WORKLOAD_WORDS;
 		workers[i].n_pages = pages;
 		workers[i].first_page = i * pages;
@@ -218,7 +222,7 @@ int main(void)
 		if (!workers[i].generations)
 			die("calloc");
 	}
-	if (pthread_barrier_init(&round_done, NULL, N_THREADS))
+	if (pthread_barrier_init(&round_done, NULL, n_threads))
 		die("barrier");
 	run_all(populate);
 	printf("lab: populated mib=%" PRIu64 "\n", mib);
