@@ -97,8 +97,8 @@ def run(lab):
     if lab.patched:
         daemon = Daemon(lab)
         daemon.start(rate=400, burst=8)
-    for vcpus in VCPUS:
-        for load in LOADS:
+    for load in LOADS:
+        for vcpus in VCPUS:
             if daemon:
                 several(lab, "prepared ahead", load, vcpus, daemon=daemon)
                 continue
