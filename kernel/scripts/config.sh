@@ -10,7 +10,7 @@ debian_config=${DEBIAN_CONFIG:-/usr/src/${BASE/linux-/linux-config-}/config.arm6
 config_base()
 {
 	case $CONFIG in
-	lab | debug | preempt | 16k | 64k) ;;
+	lab | debug | preempt | net | 16k | 64k) ;;
 	debian)
 		[ -e "$debian_config" ] ||
 			die "$debian_config is missing. For Debian's configuration:" \
@@ -23,7 +23,7 @@ config_base()
 		[ -r "$CONFIG" ] || die "CONFIG=$CONFIG: no such file"
 		cat "$CONFIG"
 		;;
-	*) die "CONFIG=$CONFIG: not lab, debug, preempt, 16k, 64k, debian or a path" ;;
+	*) die "CONFIG=$CONFIG: not lab, debug, preempt, net, 16k, 64k, debian or a path" ;;
 	esac
 }
 
@@ -35,7 +35,7 @@ config_options()
 
 	case $CONFIG in
 	lab) names=lab ;;
-	debug | preempt | 16k | 64k) names="lab $CONFIG" ;;
+	debug | preempt | net | 16k | 64k) names="lab $CONFIG" ;;
 	*) names=debian ;;
 	esac
 	for name in $names; do
