@@ -5,6 +5,8 @@
 #
 #   image.sh root      the ext4 image that the emulated host boots from
 #   image.sh trixie    the same of Debian 13, for its QEMU
+#   image.sh libvirt   the first with libvirt, D-Bus, systemd-machined and a network, and dpkg's helpers
+#   image.sh libvirt-trixie
 #   image.sh sysroot   the folder that the daemon is cross-built against
 #
 # Each is built once and kept in the cache, under a key made of all that goes into it; the path is
@@ -21,6 +23,12 @@ root_packages=(
 	base-files base-passwd bash coreutils dbus findutils grep kmod login mount passwd procps sed
 	systemd systemd-sysv udev util-linux qemu-system-arm python3-minimal
 	libjson-c5 libnl-3-200 libnl-genl-3-200 libsystemd0
+)
+# On top, for two hosts between which libvirt migrates: what the daemon's own package asks for when it is
+# installed, and the firmware by which guests have memory plugged.
+libvirt_packages=(
+	libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients systemd-container
+	init-system-helpers perl-base dpkg tar hostname qemu-efi-aarch64
 )
 sysroot_packages=(
 	libc6-dev linux-libc-dev libsystemd-dev libjson-c-dev libnl-3-dev libnl-genl-3-dev
@@ -45,7 +53,7 @@ extract()
 # Nothing ran in the tree: do by hand the little that the packages' scripts would have done.
 configure_root()
 {
-	local dir=$1 unit python
+	local dir=$1 kind=$2 unit python
 
 	ln -sf bash "$dir/bin/sh"
 	cp "$dir/usr/share/base-passwd/passwd.master" "$dir/etc/passwd"
@@ -65,7 +73,9 @@ configure_root()
 	python=$dir/usr/lib/$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 	[ ! -d "$python" ] || python3 -m compileall -q --invalidation-mode unchecked-hash -s "$dir" "$python"
 	rm -rf "$dir"/usr/share/{doc,man,locale,info,lintian,perl,perl5,bash-completion,zsh,iso-codes,xml} \
-		"$dir"/usr/lib/aarch64-linux-gnu/{gconv,perl,perl-base} "$dir"/var/cache/apt "$dir"/var/lib/apt
+		"$dir"/usr/lib/aarch64-linux-gnu/{gconv,perl} "$dir"/var/cache/apt "$dir"/var/lib/apt
+	# dpkg's helpers for units are in Perl.
+	[ "$kind" = libvirt ] || rm -rf "$dir"/usr/lib/aarch64-linux-gnu/perl-base
 
 	# Not looked at by any scenario, and each costs seconds of an emulator's time, a minute on a
 	# debug kernel. Devices are in devtmpfs without udev, users are made by the scenarios.
@@ -84,25 +94,76 @@ configure_root()
 	done
 }
 
-# build_image SUITE PYTHON OUT SCRATCH
+# Two hosts that are the same but for their names, which the runner gives them. The network is theirs alone:
+# whoever is on it may have libvirt do anything. QEMU runs as Debian's own user.
+configure_libvirt()
+{
+	local dir=$1 unit drivers=$1/usr/lib/aarch64-linux-gnu/libvirt/connection-driver
+
+	echo 'libvirt-qemu:x:64055:102::/var/lib/libvirt:/usr/sbin/nologin' >>"$dir/etc/passwd"
+	sed -i 's/^kvm:.*/&libvirt-qemu/' "$dir/etc/group"
+	printf '%s\n' 'libvirt:x:103:' 'libvirt-qemu:x:64055:' >>"$dir/etc/group"
+	printf '%s\n' 'passwd: files' 'group: files' 'hosts: files' >"$dir/etc/nsswitch.conf"
+	printf '%s\n' '127.0.0.1 localhost' '10.0.0.1 host-a' '10.0.0.2 host-b' >"$dir/etc/hosts"
+	rm -f "$dir/etc/hostname"
+	for unit in dbus.service dbus.socket; do
+		rm -f "$dir/etc/systemd/system/$unit"
+	done
+	# Guests have neither disks nor networks; each driver takes its time to start.
+	find "$drivers" -name '*.so' ! -name '*_qemu.so' -delete
+	# An emulated host may not answer for long: that is no sign that it is gone.
+	cat >"$dir/etc/libvirt/libvirtd.conf" <<-EOF
+		auth_tcp = "none"
+		auth_unix_rw = "none"
+		host_uuid_source = "machine-id"
+		keepalive_interval = -1
+	EOF
+	cat >"$dir/etc/libvirt/qemu.conf" <<-EOF
+		security_driver = "none"
+		stdio_handler = "file"
+		namespaces = [ ]
+		keepalive_interval = -1
+	EOF
+	echo 'LIBVIRTD_ARGS=' >"$dir/etc/default/libvirtd"
+	mkdir -p "$dir/var/lib/machines"
+	# Where libvirt looks for sockets, its own and D-Bus's
+	rm -rf "$dir/var/run"
+	ln -s /run "$dir/var/run"
+	# A quarter of an hour after the boot, in the midst of it
+	ln -s /dev/null "$dir/etc/systemd/system/systemd-tmpfiles-clean.timer"
+}
+
+# build_image SUITE PYTHON KIND OUT SCRATCH
 build_image()
 {
-	local tree=$4/tree
+	local tree=$5/tree packages=("${root_packages[@]}" "lib$2-stdlib")
 
-	extract "$1" "$tree" "${root_packages[@]}" "lib$2-stdlib"
-	configure_root "$tree"
-	mke2fs -q -t ext4 -O ^has_journal -m 0 -L lab-root -d "$tree" "$3" \
+	[ "$3" != libvirt ] || packages+=("${libvirt_packages[@]}")
+	extract "$1" "$tree" "${packages[@]}"
+	configure_root "$tree" "$3"
+	[ "$3" != libvirt ] || configure_libvirt "$tree"
+	mke2fs -q -t ext4 -O ^has_journal -m 0 -L lab-root -d "$tree" "$4" \
 		"$(($(du -s --apparent-size -BM "$tree" | cut -f1 -dM) * 5 / 4 + 96))M"
 }
 
 build_root()
 {
-	build_image bookworm python3.11 "$@"
+	build_image bookworm python3.11 root "$@"
 }
 
 build_trixie()
 {
-	build_image trixie python3.13 "$@"
+	build_image trixie python3.13 root "$@"
+}
+
+build_libvirt()
+{
+	build_image bookworm python3.11 libvirt "$@"
+}
+
+build_libvirt-trixie()
+{
+	build_image trixie python3.13 libvirt "$@"
 }
 
 # Absolute links would lead out of the sysroot.
@@ -122,9 +183,9 @@ main()
 	local kind=${1-} suffix='' key out
 
 	case $kind in
-	root | trixie) suffix=.ext4 ;;
+	root | trixie | libvirt | libvirt-trixie) suffix=.ext4 ;;
 	sysroot) ;;
-	*) die "usage: image.sh root|trixie|sysroot" ;;
+	*) die "usage: image.sh root|trixie|libvirt|libvirt-trixie|sysroot" ;;
 	esac
 	key=$(cat "$debian" "$here"/image.sh "$here"/lab.target "$here"/lab.service "$here"/lab-init "$here"/lab-fstab | sha256sum | cut -c1-16)
 	out=$cache/$kind-$key$suffix
@@ -139,7 +200,7 @@ main()
 		trap 'rm -rf "$scratch"' EXIT
 		"build_$kind" "$scratch/out$suffix" "$scratch" >&2
 		# Another tree of ours may use another one just now.
-		find "$cache" -maxdepth 1 -name "$kind-*" -mtime +0 -exec rm -rf {} +
+		find "$cache" -maxdepth 1 -name "$kind-[0-9a-f]*" -mtime +0 -exec rm -rf {} +
 		mv "$scratch/out$suffix" "$out"
 	fi
 	echo "$out"
