@@ -69,16 +69,18 @@ class Lab:
     def note(self, text):
         self._out.send(type="note", scenario=self.scenario, text=text)
 
-    def expect(self, phase, name, **counts):
+    def expect(self, phase, name, host=0, **counts):
         """
         A test made by the runner: TLBIs by kind that the emulator executed in this phase; broadcast: all
         stage-2 ones that all CPUs take part in; wide: of these, the ones of a range or of all of the VM.
+        host: which one, of two.
         """
-        self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, counts=counts)
+        self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, host=host, counts=counts)
 
-    def at_most(self, phase, name, **counts):
+    def at_most(self, phase, name, host=0, **counts):
         """As expect(), but it may have been fewer."""
-        self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, counts=counts, at_most=True)
+        self._out.send(type="expect", scenario=self.scenario, phase=phase, name=name, host=host, counts=counts,
+                       at_most=True)
 
     def row(self, phase, **columns):
         """A line of the table of results; the runner adds what the emulator counted in that phase."""
@@ -94,15 +96,15 @@ class Lab:
         self._phase += 1
         if self._phase > 255:
             raise Failed("no phase numbers left")
-        self._set_phase(self._phase)
+        self.set_phase(self._phase)
         self._out.send(type="phase", scenario=self.scenario, phase=self._phase, name=name)
         return self._phase
 
     def phase_end(self):
         """What comes now belongs to no phase."""
-        self._set_phase(0)
+        self.set_phase(0)
 
-    def _set_phase(self, number):
+    def set_phase(self, number):
         subprocess.run([f"{BIN}/phase", str(number)], check=True)
 
     # Programs.

@@ -12,7 +12,8 @@ import traceback
 
 sys.path.insert(0, "/lab")
 
-from host.lab import Failed, Lab, progress  # noqa: E402
+from host.lab import Failed, Lab, progress, read  # noqa: E402
+from host.pair import serve  # noqa: E402
 from host.vmm import empty_vm  # noqa: E402
 
 
@@ -90,8 +91,11 @@ def main():
     if min(kept) < 0:
         lab.note("no event of perf's is kept open")
     where_it_is()
-    for name in plan["scenarios"]:
-        run_scenario(lab, name)
+    if "lab.serves=1" in read("/proc/cmdline").split():
+        serve(lab)
+    else:
+        for name in plan["scenarios"]:
+            run_scenario(lab, name)
     leaks(lab)
     lab.finish()
 

@@ -33,10 +33,10 @@ class Emulator:
     """qemu-system-aarch64 as an arm64 host with EL2; its files lie in folder."""
 
     def __init__(self, folder, image, root, disk, cpu, plugin, systemd=True,
-                 visible=False, parameters="", counted=0, nodes=1, config="lab", keep=False):
+                 visible=False, parameters="", counted=0, nodes=1, config="lab", keep=False, devices=()):
         """
         counted, config: as in plan.Boot; nodes: that CPUs and memory belong to, one CPU each, or all to one;
-        keep: root is changed by what the host writes.
+        keep: root is changed by what the host writes; devices: on top.
         """
         self.folder = folder
         self.out = folder / "out.raw"
@@ -64,7 +64,7 @@ class Emulator:
             "-append", f"root=/dev/vda rw console=ttyAMA0 {level} {stall} panic=-1 "
                        f"{init} {HUGE_PAGES.get(config, 'hugepagesz=1G hugepages=1 hugepagesz=2M')} {parameters}",
             *self._disk("root", root, "cache=unsafe" if keep else "snapshot=on"), *self._disk("run", disk, "readonly=on"),
-            *self._disk("out", self.out, "cache=unsafe")]
+            *self._disk("out", self.out, "cache=unsafe"), *devices]
         self._visible = visible
 
     @staticmethod
@@ -160,9 +160,12 @@ def broadcasts(counts):
 class Boot:
     """Runs an emulator and turns what comes out of it into TAP."""
 
-    def __init__(self, emulator, label, tap, patience=SILENCE_SECONDS):
-        self._emulator = emulator
+    def __init__(self, emulators, label, tap, patience=SILENCE_SECONDS, network=None):
+        """emulators: the first one runs the scenarios; a second one is on its network, and does what they ask it to."""
+        self._emulators = emulators
+        self._emulator = emulators[0]
         self._patience = patience
+        self._network = network
         self.label = label
         self._tap = tap
         self._phases = {}
@@ -173,11 +176,15 @@ class Boot:
     def run(self):
         """Returns True where every test passed."""
         before = self._tap.failed
-        self._emulator.start()
+        for emulator in self._emulators:
+            emulator.start()
         try:
             self._follow()
         finally:
-            self._emulator.stop()
+            for emulator in self._emulators:
+                emulator.stop()
+            if self._network:
+                self._network.close()
         if not self.finished:
             self._tap.test(False, f"{self.label}: boots and comes to its end", self._last_words())
         self._check_counts()
@@ -188,7 +195,7 @@ class Boot:
         records = Records(self._emulator.out)
         last = time.monotonic()
         while True:
-            running = self._emulator.running()
+            running = [emulator for emulator in self._emulators if emulator.running()]
             for record in records.read():
                 self._take(record)
                 last = time.monotonic()
@@ -219,6 +226,10 @@ class Boot:
         elif kind == "end":
             self.finished = True
 
+    def counts(self, host):
+        """After run(): {phase: {kind: count}} of one of the hosts."""
+        return self._emulators[host].read_counts() or {}
+
     def rows(self, scenario):
         """After run(): [(a row's columns, {kind: count})] of the scenario's table of results."""
         counts = self._emulator.read_counts() or {}
@@ -233,16 +244,20 @@ class Boot:
     def _check_counts(self):
         if not self._phases:
             return
-        counts = self._emulator.read_counts()
-        if counts is None:
-            self._tap.test(False, f"{self.label}: the TLBI counter reports",
-                           self._emulator.messages.read_text(errors="replace"))
+        counts = [emulator.read_counts() for emulator in self._emulators]
+        for emulator, one in zip(self._emulators, counts):
+            if one is None:
+                self._tap.test(False, f"{self.label}: the TLBI counter reports",
+                               emulator.messages.read_text(errors="replace"))
+        if None in counts:
             return
         for number, phase in self._phases.items():
-            kinds = " ".join(f"{k}={n}" for k, n in sorted(counts.get(number, {}).items()))
-            self._tap.note(f"{self._name(phase)}: {kinds or 'no TLBI'}")
+            for host, one in enumerate(counts):
+                kinds = " ".join(f"{k}={n}" for k, n in sorted(one.get(number, {}).items()))
+                where = f", host {host}" if len(counts) > 1 else ""
+                self._tap.note(f"{self._name(phase)}{where}: {kinds or 'no TLBI'}")
         for record in self._expected:
-            got = counts.get(record["phase"], {})
+            got = counts[record.get("host", 0)].get(record["phase"], {})
             got = {**got, "broadcast": broadcasts(got), "wide": _sum(got, WIDE)}
             most = record.get("at_most", False)
             wrong = {kind: got.get(kind, 0) for kind, n in record["counts"].items()
@@ -251,15 +266,16 @@ class Boot:
                            f"counted {wrong}, wanted {'at most ' * most}{record['counts']}")
 
     def _check_kernel_log(self):
-        reports = self._emulator.kernel_reports()
+        reports = [line for emulator in self._emulators for line in emulator.kernel_reports()]
         self._tap.test(not reports, f"{self.label}: nothing wrong in the kernel's log",
                        "\n".join(reports))
 
     def _last_words(self):
         tail = []
-        for path in (self._emulator.messages, self._emulator.console):
-            if path.exists():
-                tail += path.read_text(errors="replace").splitlines()[-30:]
+        for emulator in self._emulators:
+            for path in (emulator.messages, emulator.console):
+                if path.exists():
+                    tail += path.read_text(errors="replace").splitlines()[-30:]
         return "\n".join(tail)
 
 

@@ -100,8 +100,10 @@ def selftests(base):
     return Path(run("make", "-s", "-C", "kernel", "print-selftests", *which).splitlines()[-1])
 
 
-def root_image(suite):
-    return Path(run(LAB / "image.sh", "root" if suite == "bookworm" else suite))
+def root_image(suite, kind=""):
+    """kind: libvirt, where that is to be in it."""
+    words = [word for word in (kind, suite) if word not in ("", "bookworm")]
+    return Path(run(LAB / "image.sh", "-".join(words) or "root"))
 
 
 def _make_programs(out, *arguments):
@@ -125,13 +127,18 @@ def programs_here():
     return _make_programs(out, "SYSROOT=/", "CC_ARM64=cc", "OBJCOPY_ARM64=objcopy", out / "vmm", out / "splitcall")
 
 
-def daemon():
-    """The folder that the daemon's arm64 package is unpacked to."""
+def package():
+    """The daemon's arm64 package."""
     folder = Path(run("build-aux/packages", "build", "arm64").splitlines()[-1])
-    package, = folder.glob("eagersplitd_*_arm64.deb")
+    file, = folder.glob("eagersplitd_*_arm64.deb")
+    return file
+
+
+def daemon():
+    """The folder that it is unpacked to."""
     tree = BUILD / "daemon"
     shutil.rmtree(tree, ignore_errors=True)
-    run("dpkg-deb", "-x", package, tree)
+    run("dpkg-deb", "-x", package(), tree)
     return tree
 
 

@@ -26,7 +26,9 @@ MAX_BBM = "max-bbm"
 NO_BREAK_BASES = ("linux-6.12", "linux-7.2")
 # The kernel's configurations that a scenario may ask for besides (CONFIGS).
 LAB = "lab"
-CONFIGS = (LAB, "preempt")
+CONFIGS = (LAB, "preempt", "net")
+# Those that boot QEMU's guests, too; the guests of others have lab's.
+OF_GUESTS = (LAB, "net")
 # Those that are run by name only.
 OTHER_CONFIGS = ("debug", "16k", "64k")
 DEBUG_VARIANTS = (("neoverse-n1", ""), ("max", ""), ("cortex-a72", ""))
@@ -46,7 +48,8 @@ class Boot:
     """One boot: series of patches, configuration of the kernel, CPU, and what is run.
 
     bbm: what kvm-arm.bbm= is set to, which takes one of BBM_SERIES; empty: not given. counted:
-    the host's clock counts instructions, of so many CPUs; 0: it is a clock, and they are two.
+    the host's clock counts instructions, of so many CPUs; 0: it is a clock, and they are two. hosts: emulated at
+    once, on a network of their own.
     """
 
     series: str
@@ -57,6 +60,7 @@ class Boot:
     bbm: str = ""
     base: str = BASES[0]
     counted: int = 0
+    hosts: int = 1
 
     @property
     def variant(self):
@@ -85,7 +89,8 @@ class Boot:
         bbm = f"bbm={self.bbm}" if self.bbm else ""
         systemd = "systemd" if self.systemd else ""
         counted = f"{self.counted} counted" if self.counted else ""
-        return " ".join(word for word in (self.cpu, base, kernel, config, bbm, systemd, counted) if word)
+        hosts = f"{self.hosts} hosts" if self.hosts > 1 else ""
+        return " ".join(word for word in (self.cpu, base, kernel, config, bbm, systemd, counted, hosts) if word)
 
 
 def names():
@@ -123,7 +128,7 @@ def _cpus(module, boot):
 
 
 def _wanted(module, boot, cpu, series, config):
-    if boot.counted != getattr(module, "COUNTED", 0):
+    if (boot.counted, boot.hosts) != (getattr(module, "COUNTED", 0), getattr(module, "HOSTS", 1)):
         return False
     if boot.config in CONFIGS and boot.config not in getattr(module, "CONFIGS", (LAB,)) and \
             (boot.config == LAB or boot.config != config):
@@ -154,8 +159,9 @@ def _variants(cpu, series, bbm, base):
     return [(one, "") for one in cpus] + [("max", "off")] * ("max" in cpus)
 
 
-def _counted(scenarios):
-    return sorted({getattr(_module(name), "COUNTED", 0) for name in scenarios})
+def _of_each(scenarios, what, otherwise):
+    """What they ask for by that name, each once."""
+    return sorted({getattr(_module(name), what, otherwise) for name in scenarios})
 
 
 def boots(scenarios, config=None, cpu=None, series=None, bbm="", base=BASES[0]):
@@ -169,12 +175,13 @@ def boots(scenarios, config=None, cpu=None, series=None, bbm="", base=BASES[0]):
         # All that there is, at once.
         series = series or last_series(base)
     kinds = itertools.product((config,) if config else CONFIGS, (series,) if series else all_series, (False, True),
-                              _counted(scenarios))
-    for one_config, one_series, systemd, counted in kinds:
+                              _of_each(scenarios, "COUNTED", 0), _of_each(scenarios, "HOSTS", 1))
+    for one_config, one_series, systemd, counted, hosts in kinds:
         for one_cpu, one_bbm in _variants(cpu, one_series, bbm, base):
             if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
                 continue
-            boot = Boot(one_series, one_config, one_cpu, bbm=one_bbm, systemd=systemd, base=base, counted=counted)
+            boot = Boot(one_series, one_config, one_cpu, bbm=one_bbm, systemd=systemd, base=base, counted=counted,
+                        hosts=hosts)
             boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED, PACKAGES) and
                               _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series, config)]
             if boot.scenarios:
