@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from runner.boot import SECTOR, Records, kernel_reports
+from runner.boot import SECTOR, Boot, Records, kernel_reports
 from runner.migrations import PREPARED, Migrations
 from runner.tap import Tap
 
@@ -103,6 +103,47 @@ def comparisons(tap):
     tap.test("SKIP" in report, "self-test: without the stock kernel there is nothing to compare", report)
 
 
+class Counted:
+    """An emulator that has ended, and left counts and nothing in its log."""
+
+    def __init__(self, out, counts):
+        self.out = out
+        self._counts = counts
+
+    def start(self):
+        pass
+
+    stop = start
+
+    def running(self):
+        return False
+
+    def kernel_reports(self):
+        return []
+
+    def read_counts(self):
+        return self._counts
+
+
+def hosts(tap):
+    """What is expected of one of two hosts is compared with that one's counts."""
+    def failures(host):
+        with tempfile.NamedTemporaryFile() as out:
+            for record in ({"type": "phase", "scenario": "s", "phase": 1, "name": "p"},
+                           {"type": "expect", "scenario": "s", "phase": 1, "name": "none", "host": host,
+                            "counts": {"broadcast": 0}}, {"type": "end"}):
+                data = json.dumps(record).encode() + b"\n"
+                out.write(data + b"\0" * (-len(data) % SECTOR))
+            out.flush()
+            emulators = [Counted(out.name, {1: {"ipas2e1": 3}}), Counted(None, {1: {"vmalls12e1is": 1}})]
+            inner = Tap(io.StringIO())
+            Boot(emulators, "two", inner).run()
+        return inner.failed
+
+    tap.test([failures(0), failures(1)] == [0, 1], "self-test: a TLBI of the host that has none fails, and of no other",
+             [failures(0), failures(1)])
+
+
 def verdicts(tap):
     report = io.StringIO()
     inner = Tap(report)
@@ -113,5 +154,5 @@ def verdicts(tap):
 
 
 def run(tap):
-    for part in (kernel_logs, budgets, records, comparisons, verdicts):
+    for part in (kernel_logs, budgets, records, comparisons, hosts, verdicts):
         part(tap)
