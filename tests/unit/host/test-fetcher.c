@@ -77,12 +77,13 @@ static struct fetcher *new_fetcher(const char *program)
 /* Each of its VMs comes as a splitter, and nothing else of it. */
 static void test_look(void **state)
 {
-	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
-	_cleanup_(fetched_done) struct fetched fetched;
+	_cleanup_(fetcher_freep) struct fetcher *f = NULL;
+	_cleanup_(fetched_done) struct fetched fetched = {};
 	pid_t pid = start_vmm(3);
 
 	if (pid < 0)
 		skip();
+	f = new_fetcher(helper);
 	assert_int_equal(fetcher_look(f, pid, &fetched), 0);
 	assert_int_equal(fetched.n, 3);
 	for (size_t i = 0; i < fetched.n; i++)
@@ -128,11 +129,13 @@ static int search(void *userdata, pid_t pid)
 
 static void test_scan(void **state)
 {
-	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
-	struct search wanted = { .pid = start_vmm(1) }, other = { .pid = start_vmm(0) };
+	_cleanup_(fetcher_freep) struct fetcher *f = NULL;
+	struct search wanted = { .pid = start_vmm(1) }, other = {};
 
 	if (wanted.pid < 0)
 		skip();
+	other.pid = start_vmm(0);
+	f = new_fetcher(helper);
 	assert_int_equal(fetcher_scan(f, search, &wanted), 0);
 	assert_true(wanted.found);
 	assert_int_equal(fetcher_scan(f, search, &other), 0);
