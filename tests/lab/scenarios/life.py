@@ -143,8 +143,11 @@ def missed_deadline(lab, daemon):
     at = time.time_ns() // 1000 - start
     lab.note(f"late: told after {at} us, {told['blocks']} of {BLOCKS} blocks left")
     status = daemon.ctl("status", vm)
-    lab.ok("Deadline:" in status.stdout and "missed" in status.stdout or "passed" in status.stdout,
-           "eagersplitctl status: it is missed", status.stdout)
+    missed = "missed" in status.stdout or "passed" in status.stdout
+    if not missed and daemon.vm(vm)["stage"] == "split":
+        lab.skip("eagersplitctl status: it is missed", "this host was so slow that all was split before it was asked")
+    else:
+        lab.ok("Deadline:" in status.stdout and missed, "eagersplitctl status: it is missed", status.stdout)
     journal = lab.wait_for("the journal", lambda: [line for line in daemon.journal().splitlines() if "Late: " in line])
     lab.eq(len(journal), 1, "the journal: told once")
     daemon.migration(vm, "scheduled", tlbiRate=1000, deadlineUSec=start + 3600 * 1000000)
