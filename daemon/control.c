@@ -24,6 +24,7 @@
 #include "manager-migration.h"
 #include "manager-names.h"
 #include "manager-register.h"
+#include "manager-settle.h"
 #include "manager-store.h"
 #include "manager-table.h"
 #include "strangers.h"
@@ -160,14 +161,31 @@ static int error_transition(struct varlink_connection *connection, enum vm_migra
 					varlink_json_finish(parameters, r));
 }
 
+/* Of one that is there, or is gone and may still be said how it ended; -ENODEV: there is neither. */
+static int change_migration(struct control *c, const struct migration_params *p,
+			    enum vm_migration to, struct vm **ret, enum vm_migration *ret_from)
+{
+	struct vm *vm = manager_find_vm(c->manager, p->vm);
+	struct vm *departed = vm ? NULL : manager_find_departed(c->manager, p->vm);
+	uint64_t deadline = (uint64_t)p->deadline_usec.value;
+	uint64_t rate = (uint64_t)p->tlbi_rate.value;
+
+	*ret = vm ?: departed;
+	if (!*ret)
+		return -ENODEV;
+	*ret_from = vm_state_get_migration((*ret)->migration.state);
+	if (departed)
+		return manager_end_departed(c->manager, departed, to);
+	return manager_set_migration(c->manager, vm, to, p->deadline_usec.given ? &deadline : NULL,
+				     p->tlbi_rate.given ? &rate : NULL);
+}
+
 static int set_migration_state(struct varlink_connection *connection, const void *params,
 			       void *userdata)
 {
 	const struct migration_params *p = params;
-	struct control *c = userdata;
-	uint64_t deadline = (uint64_t)p->deadline_usec.value;
-	uint64_t rate = (uint64_t)p->tlbi_rate.value;
-	struct vm_info before, after;
+	enum vm_migration from;
+	struct vm_info after;
 	char what[64];
 	struct vm *vm;
 	int to, r;
@@ -175,17 +193,13 @@ static int set_migration_state(struct varlink_connection *connection, const void
 	to = vm_migration_from_string(p->migration);
 	if (to < 0)
 		return varlink_connection_error_parameter(connection, "migration");
-	vm = manager_find_vm(c->manager, p->vm);
-	if (!vm)
+	r = change_migration(userdata, p, (enum vm_migration)to, &vm, &from);
+	if (r == -ENODEV)
 		return control_error_no_such_vm(connection, p->vm);
-	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &before);
-	r = manager_set_migration(c->manager, vm, (enum vm_migration)to,
-				  p->deadline_usec.given ? &deadline : NULL,
-				  p->tlbi_rate.given ? &rate : NULL);
 	if (r == -EROFS)
 		return control_error_not_kept(connection, p->vm, r);
 	if (r < 0)
-		return error_transition(connection, before.migration, (enum vm_migration)to);
+		return error_transition(connection, from, (enum vm_migration)to);
 	snprintf(what, sizeof(what), "Migration said to be %s", p->migration);
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &after);
 	control_log_change(varlink_connection_peer(connection), &after, what);

@@ -111,6 +111,8 @@ bool course_leave(struct course *course, const struct vm *vm, uint64_t now_usec,
 	if (!course->begun_usec)
 		return false;
 	course_stop(course, vm, now_usec);
+	if (course->announced && vm->table.gone)
+		return false;
 	return course_end(course, vm, COURSE_GONE, ret);
 }
 
@@ -122,6 +124,6 @@ uint64_t course_get_settling(const struct course *course)
 bool course_settle(struct course *course, const struct vm *vm, uint64_t now_usec,
 		   struct passage *ret)
 {
-	return course_get_settling(course) <= now_usec &&
-	       course_end(course, vm, COURSE_CANCELLED, ret);
+	return course->ended_usec && course_get_settling(course) <= now_usec &&
+	       course_end(course, vm, vm->table.gone ? COURSE_GONE : COURSE_CANCELLED, ret);
 }

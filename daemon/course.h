@@ -16,7 +16,8 @@ struct vm;
 
 /*
  * Dirty logging that has stopped is the end of a migration, but not how it ended: that is
- * said a moment later, or it was cancelled.
+ * said a moment later, or it was cancelled. The same holds of a VM that is gone, whose VMM
+ * may end before whoever announced its migration is told.
  */
 #define COURSE_SETTLE_USEC UINT64_C(10000000)
 
@@ -27,14 +28,17 @@ struct vm;
 bool course_note(struct course *course, const struct vm *vm, uint64_t now_usec,
 		 struct passage *ret);
 
-/* The same when @vm is gone, or not looked after any more. */
+/*
+ * The same when @vm is gone, or not looked after any more. False also when it is gone and it is
+ * yet to be said how its migration ended.
+ */
 bool course_leave(struct course *course, const struct vm *vm, uint64_t now_usec,
 		  struct passage *ret);
 
 /* When course_settle() has something to do; UINT64_MAX: never. */
 uint64_t course_get_settling(const struct course *course);
 
-/* Ends what nobody has said the end of, if it is time: as the two above. */
+/* Ends what nobody has said the end of, if it is time (@now_usec UINT64_MAX: it is): as the two above. */
 bool course_settle(struct course *course, const struct vm *vm, uint64_t now_usec,
 		   struct passage *ret);
 

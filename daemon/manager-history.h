@@ -22,7 +22,7 @@ void manager_note_course(struct manager *m, struct vm *vm);
 /* The same when @vm is gone, or not wanted any more. */
 void manager_end_course(struct manager *m, struct vm *vm);
 
-/* Ends one that has ended, if nobody has said how and it is time; whether it did. */
+/* Ends one that has ended, if nobody has said how and it is time (see course_settle()); whether it did. */
 bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t now_usec);
 
 /* Has manager_on_settle() called at that time, CLOCK_REALTIME; UINT64_MAX: never. */

@@ -204,6 +204,17 @@ struct vm *manager_find_vm(struct manager *m, const char *text)
 	return vm ? vm : manager_find_pid(m, text);
 }
 
+bool vm_is_meant(const struct vm *vm, const char *text)
+{
+	char uuid[UUID_SIZE];
+	bool is_uuid = uuid_parse(text, uuid) == 0;
+	uint64_t pid;
+
+	if (vm_claims(vm, text, is_uuid ? uuid : NULL) != CLAIM_NONE || strcmp(vm->id, text) == 0)
+		return true;
+	return parse_u64(text, &pid) == 0 && pid == (uint64_t)vm->pid;
+}
+
 struct vm *manager_find_told(struct manager *m, const char *name)
 {
 	enum claim claim;

@@ -23,6 +23,9 @@ struct vm_record;
  */
 struct vm *manager_find_vm(struct manager *m, const char *text);
 
+/* Whether @vm, be it gone, is meant by that name, id, UUID or pid, whoever else may be. */
+bool vm_is_meant(const struct vm *vm, const char *text);
+
 /* The VM that was told to be called that, or NULL. */
 struct vm *manager_find_told(struct manager *m, const char *name);
 

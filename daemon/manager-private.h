@@ -5,7 +5,7 @@
  * splitter's and the finder's side of it; manager-reload.c, the configuration's, and
  * manager-host.c, the host's; manager-resume.c, how they come from the daemon before;
  * manager-found.c, how they get there by themselves; manager-table.c, the VMs; manager-names.c, what they are called, and manager-migration.c, what happens to them;
- * manager-tell.c, who is told of it; manager-store.c, what is kept of it; manager-history.c, and
+ * manager-settle.c, of whose migrations nobody says the end; manager-tell.c, who is told of it; manager-store.c, what is kept of it; manager-history.c, and
  * afterwards; manager-index.c, where they are found.
  */
 #ifndef EAGERSPLITD_MANAGER_PRIVATE_H
@@ -62,6 +62,7 @@ struct registration_head {
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
  * @unwanted: unregistered, so not to be found again as long as they are there
+ * @departed: @n_departed that are gone, of whose migrations it may yet be said how they ended
  * @by_id: those of all three lists, by what the host calls them
  * @by_pid: and by their processes
  * @by_name: those of @vms, by all that they are called
@@ -127,10 +128,12 @@ struct manager {
 	struct vm_list vms;
 	struct vm_list leaving;
 	struct vm_list unwanted;
+	struct vm_list departed;
 	struct hash by_id;
 	struct hash by_pid;
 	struct hash by_name;
 	size_t n_vms;
+	size_t n_departed;
 	bool left_out;
 
 	sd_event_source *status_source;

@@ -12,6 +12,7 @@
 #include "manager-index.h"
 #include "manager-names.h"
 #include "manager-private.h"
+#include "manager-settle.h"
 #include "manager-store.h"
 #include "manager-tell.h"
 #include "splitter.h"
@@ -60,11 +61,13 @@ void manager_forget_vm(struct manager *m, struct vm *vm)
 			vm_store_remove(m->store, id);
 	}
 	closing_add(m->closing, vm_take_host_vm(vm));
-	vm_free(vm);
+	if (!manager_depart(m, vm))
+		vm_free(vm);
 }
 
 void manager_remove_vm(struct manager *m, struct vm *vm, bool gone)
 {
+	vm->table.gone |= gone;
 	/* The next daemon goes on with it. */
 	if (!m->stopped)
 		manager_end_course(m, vm);

@@ -47,7 +47,7 @@ int manager_add_unwanted(struct manager *m, struct backend_vm *host_vm, pid_t pi
 /* Takes @vm out of the table, and lets go of it; @gone: there is nothing to let go of. */
 void manager_remove_vm(struct manager *m, struct vm *vm, bool gone);
 
-/* Frees one that is in no list any more, and closes its splitter. */
+/* Frees one that is in no list any more, or has it departed, and closes its splitter. */
 void manager_forget_vm(struct manager *m, struct vm *vm);
 
 #endif /* EAGERSPLITD_MANAGER_TABLE_H */

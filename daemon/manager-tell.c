@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "course.h"
 #include "manager-history.h"
 #include "manager-private.h"
 #include "manager-store.h"
@@ -19,9 +18,6 @@
 
 /* How often progress is worth being kept. */
 #define SAVE_INTERVAL_NSEC NSEC_PER_SEC
-
-/* How often those are looked at of whose migrations nobody has said the end. */
-#define SETTLE_PAUSE_USEC (USEC_PER_SEC / 5)
 
 static void manager_send_status(struct manager *m)
 {
@@ -131,20 +127,4 @@ void manager_tell(struct manager *m, struct vm *vm, enum vm_change what)
 		m->observer->vm_changed(m->observer_userdata, vm, what);
 	if (what == VM_CHANGE_STATE || manager_is_news(m))
 		manager_notify_status(m);
-}
-
-int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata)
-{
-	uint64_t next = UINT64_MAX, now = clock_usec(CLOCK_REALTIME);
-	struct manager *m = userdata;
-	struct vm *vm;
-
-	TAILQ_FOREACH(vm, &m->vms, link) {
-		if (manager_settle_course(m, vm, now))
-			manager_save_vm(m, vm);
-		next = min_u64(next, course_get_settling(&vm->course));
-	}
-	/* A look at all VMs for those of a moment, not for each. */
-	manager_arm_settle(m, next == UINT64_MAX ? next : max_u64(next, now + SETTLE_PAUSE_USEC));
-	return 0;
 }

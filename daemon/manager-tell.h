@@ -44,7 +44,4 @@ int manager_on_save_again(sd_event_source *source, uint64_t usec, void *userdata
 /* Tells everybody of a change: the store, the journal, the service manager, the observer. */
 void manager_tell(struct manager *m, struct vm *vm, enum vm_change what);
 
-/* For migrations that have ended, and nobody has said how. */
-int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata);
-
 #endif /* EAGERSPLITD_MANAGER_TELL_H */

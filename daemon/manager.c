@@ -25,6 +25,7 @@
 #include "manager-private.h"
 #include "manager-reload.h"
 #include "manager-resume.h"
+#include "manager-settle.h"
 #include "manager-store.h"
 #include "manager-table.h"
 #include "manager-tell.h"
@@ -322,6 +323,7 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	TAILQ_INIT(&m->vms);
 	TAILQ_INIT(&m->leaving);
 	TAILQ_INIT(&m->unwanted);
+	TAILQ_INIT(&m->departed);
 	TAILQ_INIT(&m->registrations);
 
 	r = manager_start(m);
@@ -358,6 +360,7 @@ struct manager *manager_free(struct manager *m)
 	vm_list_free(&m->vms);
 	vm_list_free(&m->leaving);
 	vm_list_free(&m->unwanted);
+	vm_list_free(&m->departed);
 	finder_free(m->finder);
 	while (m->n_splitters)
 		close(m->splitters[--m->n_splitters]);
@@ -407,6 +410,7 @@ void manager_stop(struct manager *m, void (*stopped)(void *userdata), void *user
 	}
 	while ((vm = TAILQ_FIRST(&m->vms)))
 		manager_remove_vm(m, vm, false);
+	(void)manager_settle_departed(m, UINT64_MAX);
 	manager_check_stopped(m);
 }
 

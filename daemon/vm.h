@@ -124,7 +124,7 @@ TAILQ_HEAD(vm_list, vm);
  * @table.unwanted: somebody has unregistered it
  * @table.leaving: it is no longer in the table
  * @table.replaced: and the same VM of the host is, as another one
- * @table.gone: it has said so itself
+ * @table.gone: the VM is, it is not only let go of
  *
  * @names: what it is called, of which @table.name is one: see manager-names.h
  * @names.told: by who may change something, NULL: nothing

@@ -75,6 +75,52 @@ def not_prepared():
         equal([("leadUSec" in p, "splitUSec" in p) for p in past], [(False, False), (True, False)])
 
 
+def gone(daemon, vm, vmm):
+    """Once the daemon knows that it is"""
+    with daemon.client() as client:
+        watch = client.watch_all()
+        # The VMs that there are, first.
+        while next(watch)["vm"]["vm"] != vm:
+            pass
+        vmm.kill()
+        return next(said["vm"] for said in watch if said.get("gone"))
+
+
+@test
+def vmm_ends_first():
+    """How an announced migration ended may be said when its VM is gone: by any of its names, once"""
+    with Daemon(**FAST) as daemon, Vmm() as a, Vmm() as b:
+        for vmm, name in (a, "a"), (b, "b"):
+            daemon.register(vmm, name)
+            daemon.migrate(name, "active")
+            gone(daemon, name, vmm)
+        equal(history(daemon), [])
+        equal(daemon.error("SetMigrationState", vm="a", migration="scheduled"), ("NoSuchVm", {"vm": "a"}))
+        told = daemon.migrate("a", "completed")
+        equal((told["vm"], told["migration"]), ("a", "completed"))
+        daemon.wait_for_log("Its migration has ended, completed: dirty logging never began")
+        equal(daemon.error("SetMigrationState", vm="a", migration="failed"), ("NoSuchVm", {"vm": "a"}))
+        # By its process.
+        daemon.migrate(str(b.pid), "failed")
+        equal([(p["vm"], p["outcome"]) for p in history(daemon)], [("a", "completed"), ("b", "failed")])
+
+
+@test
+def gone_as_the_daemon_stops():
+    """A daemon that stops has told of those of which nobody has said how they ended"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as another:
+        daemon.register(vmm, "guest")
+        daemon.migrate("guest", "scheduled")
+        gone(daemon, "guest", vmm)
+        # What is said is of the VM that is there, if there is one of that name.
+        daemon.register(another, "guest")
+        daemon.migrate("guest", "scheduled")
+        daemon.migrate("guest", "cancelled")
+        daemon.restart(signal.SIGTERM)
+        past = wait_for_history(daemon, 2)
+        equal([(p["pid"], p["outcome"]) for p in past], [(another.pid, "cancelled"), (vmm.pid, "gone")])
+
+
 @test
 def counted():
     """What has ended is counted, by how it was prepared and how it ended"""

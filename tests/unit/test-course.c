@@ -118,6 +118,35 @@ static void test_found(void **state)
 	assert_int_equal(course_met_deadline(&f->passage.course), -1);
 }
 
+/* What was announced may be said to have ended when its VM is gone already. */
+static void test_departed(void **state)
+{
+	struct fixture *f = new_fixture();
+
+	f->vm.migration.dirty_logging = true;
+	assert_false(note(f, VM_STATE_ACTIVE, 10));
+	f->vm.table.gone = true;
+	assert_false(course_leave(&f->course, &f->vm, T0 + 20 * S, &f->passage));
+	assert_true(course_get_settling(&f->course) == T0 + 20 * S + COURSE_SETTLE_USEC);
+	assert_true(note(f, VM_STATE_COMPLETED, 25));
+	assert_int_equal(f->passage.outcome, COURSE_COMPLETED);
+	assert_true(f->passage.course.ended_usec == T0 + 20 * S);
+	/* Once. */
+	assert_false(course_settle(&f->course, &f->vm, UINT64_MAX, &f->passage));
+}
+
+static void test_gone(void **state)
+{
+	struct fixture *f = new_fixture();
+
+	assert_false(note(f, VM_STATE_SCHEDULED, 10));
+	f->vm.table.gone = true;
+	assert_false(course_leave(&f->course, &f->vm, T0 + 20 * S, &f->passage));
+	assert_false(course_settle(&f->course, &f->vm, T0 + 29 * S, &f->passage));
+	assert_true(course_settle(&f->course, &f->vm, T0 + 30 * S, &f->passage));
+	assert_int_equal(f->passage.outcome, COURSE_GONE);
+}
+
 static void set_stall(struct fixture *f, uint64_t n)
 {
 	f->vm.progress.survey.counters = (struct vm_counters){ .stalls = n,
@@ -271,7 +300,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ahead),	  cmocka_unit_test(test_partly),
-		cmocka_unit_test(test_found),	  cmocka_unit_test(test_unused),
+		cmocka_unit_test(test_found),	  cmocka_unit_test(test_departed),
+		cmocka_unit_test(test_gone),	  cmocka_unit_test(test_unused),
 		cmocka_unit_test(test_said_late), cmocka_unit_test(test_json),
 		cmocka_unit_test(test_stall),	  cmocka_unit_test(test_logged_twice),
 	};

@@ -116,12 +116,13 @@ class Case:
 
     def told(self, prepared):
         """
-        What the source's daemon has kept of it. How it ended is not in there: libvirt ends QEMU before virsh returns,
-        so that the VM is gone when virsh-migrate-split says that it has left.
+        What the source's daemon has kept of it. libvirt ends QEMU before virsh returns, so that the VM is gone when
+        virsh-migrate-split says how it ended; of one that nobody has announced, nobody says so.
         """
         last = self.source.history()[-1]
         self.lab.note(f"{self.name}: the daemon's history: {last}")
-        self.eq(last["prepared"], prepared, "the daemon's history says how it was prepared")
+        self.eq([last["prepared"], last["outcome"]], [prepared, "completed" if prepared == "ahead" else "gone"],
+                "the daemon's history says how it was prepared, and how it ended")
 
     def done(self):
         self.lab.row(0, **self.row)
