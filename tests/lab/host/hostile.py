@@ -247,6 +247,7 @@ class Hostile:
         self._stream.__exit__(None, None, None)
         if self._model:
             operations.few_vmids(0)
+        operations.leave_in_peace()
         self.daemon.stop()
         self.daemon.change_service("")
         os.close(self._reserve)

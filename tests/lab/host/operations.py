@@ -296,6 +296,12 @@ def reload(hostile, machine, chance):
     hostile.change_budget(*chance.choice(BUDGETS), chance.choice(hostile.methods))
 
 
+def leave_in_peace():
+    """Nobody moves memory any more."""
+    if os.path.exists(BALANCING):
+        write(BALANCING, 0)
+
+
 def has_model():
     return os.path.exists(VMID_LIMIT)
 

@@ -79,7 +79,7 @@ class Boot:
     @property
     def nodes(self):
         """That the emulated host has; the other kernels would know of one all the same."""
-        return 2 if self.config == "preempt" and self.counted != 1 else 1
+        return 2 if self.config in ("preempt", "debug") and self.counted != 1 else 1
 
     @property
     def label(self):
