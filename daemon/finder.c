@@ -21,8 +21,12 @@
 #define CANDIDATES_MAX	  128
 #define PROCESSES_AT_ONCE 64
 
-/* When all processes are looked through again after that has failed. */
-#define RESCAN_USEC (5 * USEC_PER_SEC)
+/*
+ * When all processes are looked through again after that has failed, at first, and, twice as late
+ * each time, at last: a process may keep itself from being looked into for as long as it likes.
+ */
+#define RESCAN_USEC	 (5 * USEC_PER_SEC)
+#define RESCAN_DOUBLINGS 4U
 
 /* Not at any time. */
 #define NEVER UINT64_MAX
@@ -53,6 +57,7 @@ struct candidate {
  * @scan_due: when to look through all processes for what there was no room for here, or since
  *	      that has failed; NEVER: there is nothing of that kind
  * @scan_tries: of these scans
+ * @scan_failures: scans in a row that failed
  * @look: the one that is under way if @looking, by @look_job. One at a time, as
  *	  it takes as long as that process has descriptors: it is done in a thread,
  *	  and leaves the others to splitting
@@ -75,6 +80,7 @@ struct finder {
 	sd_event_source *timer;
 	uint64_t scan_due;
 	unsigned int scan_tries;
+	unsigned int scan_failures;
 
 	struct job look_job;
 	struct look look;
@@ -138,6 +144,7 @@ static void finder_end_scan(struct finder *f)
 		f->again = false;
 		finder_scan_all(f);
 	} else if (!f->failed) {
+		f->scan_failures = 0;
 		f->ops->scanned(f->userdata);
 	}
 }
@@ -148,7 +155,8 @@ static void finder_fail_scan(struct finder *f)
 	f->failed = true;
 	if (f->scan_due != NEVER)
 		return;
-	f->scan_due = finder_now(f) + RESCAN_USEC;
+	f->scan_due = finder_now(f) + (RESCAN_USEC << f->scan_failures);
+	f->scan_failures += f->scan_failures < RESCAN_DOUBLINGS;
 	f->scan_tries = TRIES_MAX;
 }
 

@@ -14,6 +14,7 @@
 #include <linux/kvm_eager_split.h>
 
 #include "base/parse.h"
+#include "base/transient.h"
 #include "base/util.h"
 #include "host/fetch-protocol.h"
 #include "host/file-tables.h"
@@ -110,20 +111,32 @@ static bool is_avoided(const struct fetch_request *request, pid_t pid)
 	return false;
 }
 
-/* Whoever asks knows by the first reply where a look has hung. */
+/*
+ * Whoever asks knows by the first reply where a look has hung. @missed: set where it is not known
+ * whether there is a VM.
+ */
 static int scan_one(int socket, const struct fetch_request *request, struct file_tables *tables,
-		    pid_t pid)
+		    pid_t pid, bool *missed)
 {
 	struct fetch_reply reply = { .more = true, .result = -EINPROGRESS, .number = pid };
 	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
 	int64_t uid;
 	int r;
 
-	if (is_avoided(request, pid) || !file_tables_add(tables, pid))
+	if (is_avoided(request, pid)) {
+		*missed = true;
+		return 0;
+	}
+	if (!file_tables_add(tables, pid))
 		return 0;
 	r = send_reply(socket, &reply, -1);
-	if (r < 0 || list_vms(pid, &vms, &uid) < 0)
+	if (r < 0)
 		return r;
+	r = list_vms(pid, &vms, &uid);
+	if (r < 0) {
+		*missed |= error_is_transient(r);
+		return 0;
+	}
 	reply.result = 0;
 	return send_reply(socket, &reply, -1);
 }
@@ -132,6 +145,7 @@ static int serve_scan(int socket, const struct fetch_request *request)
 {
 	_cleanup_(file_tables_freep) struct file_tables *tables = NULL;
 	struct dirent *entry;
+	bool missed = false;
 	uint64_t pid;
 	DIR *dir;
 	int r;
@@ -146,9 +160,9 @@ static int serve_scan(int socket, const struct fetch_request *request)
 	while (r == 0 && (entry = readdir(dir)))
 		if (parse_u64(entry->d_name, &pid) == 0 && pid <= INT_MAX &&
 		    (pid_t)pid > request->pid)
-			r = scan_one(socket, request, tables, (pid_t)pid);
+			r = scan_one(socket, request, tables, (pid_t)pid, &missed);
 	closedir(dir);
-	return r < 0 ? r : send_end(socket, 0);
+	return r < 0 ? r : send_end(socket, missed ? -EBUSY : 0);
 }
 
 static int serve_one(int socket, const struct fetch_request *request)

@@ -443,6 +443,7 @@ static int scan_from(struct fetcher *f, pid_t *after, int (*found)(void *userdat
 
 int fetcher_scan(struct fetcher *f, int (*found)(void *userdata, pid_t pid), void *userdata)
 {
+	bool missed = false;
 	pid_t after = 0, hung;
 	int r;
 
@@ -451,10 +452,12 @@ int fetcher_scan(struct fetcher *f, int (*found)(void *userdata, pid_t pid), voi
 		hung = after;
 		reap(f);
 		r = scan_from(f, &after, found, userdata);
-		if (r == -ETIMEDOUT && after != hung)
+		if (r == -ETIMEDOUT && after != hung) {
+			missed = true;
 			log_warning("Process %d cannot be looked into: it makes the helper hang",
 				    (int)after);
+		}
 	} while (r == -ETIMEDOUT && after != hung);
 	pthread_mutex_unlock(&f->lock);
-	return r;
+	return r == 0 && missed ? -EBUSY : r;
 }

@@ -145,6 +145,27 @@ static void test_scan(void **state)
 }
 
 /* A program that runs @script, in place of the helper. */
+static const char *write_script(const char *script);
+
+/* Then it is not known who has a VM, and the scan has not been one. */
+static void test_scan_in_want(void **state)
+{
+	struct search wanted = { .pid = start_vmm(1) };
+
+	if (wanted.pid < 0)
+		skip();
+	for (int fds = 5; fds < 7; fds++) {
+		_cleanup_(fetcher_freep) struct fetcher *f = NULL;
+		char script[64];
+
+		snprintf(script, sizeof(script), "ulimit -n %d; exec \"$HELPER\"", fds);
+		f = new_fetcher(write_script(script));
+		assert_int_equal(fetcher_scan(f, search, &wanted), -EBUSY);
+		assert_false(wanted.found);
+	}
+	end_vmm(wanted.pid);
+}
+
 static const char *write_script(const char *script)
 {
 	static char path[64];
@@ -253,11 +274,12 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_look),  cmocka_unit_test(test_nothing_there),
-		cmocka_unit_test(test_name),  cmocka_unit_test(test_scan),
-		cmocka_unit_test(test_hangs), cmocka_unit_test(test_starts_slowly),
-		cmocka_unit_test(test_ends),  cmocka_unit_test(test_lies),
-		cmocka_unit_test(test_none),  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_look),	      cmocka_unit_test(test_nothing_there),
+		cmocka_unit_test(test_name),	      cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_scan_in_want),  cmocka_unit_test(test_hangs),
+		cmocka_unit_test(test_starts_slowly), cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_lies),	      cmocka_unit_test(test_none),
+		cmocka_unit_test(test_refused),
 	};
 	const char *build = getenv("BUILDDIR") ?: ".";
 	char fake[4096 + 32], options[1024];
