@@ -139,12 +139,14 @@ class Host:
 
     def leaves(self, name):
         """By what its memory is mapped: [blocks, tables of pages]."""
-        slots = [s for s in self._lab.survey(self.pid(name))["slot"] if s["gpa"] >= RAM]
-        return [sum(s["blocks1"] + s["blocks2"] for s in slots), sum(s["tables"] for s in slots)]
+        slots = self.slots(name)
+        return [sum(s["blocks"] for s in slots), sum(s["tables"] for s in slots)]
 
     def slots(self, name):
-        """Its memslots of memory: [[address, bytes]]."""
-        return [[s["gpa"], s["bytes"]] for s in self._lab.survey(self.pid(name))["slot"] if s["gpa"] >= RAM]
+        """Its memslots of memory, in order: where they are, and by how many blocks and tables of pages they are mapped."""
+        slots = [{"gpa": s["gpa"], "blocks": s["blocks1"] + s["blocks2"], "tables": s["tables"]}
+                 for s in self._lab.survey(self.pid(name))["slot"] if s["gpa"] >= RAM]
+        return sorted(slots, key=lambda s: s["gpa"])
 
     def wait_blocks(self, name, blocks):
         """Until it is mapped by so many; returns what leaves() does."""

@@ -107,10 +107,11 @@ class Domain:
     A guest of libvirt's, which is on one of the hosts: it goes over most of its memory, and checks it.
 
     backing: what libvirt's <memoryBacking> has; work: MiB that it goes over, three quarters unless given; write: one page
-    in so many is written each round; plugs: it may have more memory plugged, for which firmware has ACPI.
+    in so many is written each round; plugs: MiB that are plugged after its start, by firmware that has ACPI, and on which
+    it begins then.
     """
 
-    def __init__(self, lab, pair, name, mib, backing, work=0, write=64, plugs=False):
+    def __init__(self, lab, pair, name, mib, backing, work=0, write=64, plugs=0):
         self._lab = lab
         self.pair = pair
         self.name = name
@@ -120,9 +121,11 @@ class Domain:
         if plugs:
             plugged = {"most": MOST.format(mib=4 * mib), "loader": LOADER, "acpi": "<acpi/>",
                        "numa": NUMA.format(mib=mib)}
-        # What can be taken away again holds nothing that cannot be moved.
+            # What can be taken away again holds nothing that cannot be moved.
+            arguments += f" memhp_default_state=online_movable lab.memory={mib + plugs // 2}"
+        self._plugs = plugs
         self._xml = XML.format(name=name, mib=mib, backing=backing, console=f"{CONSOLES}/{name}.log",
-                               arguments=arguments + " memhp_default_state=online_movable" * plugs, **plugged)
+                               arguments=arguments, **plugged)
 
     @property
     def source(self):
@@ -141,9 +144,16 @@ class Domain:
         """virsh attach-device or detach-device, now."""
         self.source.device(command, self.name, xml)
 
+    def unplug(self):
+        """Asks it to give back what was plugged."""
+        self.device("detach-device", DIMM.format(mib=self._plugs))
+
     def start(self):
         self.source.define(self.name, self._xml)
         self.source.virsh("start", self.name)
+        if self._plugs:
+            self._look("a guest that waits for memory", lambda: "lab: waits for" in self.console())
+            self.device("attach-device", DIMM.format(mib=self._plugs))
         self._look("a first round of the guest", self.rounds)
 
     def stop(self):
@@ -229,6 +239,7 @@ XML = """\
   </os>
   <features>{acpi}<gic version='3'/></features>
   <cpu mode='host-passthrough'>{numa}</cpu>
+  <on_reboot>destroy</on_reboot>
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>/usr/bin/qemu-system-aarch64</emulator>

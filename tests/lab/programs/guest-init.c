@@ -7,11 +7,13 @@
  * again, and their checksum is reported each round. A line on the console tells
  * each round:
  *
+ *   lab: waits for mib=N
  *   lab: populated mib=N
  *   lab: round=N reads=N writes=N errors=N static=CHECKSUM
  *
  * On the kernel's command line lab.mib=N says how much, and lab.write=N that one
- * page in N is written (2).
+ * page in N is written (2). With lab.memory=N it begins once the guest has so much memory, which is plugged
+ * then: that is what it takes, as whatever can be moved comes from there.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,6 +26,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../workload.h"
@@ -183,6 +186,16 @@ static uint64_t option(const char *line, const char *key, uint64_t otherwise)
 	return value;
 }
 
+static void wait_for_memory(uint64_t mib)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	uint64_t pages = (mib << 20) / sysconf(_SC_PAGESIZE);
+
+	printf("lab: waits for mib=%" PRIu64 "\n", mib);
+	while ((uint64_t)sysconf(_SC_PHYS_PAGES) < pages)
+		nanosleep(&pause, NULL);
+}
+
 static void run_all(void *(*function)(void *))
 {
 	int i;
@@ -206,6 +219,8 @@ int main(void)
 	read_command_line(line, sizeof(line));
 	mib = option(line, "lab.mib=", 64);
 	share = option(line, "lab.write=", 2);
+	if (strstr(line, "lab.memory="))
+		wait_for_memory(option(line, "lab.memory=", 0));
 	n_threads = sysconf(_SC_NPROCESSORS_ONLN);
 	if (n_threads < 1 || n_threads > N_THREADS_MAX)
 		die("vCPUs");

@@ -7,7 +7,7 @@ counted, too. The figures are printed as a table.
 """
 
 from host.lab import Failed
-from host.pair import DIMM, Domain, Pair
+from host.pair import Domain, Pair
 
 ORDER = 95
 SERIES = ("bbm",)
@@ -21,6 +21,8 @@ HOSTS = 2
 
 MIB = 128
 BALLOON = 32
+# What UEFI leaves a guest less of
+FIRMWARE = 64
 HUGE = "<hugepages/>"
 # QEMU asks for transparent ones.
 TRANSPARENT = "<nosharepages/>"
@@ -66,9 +68,10 @@ class Case:
         phase = self.phase("preparing")
         job = guest.by(SPLIT, "-c", "qemu:///system", guest.name, guest.uri, "--persistent", "--undefinesource",
                        *options)
-        self.wait_vm(job, "it is split", lambda vm: vm["stage"] == "split")
-        self.lab.expect(phase, f"{self.name}: no broadcast TLBI in vCPU faults while it is prepared", host=self.host,
-                        **dict.fromkeys(IN_FAULTS, 0))
+        vm = self.wait_vm(job, "it is split", lambda vm: vm["stage"] == "split")
+        # A block that comes alone, as the guest goes on, is invalidated by its address.
+        self.lab.at_most(phase, f"{self.name}: no broadcast TLBI while it is prepared but the daemon's", host=self.host,
+                         broadcast=vm["tlbis"] - self.before["tlbis"])
         return job
 
     def wait_vm(self, job, what, good):
@@ -171,8 +174,9 @@ def stays(case, job, call_off, outcome):
     case.source.wait_stage(case.vm_id, "whole")
     guest.pair.phase_end()
     case.row.update(faults=case.source.faults(guest.name), back={"host": case.host, "phases": [phase], "kinds": ()})
-    blocks, _ = case.source.leaves(guest.name)
-    case.ok(blocks * 100 >= case.blocks * 99, "at least 99 % of the blocks are back", (blocks, case.blocks))
+    # One that a fault split, before the daemon came, has a table that is not full: that goes in the next fault on it.
+    blocks, _ = case.source.wait_blocks(guest.name, case.blocks * 99 // 100)
+    lab.note(f"{case.name}: {blocks} of {case.blocks} blocks are back")
     lab.at_most(phase, f"{case.name}: at most a TLBI a block, counted by the emulator", host=case.host,
                 wide=case.blocks)
     case.eq([case.vm()["migration"], case.source.held(guest.name)], [outcome, 0],
@@ -262,17 +266,17 @@ def ballooned(lab, pair):
 
 def unplugged(lab, pair):
     """A DIMM is taken away when its memslot is split: later, QEMU takes none."""
-    guest = Domain(lab, pair, "plugged", MIB, HUGE, plugs=True)
+    guest = Domain(lab, pair, "plugged", MIB + FIRMWARE, HUGE, work=MIB * 3 // 4, plugs=MIB)
     guest.start()
-    memslots = guest.source.slots(guest.name)
-    guest.device("attach-device", DIMM.format(mib=MIB))
-    lab.wait_for("the DIMM to be used", lambda: guest.source.leaves(guest.name)[0] > MIB // 2)
+    memory, dimm = guest.source.slots(guest.name)
     case = Case(lab, guest, "announced, a DIMM unplugged when split")
+    case.ok(dimm["blocks"] >= WORKED_ON, "the guest works on what is in the DIMM", dimm)
     guest.source.must("eagersplitctl", "prepare", case.vm_id, "--wait")
     case.eq(guest.source.leaves(guest.name)[0], 0, "no block is left, nor in the DIMM")
     taking = case.phase("unplugging")
-    guest.device("detach-device", DIMM.format(mib=MIB))
-    lab.wait_for("the DIMM to be gone", lambda: guest.source.slots(guest.name) == memslots)
+    guest.unplug()
+    lab.wait_for("the DIMM to be gone",
+                 lambda: [slot["gpa"] for slot in guest.source.slots(guest.name)] == [memory["gpa"]])
     guest.pair.phase_end()
     case.row["taken"] = {"host": case.host, "phases": [taking], "kinds": ()}
     job = case.script()
