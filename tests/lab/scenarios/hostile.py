@@ -18,7 +18,6 @@ SERIES = ("vmid",)
 CPUS = ("neoverse-n1",)
 SYSTEMD = True
 DEBUG = True
-LONG = True
 PARTS = ("daemon",)
 
 ROUNDS, LONG_ROUNDS = 100, 1000
