@@ -88,6 +88,9 @@ bool course_note(struct course *course, const struct vm *vm, uint64_t now_usec, 
 {
 	bool ended = false;
 
+	/* Of one that is gone there is nothing new but how it ended. */
+	if (vm->table.gone && is_under_way(vm))
+		return false;
 	/* Another one has begun before anybody has said how that one ended. */
 	if (course->ended_usec && is_under_way(vm))
 		ended = course_end(course, vm, COURSE_CANCELLED, ret);

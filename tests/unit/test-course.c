@@ -128,6 +128,8 @@ static void test_departed(void **state)
 	f->vm.table.gone = true;
 	assert_false(course_leave(&f->course, &f->vm, T0 + 20 * S, &f->passage));
 	assert_true(course_get_settling(&f->course) == T0 + 20 * S + COURSE_SETTLE_USEC);
+	/* What was under way comes to its end. */
+	assert_false(note(f, VM_STATE_ACTIVE, 21));
 	assert_true(note(f, VM_STATE_COMPLETED, 25));
 	assert_int_equal(f->passage.outcome, COURSE_COMPLETED);
 	assert_true(f->passage.course.ended_usec == T0 + 20 * S);
