@@ -12,12 +12,20 @@ KERNEL_REPORT = re.compile(
     r"rcu: .*(stall|starved)|detected stall|scheduling while atomic|sleeping function|unreferenced object|"
     r"Unable to handle kernel|Call trace:|kernel BUG|refcount_t|list_(add|del) corruption|[Oo]ut of memory: Killed")
 
+# Whom pages are denied on purpose (operations.py): what it asks for besides tables, the kernel tells of.
+DENIED = "splitcall: page allocation failure"
+
+
+def is_denied(lines, number):
+    """Whether that call trace is of such a failure, which the kernel names two lines before."""
+    return "Call trace:" in lines[number] and any(DENIED in line for line in lines[max(0, number - 4):number])
+
 
 def kernel_reports(log):
     """The lines of a kernel's log that tell of something wrong, with what follows the first."""
     lines = log.splitlines()
     for number, line in enumerate(lines):
-        if KERNEL_REPORT.search(line):
+        if KERNEL_REPORT.search(line) and not is_denied(lines, number):
             return lines[max(0, number - 2):number + 30]
     return []
 
