@@ -13,12 +13,14 @@ KERNEL_REPORT = re.compile(
     r"Unable to handle kernel|Call trace:|kernel BUG|refcount_t|list_(add|del) corruption|[Oo]ut of memory: Killed")
 
 # Whom pages are denied on purpose (operations.py): what it asks for besides tables, the kernel tells of.
-DENIED = "splitcall: page allocation failure"
+DENIED, TELLS = "Comm: splitcall ", "warn_alloc+"
 
 
 def is_denied(lines, number):
-    """Whether that call trace is of such a failure, which the kernel names two lines before."""
-    return "Call trace:" in lines[number] and any(DENIED in line for line in lines[max(0, number - 4):number])
+    """Whether that call trace is of such a failure."""
+    before, behind = lines[max(0, number - 3):number], lines[number + 1:number + 9]
+    return "Call trace:" in lines[number] and any(DENIED in line for line in before) and \
+        any(TELLS in line for line in behind)
 
 
 def kernel_reports(log):
