@@ -4,10 +4,10 @@
  * only: manager-register.c, how VMs get there by being told of; manager.c, its life, the
  * splitter's and the finder's side of it; manager-reload.c, the configuration's, and
  * manager-host.c, the host's; manager-resume.c, how they come from the daemon before;
- * manager-found.c, how they get there by themselves; manager-table.c, the VMs; manager-names.c,
- * what they are called, and manager-migration.c, what happens to them; manager-settle.c, of whose
- * migrations the end is yet to be said; manager-tell.c, who is told of it; manager-store.c, what is
- * kept of it; manager-history.c, and afterwards; manager-index.c, where they are found.
+ * manager-found.c, how they get there by themselves; manager-table.c, the VMs; manager-settle.c,
+ * those of whose migrations the end is yet to be said; manager-names.c, what they are called, and
+ * manager-migration.c, what happens to them; manager-tell.c, who is told of it; manager-store.c,
+ * what is kept of it; manager-history.c, and afterwards; manager-index.c, where they are found.
  */
 #ifndef EAGERSPLITD_MANAGER_PRIVATE_H
 #define EAGERSPLITD_MANAGER_PRIVATE_H
