@@ -18,7 +18,7 @@ import time
 
 from harness import FAULTS, Daemon, with_faults
 from orchestration import Guest, Orchestration
-from tap import Skip, equal, main, test
+from tap import Skip, alive, equal, main, test
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "2"))
 MSEC = int(os.environ.get("FAULT_MSEC", "100"))
@@ -101,6 +101,7 @@ def faults():
 def play_all(error):
     with faults() as client:
         for number in range(ROUNDS):
+            alive()
             try:
                 client.play(error, random.Random(f"{SEED}/{error}/{number}"))
             except BaseException:

@@ -33,7 +33,7 @@ from fuse import HangingFile
 from harness import FAULTS, Daemon, Vmm, with_faults
 from hostile import locked_memory
 from orchestration import BLOCKS, GONE, Guest, Orchestration
-from tap import Skip, main, test, true
+from tap import Skip, alive, main, test, true
 from varlink import INTERFACE, Error
 
 ROUNDS = int(os.environ.get("STORM_ROUNDS", "40"))
@@ -433,6 +433,7 @@ def storm():
         storm = Storm(daemon, journal, faults)
         try:
             for number in range(FIRST, FIRST + ROUNDS):
+                alive()
                 try:
                     storm.play(number)
                 except BaseException:

@@ -7,7 +7,8 @@ import subprocess
 
 from tap import Skip, main, test, true
 
-PROGRAMS = [os.environ[name] for name in ("EAGERSPLITD", "EAGERSPLITCTL")]
+PROGRAMS = [os.environ["EAGERSPLITD"], os.environ["EAGERSPLITCTL"],
+            os.path.join(os.path.dirname(os.environ["EAGERSPLITD"]), "eagersplitd-fetch")]
 
 
 def readelf(program, *options):

@@ -81,6 +81,10 @@ class Installed:
         equal(len(found), 1, f"files named {end}")
         return os.path.join(self.root, found[0])
 
+    def units(self):
+        """The text of all of them."""
+        return "".join(read(self.find(end)) for end in EXPECTED if end.startswith("systemd/system/"))
+
 
 @test
 def all_there():
@@ -96,9 +100,8 @@ def all_there():
 def units_name_what_is_installed():
     """What the units start is installed where they say, and so is the default configuration"""
     with Installed() as installed:
-        started = re.findall(r"^Exec\w+=[-+!@:]*(\S+)",
-                             read(installed.find("systemd/system/eagersplitd.service")), re.M)
-        true(started, "Exec lines in the service")
+        started = re.findall(r"^Exec\w+=[-+!@:]*(\S+)", installed.units(), re.M)
+        true({os.path.basename(path) for path in started} >= {"eagersplitd", "eagersplitd-fetch", "eagersplitctl"}, started)
         for path in started:
             true(os.access(installed.root + path, os.X_OK), f"{path} is executable")
         text = subprocess.run([installed.find("bin/eagersplitd"), "--help"], capture_output=True,
@@ -111,13 +114,12 @@ def units_name_what_is_installed():
 def user_exists():
     """The users and groups that the units name are made by the sysusers file"""
     with Installed() as installed:
-        units = (read(installed.find("systemd/system/eagersplitd.service")) +
-                 read(installed.find("systemd/system/eagersplitd.socket")))
-        named = set(re.findall(r"^(?:User|Group|SocketGroup|SupplementaryGroups)=(\S+)$", units,
+        named = set(re.findall(r"^(?:User|Group|SocketUser|SocketGroup|SupplementaryGroups)=(\S+)$", installed.units(),
                                re.M))
+        true(named - {"root"}, "users and groups in the units")
         made = set(re.findall(r"^[ug] (\S+)", read(installed.find("sysusers.d/eagersplitd.conf")),
                               re.M))
-        equal(named - made, set(), "made by nobody")
+        equal(named - made - {"root"}, set(), "made by nobody")
 
 
 @test

@@ -110,14 +110,14 @@ def settings():
 
 @test
 def interface():
-    """org.eagersplit.Manager(7) has each method, error and type"""
-    interface = read(SOURCE, "daemon", "org.eagersplit.Manager.varlink")
-    words = re.findall(r"^(?:method|error|type) (\w+)", interface, re.M)
-    true("Register" in words, words)
-    page = text_of("org.eagersplit.Manager.7")
-    headings = page.split("INTERFACE DEFINITION")[0]
-    equal([w for w in words if w not in headings], [])
-    true("interface org.eagersplit.Manager" in page, "the interface itself")
+    """org.eagersplit.Manager(7) says something of each method, error and type, and each page has its interface"""
+    for name, one, told in ("org.eagersplit.Manager", "Register", True), ("org.eagersplit.Metrics", "GetMetrics", False):
+        words = re.findall(r"^(?:method|error|type) (\w+)", read(SOURCE, "daemon", f"{name}.varlink"), re.M)
+        true(one in words, words)
+        headings, definition = text_of(f"{name}.7").split("INTERFACE DEFINITION")
+        equal([w for w in words if told and w not in headings], [], name)
+        equal([w for w in words if w not in definition], [], name)
+        true(f"interface {name}" in definition, "the interface itself")
 
 
 if __name__ == "__main__":

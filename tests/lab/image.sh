@@ -22,7 +22,7 @@ cache=${EAGERSPLITD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eagersplitd}/lab
 root_packages=(
 	base-files base-passwd bash coreutils dbus findutils grep kmod login mount passwd procps sed
 	systemd systemd-sysv udev util-linux qemu-system-arm python3-minimal
-	libjson-c5 libnl-3-200 libnl-genl-3-200 libsystemd0
+	libjson-c5 libnl-3-200 libsystemd0
 )
 # On top, for two hosts between which libvirt migrates: what the daemon's own package asks for when it is
 # installed, and the firmware by which guests have memory plugged.
@@ -31,7 +31,7 @@ libvirt_packages=(
 	init-system-helpers perl-base dpkg tar hostname qemu-efi-aarch64
 )
 sysroot_packages=(
-	libc6-dev linux-libc-dev libsystemd-dev libjson-c-dev libnl-3-dev libnl-genl-3-dev
+	libc6-dev linux-libc-dev libsystemd-dev libjson-c-dev libnl-3-dev
 	libcmocka-dev
 )
 

@@ -227,8 +227,4 @@ class Daemon:
             return vm if vm["blocksSplit"] >= blocks else None
         return self._lab.wait_for(f"{blocks} blocks of {name}", check)
 
-    def main_status(self):
-        """How its process ended last, by systemd: (result, exit status)."""
-        return self.show("Result"), self.show("ExecMainStatus")
-
 

@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -78,7 +79,7 @@ class Here(Lab):
         self.series = "all" if mask & SPLITTERS else "none"
         self.patched = bool(mask & SPLITTERS)
         self.no_break = bool(mask & NO_BREAK)
-        self._begun, self._counts = None, {}
+        self._begun, self._counts, self.compared = None, {}, 0
         self._others = set(os.listdir(KVM_STATS))
 
     def vms(self):
@@ -96,7 +97,7 @@ class Here(Lab):
         except FileNotFoundError:
             return None
 
-    def _set_phase(self, number):
+    def set_phase(self, number):
         now = self._broadcasts()
         if self._begun and now is not None:
             phase, before = self._begun
@@ -106,6 +107,7 @@ class Here(Lab):
     def _compare(self, phase, name, counts, good):
         if "broadcast" in counts and phase in self._counts:
             got = self._counts[phase]
+            self.compared += 1
             self.ok(good(got, counts["broadcast"]), name, f"counted {got}, wanted {counts}")
         else:
             self.skip(name, "TLBIs by kind are for the emulator to count")
@@ -263,6 +265,8 @@ def scenario(lab, name):
         importlib.import_module("scenarios." + name.replace("-", "_")).run(lab)
     except Failed as error:
         lab.ok(False, "goes through", error)
+    except Exception:
+        lab.ok(False, "goes through", traceback.format_exc())
     lab.clean_up()
 
 
@@ -286,6 +290,7 @@ def main():
             scenario(lab, name)
     finally:
         write(pool, before)
+    print(f"# counts of TLBIs compared with KVM's own: {lab.compared}")
     return out.finish()
 
 

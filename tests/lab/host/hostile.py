@@ -21,11 +21,9 @@ from host.kernel_log import KernelLog
 from host.lab import Failed, progress, read, write
 from host.machine import HOME, MAIN_BLOCKS, MAIN_MIB, UNDER_WAY, Machine, Violation, state_of
 from host.trace import RangeStream, worst_excess
-from host.vmm import empty_vm
+from host.vmm import INITIALLY_SET, empty_vm
 
 FEWEST, MOST = 3, 8
-# KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with KVM_DIRTY_LOG_INITIALLY_SET
-INITIALLY_SET = 3
 # So often the daemon has looked at VMs and found what it had found before: nothing will change any more.
 LOOKS = 10
 # And so often it was asked in vain, for its journal to be shown

@@ -95,9 +95,6 @@ class Host:
         """Without a last word."""
         os.kill(int(self.must("systemctl", "show", "-P", "MainPID", unit)), signal.SIGKILL)
 
-    def signal(self, number, which):
-        self._jobs[number][0].send_signal(which)
-
     # Guests.
 
     def define(self, name, xml):
@@ -124,11 +121,6 @@ class Host:
 
     def wait_pid(self, name):
         return self._lab.wait_for(f"QEMU of {name}", lambda: self.pid(name))
-
-    def state(self, name):
-        """By libvirt; empty where it does not know the guest."""
-        status, output = self.run(*VIRSH, "domstate", name)
-        return "" if status else output.strip()
 
     def console(self, name):
         path = f"{CONSOLES}/{name}.log"
@@ -207,9 +199,6 @@ class Host:
 
     def history(self):
         return self._daemon.call("GetHistory")["migrations"]
-
-    def journal(self):
-        return self._daemon.journal()
 
     # Phases of TLBIs.
 

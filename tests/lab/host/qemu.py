@@ -10,6 +10,8 @@ from host.qmp import Qmp
 ROUND = re.compile(r"lab: round=(\d+) reads=(\d+) writes=(\d+) errors=(\d+) static=([0-9a-f]+)\r?\n")
 # Where QEMU's virt machine has its memory.
 RAM = 1 << 30
+# Its eager-split-size, which there is since 8.1 (and KVM has what it takes since 6.5)
+EAGER, EAGER_SINCE = 2 << 20, (8, 1)
 MACHINE = ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "host",
            "-nodefaults", "-display", "none", "-no-reboot",
            "-kernel", "/lab/guest/Image", "-initrd", "/lab/guest/guest.cpio")

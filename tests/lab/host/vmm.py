@@ -11,6 +11,8 @@ MIB = 1 << 20
 MEMORY = 0x80000000     # guest physical address of the first memslot
 BLOCK = 2 * MIB
 PAGE = 4096
+# KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with KVM_DIRTY_LOG_INITIALLY_SET: what a VM may be made with as manual=
+INITIALLY_SET = 3
 
 KVM_CREATE_VM = 0xae01
 

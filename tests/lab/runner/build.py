@@ -16,15 +16,25 @@ TOP = LAB.parent.parent
 NOT_TO_BE_HAD = 77
 BUILD = Path(os.environ.get("LAB_BUILD", TOP / "build" / "lab"))
 
+# What a command may take: a kernel on a slow machine, which has waited for another one to be built
+HOURS = 3
+
 
 class BuildError(Exception):
     """A part could not be made; the message has the end of what was said."""
 
 
+def _run(argv, **options):
+    try:
+        return subprocess.run(argv, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=HOURS * 3600, **options)
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"{' '.join(map(str, argv))}: not done after {HOURS} hours") from None
+
+
 def run(*argv, cwd=TOP):
     """Runs a command; returns its standard output, shows nothing where it succeeds."""
-    result = subprocess.run([str(a) for a in argv], cwd=cwd, text=True, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    result = _run([str(a) for a in argv], cwd=cwd)
     if result.returncode:
         tail = "\n".join((result.stdout + result.stderr).splitlines()[-40:])
         raise BuildError(f"{' '.join(map(str, argv))}: status {result.returncode}\n{tail}")
@@ -33,8 +43,7 @@ def run(*argv, cwd=TOP):
 
 def kernel_source(base):
     """Sees to it that the source of a kernel base is there; returns why not, where there is none any more."""
-    result = subprocess.run([TOP / "kernel" / "scripts" / "source", "get"], env={**os.environ, "BASE": base},
-                            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    result = _run([TOP / "kernel" / "scripts" / "source", "get"], env={**os.environ, "BASE": base})
     if result.returncode not in (0, NOT_TO_BE_HAD):
         raise BuildError(f"the source of {base}: status {result.returncode}\n{result.stderr}")
     return result.stderr.strip() if result.returncode else ""
@@ -151,11 +160,10 @@ def _copy(source, target):
         shutil.copy2(source, target)
 
 
-def run_disk(folder, plan, guest, parts):
+def run_disk(folder, plan, parts):
     """
     The disk that is mounted at /lab in the emulated host: everything that changes between runs, so
-    that the Debian image need not. guest: the kernel of QEMU's guests; parts: {path in the disk: file or
-    folder here}.
+    that the Debian image need not. parts: {path in the disk: file or folder here}.
     """
     tree, disk = folder / "tree", folder / "run.ext4"
     shutil.rmtree(tree, ignore_errors=True)
@@ -163,7 +171,6 @@ def run_disk(folder, plan, guest, parts):
     _copy(LAB / "host" / "start", tree / "start")
     for name in ("host", "scenarios"):
         _copy(LAB / name, tree / name)
-    _copy(guest, tree / "guest" / "Image")
     for target, source in parts.items():
         _copy(source, tree / target)
     # For the emulated host's Python, which takes long to do so itself.

@@ -109,8 +109,8 @@ def last_series(base):
 
 
 def parts(name):
-    """What a scenario needs besides the lab's own programs: daemon, selftests."""
-    return ("daemon",) if name == DEMO else getattr(_module(name), "PARTS", ())
+    """What a scenario needs besides the lab's own programs: daemon, package, selftests, guest (a kernel for QEMU's)."""
+    return ("daemon", "guest") if name == DEMO else getattr(_module(name), "PARTS", ())
 
 
 def is_long(name):

@@ -15,7 +15,7 @@ SERIES = ("bbm",)
 CPUS = ("neoverse-n1", "max-bbm")
 SYSTEMD = True
 DEBUG = True
-PARTS = ("daemon",)
+PARTS = ("daemon", "guest")
 
 MIB = 128
 RATE, BURST = 50, 4

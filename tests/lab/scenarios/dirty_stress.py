@@ -9,7 +9,7 @@ split in the vCPUs' faults, with it in a thread of its own.
 import os
 
 from host.lab import read, write
-from host.vmm import BLOCK, MEMORY, MIB, Vmm
+from host.vmm import BLOCK, INITIALLY_SET, MEMORY, MIB, Vmm
 
 ORDER = 25
 SERIES = ("none", "bbm")
@@ -29,8 +29,6 @@ CYCLE = 4
 WRITE_EVERY = 8
 # Pages that each vCPU goes over between two steps of a round, at least
 PROGRESS = 24
-# KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, with KVM_DIRTY_LOG_INITIALLY_SET
-INITIALLY_SET = 3
 # KVM_ARM_SPLIT_RUN_SPLIT, KVM_ARM_SPLIT_RUN_RECOVER
 SPLIT, RECOVER = 1, 2
 # A memslot beside the one that is looked at; see vmm/stress.h

@@ -12,7 +12,7 @@ import subprocess
 from host.daemon import Daemon
 from host.lab import BIN, read
 from host.migration import Migration
-from host.qemu import RAM, Guest, version
+from host.qemu import EAGER, EAGER_SINCE, RAM, Guest, version
 from host.trace import FaultTimes
 
 ORDER = 47
@@ -24,14 +24,12 @@ COUNTED = max(VCPUS) + 1
 SYSTEMD = True
 DEBUG = False
 LONG = True
-PARTS = ("daemon",)
+PARTS = ("daemon", "guest")
 
 MIB = 128
 # Of each kind; more in a long run
 RUNS, LONG_RUNS = 1, 3
 LOADS = {"reads mostly": 64, "writes": 2}
-# QEMU's eager-split-size, which there is since 8.1
-EAGER, EAGER_SINCE = 2 << 20, (8, 1)
 # Whatever is no vCPU runs here.
 OTHERS = COUNTED - 1
 # How long a CPU's turn is at the most, in instructions

@@ -11,7 +11,7 @@ import glob
 from host.daemon import Daemon
 from host.lab import read
 from host.migration import Migration
-from host.qemu import RAM, Guest, version
+from host.qemu import EAGER, EAGER_SINCE, RAM, Guest, version
 from host.trace import FaultCount
 
 ORDER = 45
@@ -19,11 +19,9 @@ SERIES = ("none", "bbm")
 CPUS = {"none": ("neoverse-n1", "max"), "bbm": ("neoverse-n1", "max-bbm")}
 SYSTEMD = True
 DEBUG = False
-PARTS = ("daemon",)
+PARTS = ("daemon", "guest")
 
 MIB = 128
-# QEMU's eager-split-size, which there is since 8.1 (and KVM has what it takes since 6.5)
-EAGER, EAGER_SINCE = 2 << 20, (8, 1)
 # Of each kind, in a long run.
 RUNS = 5
 # One page in so many is written each round.

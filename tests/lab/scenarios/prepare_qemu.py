@@ -14,7 +14,7 @@ SERIES = ("bbm",)
 CPUS = ("neoverse-n1", "max-bbm")
 SYSTEMD = True
 DEBUG = True
-PARTS = ("daemon",)
+PARTS = ("daemon", "guest")
 
 MIB = 512
 BLOCK_SHIFT = 21

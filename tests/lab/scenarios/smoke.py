@@ -5,7 +5,7 @@ from host.vmm import MIB, Vmm
 
 ORDER = 0
 SERIES = ("none", "eager-split")
-CPUS = ()
+CPUS = ("neoverse-n1",)
 SYSTEMD = False
 DEBUG = False
 

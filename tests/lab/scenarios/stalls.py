@@ -9,8 +9,8 @@ import subprocess
 
 from host.lab import BIN
 from host.trace import Trace, now_usec
-from host.vmm import BLOCK
-from scenarios.waits import INITIALLY_SET, OTHER, OTHER_PAGES, SIZE, TURN, WORKER, Guest
+from host.vmm import BLOCK, INITIALLY_SET
+from scenarios.waits import OTHER, OTHER_PAGES, SIZE, TURN, WORKER, Guest
 
 ORDER = 17
 BASES = ("linux-6.12", "linux-7.2")

@@ -6,7 +6,7 @@ split ahead, by the ioctl or by KVM's own chunk-size knob, and then a pass takes
 page and no broadcast TLBI.
 """
 
-from host.vmm import BLOCK, Vmm, since
+from host.vmm import BLOCK, INITIALLY_SET, Vmm, since
 
 ORDER = 10
 BASES = ("linux-6.1",)
@@ -21,7 +21,6 @@ BLOCKS = 64
 EVERY = 64
 WRITTEN = PAGES // EVERY
 NO_BROADCAST = {"ipas2e1is": 0, "wide": 0}
-INITIALLY_SET = 3
 
 
 def make(lab, **options):

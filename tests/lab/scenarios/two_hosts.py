@@ -15,7 +15,7 @@ CPUS = ("neoverse-n1",)
 SYSTEMD = True
 DEBUG = False
 LONG = True
-PARTS = ("package",)
+PARTS = ("package", "guest")
 CONFIGS = ("net",)
 HOSTS = 2
 

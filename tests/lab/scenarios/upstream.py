@@ -4,7 +4,7 @@
 Counted without patches, as there is what there is to beat, and with all of them.
 """
 
-from host.vmm import BLOCK, Vmm, since
+from host.vmm import BLOCK, INITIALLY_SET, Vmm, since
 
 ORDER = 10
 BASES = ("linux-6.12", "linux-7.2")
@@ -18,7 +18,6 @@ BLOCKS = 64
 PAGES = 512 * BLOCKS
 EVERY = 64
 WRITTEN = PAGES // EVERY
-INITIALLY_SET = 3
 NO_BROADCAST = {"ipas2e1is": 0, "wide": 0}
 
 

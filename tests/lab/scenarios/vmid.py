@@ -2,7 +2,7 @@
 """Split and recovered by pauses: no broadcast TLBI on any CPU, whatever the guest does meanwhile."""
 
 from host.lab import Failed
-from host.vmm import BLOCK, MIB, Vmm, since
+from host.vmm import BLOCK, INITIALLY_SET, MIB, Vmm, since
 from scenarios.dirty_stress import CYCLE, stress
 
 ORDER = 27
@@ -23,7 +23,6 @@ SPLIT, RECOVER = 1 | 8, 2 | 8
 # Rounds of the guest's own changes, and of dirty logging, each way
 REMAPS, LONG_REMAPS = 400, 10000
 ROUNDS, LONG_ROUNDS = 60, 2400
-INITIALLY_SET = 3
 
 
 def most_tlbis(lab, pauses):

@@ -11,7 +11,7 @@ import os
 import subprocess
 
 from host.lab import BIN, Failed
-from host.vmm import MEMORY, MIB, Vmm
+from host.vmm import INITIALLY_SET, MEMORY, MIB, Vmm
 
 ORDER = 16
 SERIES = ("bbm",)
@@ -36,7 +36,6 @@ TURN = 20000
 UPSTREAM = 140000
 # What else the CPU is interrupted for while the lock is held, now and then for a million instructions, is none of it.
 TRIES = 4
-INITIALLY_SET = 3
 STEP = 512
 
 
