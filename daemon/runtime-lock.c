@@ -13,6 +13,11 @@
 
 /* In the folder; it says who has it locked: a process and when that started. */
 #define LOCK_NAME "lock"
+/*
+ * Locked while that is taken, so for a moment, and by daemons only: the folder itself, as whatever
+ * strangers may open, can be locked by them, too.
+ */
+#define GUARD_NAME "lock.guard"
 
 /*
  * Whether the daemon that has locked it is gone, and only processes that have its descriptors, too,
@@ -31,17 +36,17 @@ static bool is_left_over(int fd)
 	return r == -ESRCH || (r == 0 && now != start);
 }
 
-static int open_lock(int folder)
+static int open_lock(int folder, const char *name)
 {
-	int fd = openat(folder, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(folder, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	return fd < 0 ? -errno : fd;
 }
 
-/* The folder itself is locked meanwhile. */
+/* The guard is locked meanwhile. */
 static int take(int folder)
 {
-	_cleanup_close_ int fd = open_lock(folder);
+	_cleanup_close_ int fd = open_lock(folder, LOCK_NAME);
 
 	if (fd < 0)
 		return fd;
@@ -54,7 +59,7 @@ static int take(int folder)
 	if (unlinkat(folder, LOCK_NAME, 0) < 0)
 		return -errno;
 	close(fd);
-	fd = open_lock(folder);
+	fd = open_lock(folder, LOCK_NAME);
 	if (fd < 0)
 		return fd;
 	return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : take_fd(&fd);
@@ -63,10 +68,16 @@ static int take(int folder)
 int runtime_lock_take(const char *folder)
 {
 	_cleanup_close_ int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int guard = -1;
 	uint64_t start;
 	int fd;
 
-	if (dir < 0 || flock(dir, LOCK_EX) < 0)
+	if (dir < 0)
+		return -errno;
+	guard = open_lock(dir, GUARD_NAME);
+	if (guard < 0)
+		return guard;
+	if (flock(guard, LOCK_EX) < 0)
 		return -errno;
 	fd = take(dir);
 	/* Where that cannot be said, it cannot be found to be left over, either. */

@@ -3,6 +3,7 @@
 """A daemon that ends, however and whenever: the next one goes on where the work was."""
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -84,6 +85,17 @@ def counts_are_kept_now_and_then():
             if record["blocksSplit"] or told["stage"] == "split":
                 break
         equal((record["stage"], told["stage"]), ("splitting", "splitting"))
+
+
+@test
+def folder_locked_by_others():
+    """Whoever may look into the runtime folder can lock it, and keeps no daemon from starting"""
+    with Daemon(**FAST) as daemon:
+        folder = os.open(daemon.folder, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_SH)
+        daemon.restart(signal.SIGKILL)
+        daemon.restart()
+        os.close(folder)
 
 
 @test
