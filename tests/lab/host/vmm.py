@@ -27,14 +27,18 @@ def empty_vm():
 
 
 class Vmm:
-    """A VM. Commands raise Failed where the VMM answers with an error; ask() does not. faults: count them."""
+    """
+    A VM. Commands raise Failed where the VMM answers with an error; ask() does not. faults: count them; vgic: with a
+    GICv3, and one vCPU.
+    """
 
-    def __init__(self, lab, vcpus=2, chunk=0, manual=0, faults=0, prefix=()):
+    def __init__(self, lab, vcpus=2, chunk=0, manual=0, faults=0, vgic=0, prefix=()):
         self._lab = lab
         self.process = lab.spawn(*prefix, f"{BIN}/vmm", stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, text=True, bufsize=1)
         self._told = ""
-        self.pid = self.call("create", vcpus=vcpus, chunk=chunk, manual=manual, faults=faults)["pid"]
+        self.pid = self.call("create", vcpus=vcpus, chunk=chunk, manual=manual, faults=faults,
+                             vgic=vgic)["pid"]
 
     def tell(self, command, *args, **options):
         """A command whose answer is to be read later, by answer()."""

@@ -49,7 +49,7 @@ class Boot:
 
     bbm: what kvm-arm.bbm= is set to, which takes one of BBM_SERIES; empty: not given. counted:
     the host's clock counts instructions, of so many CPUs; 0: it is a clock, and they are two. hosts: emulated at
-    once, on a network of their own.
+    once, on a network of their own. mode: what kvm-arm.mode= is set to; empty: not given.
     """
 
     series: str
@@ -61,6 +61,7 @@ class Boot:
     base: str = BASES[0]
     counted: int = 0
     hosts: int = 1
+    mode: str = ""
 
     @property
     def variant(self):
@@ -74,7 +75,8 @@ class Boot:
     @property
     def parameters(self):
         """What this boot adds to the kernel's command line."""
-        return f"kvm-arm.bbm={self.bbm}" if self.bbm else ""
+        given = (("kvm-arm.bbm", self.bbm), ("kvm-arm.mode", self.mode))
+        return " ".join(f"{name}={value}" for name, value in given if value)
 
     @property
     def nodes(self):
@@ -87,10 +89,11 @@ class Boot:
         kernel = {"none": "stock", "eager-split": ""}.get(self.series, self.series)
         config = "" if self.config == LAB else self.config
         bbm = f"bbm={self.bbm}" if self.bbm else ""
+        mode = f"mode={self.mode}" if self.mode else ""
         systemd = "systemd" if self.systemd else ""
         counted = f"{self.counted} counted" if self.counted else ""
         hosts = f"{self.hosts} hosts" if self.hosts > 1 else ""
-        return " ".join(word for word in (self.cpu, base, kernel, config, bbm, systemd, counted, hosts) if word)
+        return " ".join(word for word in (self.cpu, base, kernel, config, bbm, mode, systemd, counted, hosts) if word)
 
 
 def names():
@@ -128,7 +131,8 @@ def _cpus(module, boot):
 
 
 def _wanted(module, boot, cpu, series, config):
-    if (boot.counted, boot.hosts) != (getattr(module, "COUNTED", 0), getattr(module, "HOSTS", 1)):
+    asked = getattr(module, "COUNTED", 0), getattr(module, "HOSTS", 1), getattr(module, "KVM_MODE", "")
+    if (boot.counted, boot.hosts, boot.mode) != asked:
         return False
     if boot.config in CONFIGS and boot.config not in getattr(module, "CONFIGS", (LAB,)) and \
             (boot.config == LAB or boot.config != config):
@@ -175,13 +179,14 @@ def boots(scenarios, config=None, cpu=None, series=None, bbm="", base=BASES[0]):
         # All that there is, at once.
         series = series or last_series(base)
     kinds = itertools.product((config,) if config else CONFIGS, (series,) if series else all_series, (False, True),
-                              _of_each(scenarios, "COUNTED", 0), _of_each(scenarios, "HOSTS", 1))
-    for one_config, one_series, systemd, counted, hosts in kinds:
+                              _of_each(scenarios, "COUNTED", 0), _of_each(scenarios, "HOSTS", 1),
+                              _of_each(scenarios, "KVM_MODE", ""))
+    for one_config, one_series, systemd, counted, hosts, mode in kinds:
         for one_cpu, one_bbm in _variants(cpu, one_series, bbm, base):
             if config == "debug" and not cpu and (one_cpu, one_bbm) not in DEBUG_VARIANTS:
                 continue
             boot = Boot(one_series, one_config, one_cpu, bbm=one_bbm, systemd=systemd, base=base, counted=counted,
-                        hosts=hosts)
+                        hosts=hosts, mode=mode)
             boot.scenarios = [name for name in scenarios if name not in (EACH, REMOVED, PACKAGES) and
                               _module(name).SYSTEMD == systemd and _wanted(_module(name), boot, cpu, series, config)]
             if boot.scenarios:

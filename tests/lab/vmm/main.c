@@ -69,7 +69,8 @@ static int handle_create(struct vm **vm, const struct request *request)
 	if (*vm)
 		return -EEXIST;
 	err = vm_new(vm, number(request, "vcpus", 2), number(request, "chunk", 0),
-		     number(request, "manual", 0), number(request, "faults", 0));
+		     number(request, "manual", 0), number(request, "faults", 0),
+		     number(request, "vgic", 0));
 	if (!err)
 		printf("ok pid=%d fd=%d\n", getpid(), vm_fd(*vm));
 	return err;

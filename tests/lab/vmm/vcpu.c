@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "stats.h"
+#include "vgic.h"
 
 enum vcpu_state {
 	VCPU_IDLE,
@@ -186,7 +187,7 @@ static void *vcpu_thread(void *data)
 }
 
 int vcpu_new(struct vcpu **ret, int kvm_fd, int vm_fd, unsigned int index, void *control,
-	     uint64_t faults_from)
+	     uint64_t faults_from, int vgic)
 {
 	struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
 	int err;
@@ -202,6 +203,8 @@ int vcpu_new(struct vcpu **ret, int kvm_fd, int vm_fd, unsigned int index, void 
 	pthread_cond_init(&vcpu->changed, NULL);
 	vcpu->state = VCPU_RUNNING;
 	err = init(vcpu, kvm_fd, vm_fd, index);
+	if (!err && vgic >= 0)
+		err = vgic_init(vgic);
 	if (!err)
 		err = -pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
 	if (err) {

@@ -14,10 +14,11 @@ struct vcpu;
 /*
  * Makes vCPU @index of VM @vm_fd, whose control memslot is mapped at @control,
  * and brings its guest code to the doorbell. @faults_from: faults on addresses
- * from there up are counted; 0: none are. Returns 0, or a negative errno.
+ * from there up are counted; 0: none are. @vgic: the VM's, which waits for this vCPU,
+ * the only one; -1: none. Returns 0, or a negative errno.
  */
 int vcpu_new(struct vcpu **ret, int kvm_fd, int vm_fd, unsigned int index, void *control,
-	     uint64_t faults_from);
+	     uint64_t faults_from, int vgic);
 
 /* Stops the vCPU wherever it is. Returns NULL. */
 struct vcpu *vcpu_free(struct vcpu *vcpu);

@@ -13,6 +13,7 @@
 #include "memory.h"
 #include "stats.h"
 #include "vcpu.h"
+#include "vgic.h"
 
 #ifndef KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE
 #define KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE 228
@@ -51,6 +52,7 @@ struct vm {
 	int kvm_fd;
 	int fd;
 	int stats;
+	int vgic;
 	void *control;
 	struct slot slots[VM_MAX_SLOTS];
 	uint64_t n_pages;
@@ -130,7 +132,8 @@ static int make_control(struct vm *vm)
 	return set_region(vm, 0, slot, slot->bytes);
 }
 
-static int init(struct vm *vm, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults)
+static int init(struct vm *vm, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults,
+		bool vgic)
 {
 	int err = 0;
 
@@ -149,24 +152,29 @@ static int init(struct vm *vm, unsigned int n_vcpus, uint64_t chunk, uint64_t ma
 		err = enable_cap(vm->fd, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, manual);
 	if (!err)
 		err = make_control(vm);
+	if (!err && vgic) {
+		vm->vgic = vgic_new(vm->fd);
+		err = vm->vgic < 0 ? vm->vgic : 0;
+	}
 	for (; !err && vm->n_vcpus < n_vcpus; vm->n_vcpus++)
 		err = vcpu_new(&vm->vcpus[vm->n_vcpus], vm->kvm_fd, vm->fd, vm->n_vcpus,
-			       vm->control, faults ? VM_MEMORY : 0);
+			       vm->control, faults ? VM_MEMORY : 0, vm->vgic);
 	return err;
 }
 
-int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults)
+int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults,
+	   bool vgic)
 {
 	struct vm *vm;
 	int err;
 
-	if (n_vcpus < 1 || n_vcpus > GUEST_MAX_VCPUS)
+	if (n_vcpus < 1 || n_vcpus > (vgic ? 1 : GUEST_MAX_VCPUS))
 		return -EINVAL;
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return -ENOMEM;
-	vm->kvm_fd = vm->fd = vm->stats = -1;
-	err = init(vm, n_vcpus, chunk, manual, faults);
+	vm->kvm_fd = vm->fd = vm->stats = vm->vgic = -1;
+	err = init(vm, n_vcpus, chunk, manual, faults, vgic);
 	if (err) {
 		vm_free(vm);
 		return err;
@@ -184,6 +192,8 @@ struct vm *vm_free(struct vm *vm)
 		return NULL;
 	for (i = 0; i < GUEST_MAX_VCPUS; i++)
 		vcpu_free(vm->vcpus[i]);
+	if (vm->vgic >= 0)
+		close(vm->vgic);
 	if (vm->stats >= 0)
 		close(vm->stats);
 	if (vm->fd >= 0)

@@ -70,10 +70,11 @@ struct vm_dirty {
 /*
  * Makes a VM of @n_vcpus, all at the doorbell. @chunk: for
  * KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE, 0: not enabled; @manual: flags for
- * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; @faults: count them, for vm_faults().
- * Returns 0 or a negative errno.
+ * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; @faults: count them, for vm_faults(); @vgic: with
+ * a GICv3, and one vCPU. Returns 0 or a negative errno.
  */
-int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults);
+int vm_new(struct vm **ret, unsigned int n_vcpus, uint64_t chunk, uint64_t manual, bool faults,
+	   bool vgic);
 struct vm *vm_free(struct vm *vm);
 int vm_fd(const struct vm *vm);
 unsigned int vm_n_vcpus(const struct vm *vm);
