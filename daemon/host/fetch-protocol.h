@@ -20,8 +20,8 @@ enum fetch_kind {
 	FETCH_LOOK,
 	/* What QEMU of process @pid was told to call its guest. One reply. */
 	FETCH_NAMES,
-	/* The processes with VMs whose ids are above @pid. A reply before each is looked at, one
-	 * if it has any, and one that ends. */
+	/* The processes with VMs whose ids are above @pid. A reply before each is looked at in any
+	 * way, one if it has any, and one that ends. */
 	FETCH_SCAN,
 };
 
@@ -47,7 +47,7 @@ struct fetch_request {
  * @result: of that which ends: how many VMs there are, 0, or a negative errno. Of another: 0, or
  *	    -EINPROGRESS: process @number is about to be looked at
  * @number: of a VM: its descriptor over there, whose splitter comes along; or the process
- * @uid: of a VM: whose process that is
+ * @uid: of a VM, or of a process that is about to be looked at: whose process that is
  * @names: of its guest
  */
 struct fetch_reply {

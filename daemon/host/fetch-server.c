@@ -101,10 +101,8 @@ static int serve_names(int socket, pid_t pid)
 	return send_reply(socket, &reply, -1);
 }
 
-static bool is_avoided(const struct fetch_request *request, pid_t pid)
+static bool is_avoided(const struct fetch_request *request, int64_t uid)
 {
-	int64_t uid = request->n_avoid ? process_get_uid(pid) : -ESRCH;
-
 	for (uint32_t i = 0; i < request->n_avoid && i < FETCH_AVOID_MAX; i++)
 		if (uid == request->avoid[i])
 			return true;
@@ -112,27 +110,29 @@ static bool is_avoided(const struct fetch_request *request, pid_t pid)
 }
 
 /*
- * Whoever asks knows by the first reply where a look has hung. @missed: set where it is not known
- * whether there is a VM.
+ * Whoever asks knows by the first reply where a look has hung, and whose doing that is, which cannot
+ * be found out afterwards: the process may have gone, and what the look waits for not. Comparing its
+ * table is a look, too: that waits for a process that is executing a program, which may hang as it
+ * closes files. @missed: set where it is not known whether there is a VM.
  */
 static int scan_one(int socket, const struct fetch_request *request, struct file_tables *tables,
 		    pid_t pid, bool *missed)
 {
 	struct fetch_reply reply = { .more = true, .result = -EINPROGRESS, .number = pid };
 	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
-	int64_t uid;
 	int r;
 
-	if (is_avoided(request, pid)) {
-		*missed = true;
+	reply.uid = process_get_uid(pid);
+	if (reply.uid < 0 || is_avoided(request, reply.uid)) {
+		*missed |= reply.uid >= 0 || error_is_transient((int)reply.uid);
 		return 0;
 	}
-	if (!file_tables_add(tables, pid))
-		return 0;
 	r = send_reply(socket, &reply, -1);
 	if (r < 0)
 		return r;
-	r = list_vms(pid, &vms, &uid);
+	if (!file_tables_add(tables, pid))
+		return 0;
+	r = list_vms(pid, &vms, &reply.uid);
 	if (r < 0) {
 		*missed |= error_is_transient(r);
 		return 0;

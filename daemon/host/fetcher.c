@@ -42,6 +42,7 @@ struct left {
  * @path, @program: see fetcher_new(); one of them is NULL
  * @socket: connects us, -1: there is no helper
  * @helper: its process, 0: systemd's
+ * @uid: the user whose process it looks at; -1: none's, or not known
  */
 struct fetcher {
 	pthread_mutex_t lock;
@@ -50,6 +51,7 @@ struct fetcher {
 	unsigned int timeout_msec;
 	int socket;
 	pid_t helper;
+	int64_t uid;
 	struct left left[LEFT_MAX];
 	size_t n_left;
 };
@@ -201,14 +203,14 @@ static bool is_avoided(const struct fetcher *f, int64_t uid)
 
 /*
  * One that hangs, or is not to be believed, is killed, if it is ours, which need not be the end of
- * it, and not waited for. @pid: whose doing that is, 0: nobody's.
+ * it, and not waited for. @uid: whose doing that is, -1: nobody's.
  */
-static void leave_helper(struct fetcher *f, pid_t pid)
+static void leave_helper(struct fetcher *f, int64_t uid)
 {
 	f->left[f->n_left++] = (struct left){
 		.socket = f->socket,
 		.helper = f->helper,
-		.uid = pid ? process_get_uid(pid) : -1,
+		.uid = uid,
 	};
 	if (f->helper)
 		kill(f->helper, SIGKILL);
@@ -226,13 +228,13 @@ static void end_helper(struct fetcher *f)
 	f->helper = 0;
 }
 
-/* What has gone wrong while @pid was looked at is the end of the helper, or of that with us. */
-static int fail(struct fetcher *f, pid_t pid, int r)
+/* What has gone wrong is the end of the helper, or of that with us. */
+static int fail(struct fetcher *f, int r)
 {
 	if (r == -ECONNRESET)
 		end_helper(f);
 	else
-		leave_helper(f, r == -ETIMEDOUT ? pid : 0);
+		leave_helper(f, r == -ETIMEDOUT ? f->uid : -1);
 	return r;
 }
 
@@ -312,7 +314,19 @@ static int get_helper(struct fetcher *f)
 		return r == -EAGAIN ? -EBUSY : r;
 	f->socket = r;
 	r = greet(f);
-	return r < 0 ? fail(f, 0, r) : 0;
+	return r < 0 ? fail(f, r) : 0;
+}
+
+/*
+ * Whether process @pid may be looked at now. Notes whose it is: once it has made the helper hang it
+ * may be gone. 0, -EBUSY, or as process_get_uid().
+ */
+static int check_user(struct fetcher *f, pid_t pid)
+{
+	f->uid = process_get_uid(pid);
+	if (f->uid < 0)
+		return (int)f->uid;
+	return is_avoided(f, f->uid) ? -EBUSY : 0;
 }
 
 /*
@@ -326,7 +340,12 @@ static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, struct fetch_
 	int r;
 
 	*ret_fd = -1;
+	f->uid = -1;
+	reap(f);
 	r = get_helper(f);
+	/* A scan says itself whose processes it looks at. */
+	if (r == 0 && kind != FETCH_SCAN)
+		r = check_user(f, pid);
 	if (r < 0)
 		return r;
 	r = send_request(f, kind, pid);
@@ -334,23 +353,16 @@ static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, struct fetch_
 		r = receive(f, reply, ret_fd);
 	if (r == 0)
 		return 0;
-	fail(f, pid, r);
+	fail(f, r);
 	return fresh || r != -ECONNRESET ? r : ask(f, kind, pid, reply, ret_fd);
 }
 
-/* The next reply, while @pid is looked at. */
-static int next(struct fetcher *f, pid_t pid, struct fetch_reply *reply, int *ret_fd)
+/* The next reply. */
+static int next(struct fetcher *f, struct fetch_reply *reply, int *ret_fd)
 {
 	int r = receive(f, reply, ret_fd);
 
-	return r < 0 ? fail(f, pid, r) : 0;
-}
-
-/* Whether process @pid may be looked at now. 0 or -EBUSY. */
-static int check_user(struct fetcher *f, pid_t pid)
-{
-	reap(f);
-	return is_avoided(f, process_get_uid(pid)) ? -EBUSY : 0;
+	return r < 0 ? fail(f, r) : 0;
 }
 
 /* Takes @fd. */
@@ -372,14 +384,11 @@ static int look(struct fetcher *f, pid_t pid, struct fetched *ret)
 	struct fetch_reply reply;
 	int fd, r;
 
-	r = check_user(f, pid);
-	if (r < 0)
-		return r;
 	for (r = ask(f, FETCH_LOOK, pid, &reply, &fd); r == 0 && reply.more;
-	     r = next(f, pid, &reply, &fd)) {
+	     r = next(f, &reply, &fd)) {
 		r = fetched_add(ret, reply.number, fd);
 		if (r < 0)
-			return fail(f, pid, r);
+			return fail(f, r);
 		ret->uid = reply.uid;
 	}
 	closep(&fd);
@@ -408,9 +417,7 @@ int fetcher_names(struct fetcher *f, pid_t pid, struct guest_names *ret)
 	int fd = -1, r;
 
 	pthread_mutex_lock(&f->lock);
-	r = check_user(f, pid);
-	if (r == 0)
-		r = ask(f, FETCH_NAMES, pid, &reply, &fd);
+	r = ask(f, FETCH_NAMES, pid, &reply, &fd);
 	pthread_mutex_unlock(&f->lock);
 	closep(&fd);
 	if (r < 0)
@@ -427,13 +434,14 @@ static int scan_from(struct fetcher *f, pid_t *after, int (*found)(void *userdat
 	int fd, r;
 
 	for (r = ask(f, FETCH_SCAN, *after, &reply, &fd); r == 0 && reply.more;
-	     r = next(f, *after, &reply, &fd)) {
+	     r = next(f, &reply, &fd)) {
 		closep(&fd);
 		*after = reply.number;
+		f->uid = reply.uid;
 		r = reply.result == -EINPROGRESS ? 0 : found(userdata, reply.number);
 		if (r != 0) {
 			/* What else it says is not wanted. */
-			leave_helper(f, 0);
+			leave_helper(f, -1);
 			return r;
 		}
 	}
@@ -450,7 +458,6 @@ int fetcher_scan(struct fetcher *f, int (*found)(void *userdata, pid_t pid), voi
 	pthread_mutex_lock(&f->lock);
 	do {
 		hung = after;
-		reap(f);
 		r = scan_from(f, &after, found, userdata);
 		if (r == -ETIMEDOUT && after != hung) {
 			missed = true;

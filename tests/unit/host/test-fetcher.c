@@ -2,6 +2,7 @@
 /* The helper, as the daemon starts it, with VMs that are real where there is /dev/kvm. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,7 +22,9 @@
 #include <cmocka.h>
 
 #include "host/anon-inode.h"
+#include "host/fetch-server.h"
 #include "host/fetcher.h"
+#include "host/file-tables.h"
 #include "unit/child.h"
 #include "unit/scratch.h"
 
@@ -102,7 +105,7 @@ static void test_nothing_there(void **state)
 	assert_int_equal(fetched.n, 0);
 	end_vmm(pid);
 	assert_int_equal(fetcher_look(f, pid, &fetched), -ESRCH);
-	assert_int_equal(fetcher_look(f, -1, &fetched), -EINVAL);
+	assert_int_equal(fetcher_look(f, -1, &fetched), -ESRCH);
 }
 
 static void test_name(void **state)
@@ -111,7 +114,7 @@ static void test_name(void **state)
 	struct guest_names names;
 
 	assert_int_equal(fetcher_names(f, getpid(), &names), -ENOENT);
-	assert_int_equal(fetcher_names(f, 0, &names), -EINVAL);
+	assert_int_equal(fetcher_names(f, 0, &names), -ESRCH);
 }
 
 struct search {
@@ -255,31 +258,187 @@ static void test_none(void **state)
 	assert_int_equal(fetcher_look(g, getpid(), &fetched), -ENOENT);
 }
 
-/* The socket of a service manager that starts no helper, as when there are too many. */
+/* The socket of a service manager, where the test is the helper; @ret: asks there. */
+static int listen_for(struct fetcher **ret)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
+	unlink(address.sun_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(fetcher_new(ret, address.sun_path, NULL, TIMEOUT_MSEC), 0);
+	return fd;
+}
+
+/* Of one that starts no helper, as when there are too many. */
 static void test_refused(void **state)
 {
 	_cleanup_(fetcher_freep) struct fetcher *f = NULL;
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = listen_for(&f);
 	struct fetched fetched;
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(fetcher_new(&f, address.sun_path, NULL, TIMEOUT_MSEC), 0);
 	/* Nobody accepts, so nobody answers. */
 	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ETIMEDOUT);
+}
+
+/**
+ * struct helpers - two in a row, the first of which hangs
+ * @fd: where they are started
+ * @pid: what it hangs at, and what is gone by then
+ * @sockets: they hang as long as these are open
+ * @requests: what they are asked; @sizes: 0: nothing
+ */
+struct helpers {
+	int fd;
+	pid_t pid;
+	int sockets[2];
+	struct fetch_request requests[2];
+	ssize_t sizes[2];
+};
+
+static void say(int socket, const struct fetch_reply *reply)
+{
+	(void)!send(socket, reply, sizeof(*reply), MSG_NOSIGNAL);
+}
+
+/* Until it is asked something, or is not to be. */
+static int be_helper(struct helpers *h, size_t i)
+{
+	h->sockets[i] = accept(h->fd, NULL, NULL);
+	say(h->sockets[i], &(struct fetch_reply){});
+	h->sizes[i] = recv(h->sockets[i], &h->requests[i], sizeof(h->requests[i]), 0);
+	return h->sockets[i];
+}
+
+static void *hang_in_a_look(void *userdata)
+{
+	struct helpers *h = userdata;
+
+	(void)be_helper(h, 0);
+	kill(h->pid, SIGKILL);
+	waitpid(h->pid, NULL, 0);
+	(void)be_helper(h, 1);
+	return NULL;
+}
+
+/* What else is that user's is left alone nevertheless. */
+static void test_hangs_and_is_gone(void **state)
+{
+	struct helpers h = { .pid = start_vmm(0) };
+	struct fetched fetched;
+	struct fetcher *f;
+	pthread_t thread;
+
+	h.fd = listen_for(&f);
+	assert_int_equal(pthread_create(&thread, NULL, hang_in_a_look, &h), 0);
+	assert_int_equal(fetcher_look(f, h.pid, &fetched), -ETIMEDOUT);
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
+	fetcher_free(f);
+	pthread_join(thread, NULL);
+	assert_int_equal(h.sizes[0], sizeof(h.requests[0]));
+	assert_int_equal(h.sizes[1], 0);
+	for (size_t i = 0; i < ARRAY_SIZE(h.sockets); i++)
+		close(h.sockets[i]);
+	close(h.fd);
+}
+
+/* A user that there need not be. */
+#define CULPRIT 54321
+
+static void *hang_in_a_scan(void *userdata)
+{
+	struct helpers *h = userdata;
+	const struct fetch_reply reply = {
+		.more = true,
+		.result = -EINPROGRESS,
+		.number = h->pid,
+		.uid = CULPRIT,
+	};
+
+	say(be_helper(h, 0), &reply);
+	say(be_helper(h, 1), &(struct fetch_reply){});
+	return NULL;
+}
+
+/* Nor need a process be there for a scan to stay away from its user. */
+static void test_hangs_in_a_scan_and_is_gone(void **state)
+{
+	struct helpers h = { .pid = start_vmm(0) };
+	struct search wanted = {};
+	struct fetcher *f;
+	pthread_t thread;
+
+	h.fd = listen_for(&f);
+	end_vmm(h.pid);
+	assert_int_equal(pthread_create(&thread, NULL, hang_in_a_scan, &h), 0);
+	assert_int_equal(fetcher_scan(f, search, &wanted), -EBUSY);
+	fetcher_free(f);
+	pthread_join(thread, NULL);
+	assert_int_equal(h.sizes[1], sizeof(h.requests[1]));
+	assert_int_equal(h.requests[1].pid, h.pid);
+	assert_int_equal(h.requests[1].n_avoid, 1);
+	assert_int_equal(h.requests[1].avoid[0], CULPRIT);
+	for (size_t i = 0; i < ARRAY_SIZE(h.sockets); i++)
+		close(h.sockets[i]);
+	close(h.fd);
+}
+
+bool __wrap_file_tables_add(struct file_tables *tables, pid_t pid);
+
+/* Whoever compares a process's table with others may come no further. */
+bool __wrap_file_tables_add(struct file_tables *tables, pid_t pid)
+{
+	_exit(1);
+}
+
+/* So what is about to be looked at is said before that, with its user. */
+static void test_scan_announces(void **state)
+{
+	struct fetch_request request = { .kind = FETCH_SCAN };
+	struct fetch_reply reply;
+	int fds[2];
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	request.pid = getpid() - 1;
+	pid = child_fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(fds[0]);
+		_exit(fetch_serve(fds[1]) == 0 ? 0 : 1);
+	}
+	close(fds[1]);
+	/* It is there. */
+	assert_int_equal(recv(fds[0], &reply, sizeof(reply), 0), sizeof(reply));
+	assert_int_equal(send(fds[0], &request, sizeof(request), 0), sizeof(request));
+	assert_int_equal(recv(fds[0], &reply, sizeof(reply), 0), sizeof(reply));
+	assert_true(reply.more);
+	assert_int_equal(reply.result, -EINPROGRESS);
+	assert_int_equal(reply.number, getpid());
+	assert_int_equal(reply.uid, getuid());
+	close(fds[0]);
+	end_vmm(pid);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_look),	      cmocka_unit_test(test_nothing_there),
-		cmocka_unit_test(test_name),	      cmocka_unit_test(test_scan),
-		cmocka_unit_test(test_scan_in_want),  cmocka_unit_test(test_hangs),
-		cmocka_unit_test(test_starts_slowly), cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_lies),	      cmocka_unit_test(test_none),
+		cmocka_unit_test(test_look),
+		cmocka_unit_test(test_nothing_there),
+		cmocka_unit_test(test_name),
+		cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_scan_in_want),
+		cmocka_unit_test(test_hangs),
+		cmocka_unit_test(test_starts_slowly),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_hangs_and_is_gone),
+		cmocka_unit_test(test_hangs_in_a_scan_and_is_gone),
+		cmocka_unit_test(test_scan_announces),
 	};
 	const char *build = getenv("BUILDDIR") ?: ".";
 	char fake[4096 + 32], options[1024];
