@@ -17,7 +17,8 @@
 
 /*
  * How many helpers may hang at a time. One of each user: what is his is not looked at again as long
- * as that lasts, so that it takes as many users to hold up the others.
+ * as that lasts, so that it takes as many users to hold up the others. There are two of us:
+ * MaxConnections= of eagersplitd-fetch.socket has room for what both leave, and both use.
  */
 #define LEFT_MAX FETCH_AVOID_MAX
 
