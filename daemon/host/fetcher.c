@@ -44,6 +44,7 @@ struct left {
  * @socket: connects us, -1: there is no helper
  * @helper: its process, 0: systemd's
  * @uid: the user whose process it looks at; -1: none's, or not known
+ * @lacking: none was to be had when one was wanted last, which has been logged
  */
 struct fetcher {
 	pthread_mutex_t lock;
@@ -53,6 +54,7 @@ struct fetcher {
 	int socket;
 	pid_t helper;
 	int64_t uid;
+	bool lacking;
 	struct left left[LEFT_MAX];
 	size_t n_left;
 };
@@ -229,14 +231,17 @@ static void end_helper(struct fetcher *f)
 	f->helper = 0;
 }
 
-/* What has gone wrong is the end of the helper, or of that with us. */
+/*
+ * What has gone wrong is the end of the helper, or of that with us. -ETIMEDOUT; or -EBUSY: of the
+ * process that says nothing, and another helper may do better.
+ */
 static int fail(struct fetcher *f, int r)
 {
 	if (r == -ECONNRESET)
 		end_helper(f);
 	else
 		leave_helper(f, r == -ETIMEDOUT ? f->uid : -1);
-	return r;
+	return r == -ETIMEDOUT ? r : -EBUSY;
 }
 
 static int send_request(struct fetcher *f, enum fetch_kind kind, pid_t pid)
@@ -302,6 +307,7 @@ static int greet(struct fetcher *f)
 	return reply.more || reply.result ? -EBADMSG : set_timeouts(f->socket, f->timeout_msec);
 }
 
+/* Whatever is in its way, which is logged, is in the way for now: 0 or -EBUSY. */
 static int get_helper(struct fetcher *f)
 {
 	int r;
@@ -311,11 +317,17 @@ static int get_helper(struct fetcher *f)
 	if (f->n_left == LEFT_MAX)
 		return -EBUSY;
 	r = f->path ? connect_to(f->path, f->timeout_msec * START_FACTOR) : start_helper(f);
-	if (r < 0)
-		return r == -EAGAIN ? -EBUSY : r;
-	f->socket = r;
-	r = greet(f);
-	return r < 0 ? fail(f, r) : 0;
+	if (r >= 0) {
+		f->socket = r;
+		r = greet(f);
+		if (r < 0)
+			fail(f, r);
+	}
+	if (r < 0 && !f->lacking)
+		log_warning("No helper to look into other processes is to be had: %s",
+			    strerror(-r));
+	f->lacking = r < 0;
+	return r < 0 ? -EBUSY : 0;
 }
 
 /*
@@ -337,7 +349,7 @@ static int check_user(struct fetcher *f, pid_t pid)
 static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, struct fetch_reply *reply,
 	       int *ret_fd)
 {
-	bool fresh = f->socket < 0;
+	bool fresh = f->socket < 0, again;
 	int r;
 
 	*ret_fd = -1;
@@ -354,8 +366,9 @@ static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, struct fetch_
 		r = receive(f, reply, ret_fd);
 	if (r == 0)
 		return 0;
-	fail(f, r);
-	return fresh || r != -ECONNRESET ? r : ask(f, kind, pid, reply, ret_fd);
+	again = !fresh && r == -ECONNRESET;
+	r = fail(f, r);
+	return again ? ask(f, kind, pid, reply, ret_fd) : r;
 }
 
 /* The next reply. */

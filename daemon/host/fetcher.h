@@ -48,7 +48,7 @@ DEFINE_CLEANUP(struct fetcher *, fetcher_free);
 /*
  * Makes splitters of the VMs of process @pid. 0, @ret->n at least 1. -ENOTTY: it has none; -ESRCH:
  * it is gone; -EPERM, -EACCES: not permitted; -ETIMEDOUT: it makes the helper hang; -EBUSY: one
- * hangs because of its user, or too many do; others: there is no helper to be had.
+ * hangs because of its user, or too many do, or there is none to be had, for whatever reason.
  */
 int fetcher_look(struct fetcher *f, pid_t pid, struct fetched *ret);
 

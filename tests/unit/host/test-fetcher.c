@@ -220,12 +220,26 @@ static void test_ends(void **state)
 	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(write_script("exit 0"));
 	struct fetched fetched;
 
-	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ECONNRESET);
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
 	write_script("echo $$ >\"$0.pid\"; exec \"$HELPER\"");
 	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
 	/* And one that was killed while nobody needed it. */
 	assert_int_equal(system("kill -KILL $(cat \"$FAKE_SPLITTERS/helper.pid\")"), 0);
 	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
+}
+
+/* One that ends instead of an answer is none to be had: nothing is said of the process. */
+static void test_ends_when_asked(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f =
+		new_fetcher(write_script(GREET "head -c 8 >/dev/null"));
+	struct search wanted = {};
+	struct guest_names names;
+	struct fetched fetched;
+
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
+	assert_int_equal(fetcher_names(f, getpid(), &names), -EBUSY);
+	assert_int_equal(fetcher_scan(f, search, &wanted), -EBUSY);
 }
 
 /* What it says is not to be believed: no splitter, no reply at all, from the beginning. */
@@ -242,7 +256,7 @@ static void test_lies(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
 		_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(write_script(scripts[i]));
 
-		assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBADMSG);
+		assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
 		assert_int_equal(fetched.n, 0);
 	}
 }
@@ -253,9 +267,9 @@ static void test_none(void **state)
 	_cleanup_(fetcher_freep) struct fetcher *g = NULL;
 	struct fetched fetched;
 
-	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ENOENT);
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
 	assert_int_equal(fetcher_new(&g, "/nonexistent", NULL, TIMEOUT_MSEC), 0);
-	assert_int_equal(fetcher_look(g, getpid(), &fetched), -ENOENT);
+	assert_int_equal(fetcher_look(g, getpid(), &fetched), -EBUSY);
 }
 
 /* The socket of a service manager, where the test is the helper; @ret: asks there. */
@@ -279,8 +293,11 @@ static void test_refused(void **state)
 	_cleanup_close_ int fd = listen_for(&f);
 	struct fetched fetched;
 
-	/* Nobody accepts, so nobody answers. */
-	assert_int_equal(fetcher_look(f, getpid(), &fetched), -ETIMEDOUT);
+	/* Nobody accepts, so nobody answers; which is no process's doing. */
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
+	/* Nor does anybody listen any more. */
+	close(take_fd(&fd));
+	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
 }
 
 /**
@@ -433,6 +450,7 @@ int main(void)
 		cmocka_unit_test(test_hangs),
 		cmocka_unit_test(test_starts_slowly),
 		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_ends_when_asked),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_refused),
