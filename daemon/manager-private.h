@@ -60,6 +60,8 @@ struct registration_head {
  * @reloads_asked: how often that was asked for
  * @reloads_begun: of those, which the reading that is under way, or the last one, is for
  * @host: what probe() said
+ * @pool: the threads that make calls on VMs
+ * @lookers: those that look at other processes, so that no call waits for these
  * @vms: in order of registration
  * @leaving: no longer in the table, but not let go of yet
  * @unwanted: unregistered, so not to be found again as long as they are there
@@ -100,6 +102,7 @@ struct manager {
 	struct backend *backend;
 	struct backend_host host;
 	struct worker_pool *pool;
+	struct worker_pool *lookers;
 	struct splitter *splitter;
 	struct finder *finder;
 	struct machined *machined;

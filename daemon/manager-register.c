@@ -237,7 +237,7 @@ int manager_register(struct manager *m, pid_t pid, const char *name, int64_t tel
 	registration->caller = caller;
 	registration->head.free = registration_free;
 	TAILQ_INSERT_TAIL(&m->registrations, &registration->head, link);
-	worker_pool_submit(m->pool, &registration->job);
+	worker_pool_submit(registration->handed_over ? m->pool : m->lookers, &registration->job);
 	return 0;
 }
 

@@ -40,6 +40,12 @@
 #define N_WORKERS 4
 
 /*
+ * Looks at other processes at once, which take as long as those like: at all of them, at one, and
+ * for a name. More would wait for each other.
+ */
+#define N_LOOKERS 3
+
+/*
  * What the splitter needs
  */
 
@@ -265,6 +271,9 @@ static int manager_add_helpers(struct manager *m)
 	r = worker_pool_new(&m->pool, m->event, N_WORKERS);
 	if (r < 0)
 		return r;
+	r = worker_pool_new(&m->lookers, m->event, N_LOOKERS);
+	if (r < 0)
+		return r;
 	r = closing_new(&m->closing, m->pool);
 	if (r < 0)
 		return r;
@@ -294,13 +303,13 @@ static int manager_start(struct manager *m)
 	r = splitter_new(&m->splitter, &splitter_ops, m, &limits);
 	if (r < 0)
 		return r;
-	r = namer_new(&m->namer, m->event, m->backend, m->pool, manager_on_guest_names, m);
+	r = namer_new(&m->namer, m->event, m->backend, m->lookers, manager_on_guest_names, m);
 	if (r < 0)
 		return r;
 	r = machined_new(&m->machined, m->event, manager_on_machine_name, m);
 	if (r < 0)
 		return r;
-	return finder_new(&m->finder, m->event, m->backend, m->pool, &finder_ops, m);
+	return finder_new(&m->finder, m->event, m->backend, m->lookers, &finder_ops, m);
 }
 
 int manager_new(struct manager **ret, sd_event *event, struct config *config,
@@ -351,6 +360,7 @@ struct manager *manager_free(struct manager *m)
 	if (!m)
 		return NULL;
 	/* First the threads: from now on no call is in flight. */
+	worker_pool_free(m->lookers);
 	worker_pool_free(m->pool);
 	closing_stop(m->closing);
 	while ((registration = TAILQ_FIRST(&m->registrations)))

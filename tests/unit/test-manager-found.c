@@ -49,6 +49,39 @@ static void test_registered_while_looked_at(void **state)
 	stop(&f);
 }
 
+/* A look that waits until the test has it go on. */
+static int look_for_long(struct backend *backend, int pidfd, pid_t pid, int numbers[])
+{
+	while (sem_wait(&told.go_on) < 0)
+		;
+	return -ENOTTY;
+}
+
+/* Looks take as long as others like, and splitting waits for none of them, however many there are. */
+static void test_splitting_beside_looks(void **state)
+{
+	struct vm *vm, *other;
+	struct fixture f;
+	pid_t pid;
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	begin(&f);
+	vm = add_vm(&f, "a");
+	pid = make_vmm(&f);
+	told.list_vms = look_for_long;
+	f.registered = false;
+	told.event(told.userdata, HOST_VM_DESTROYED, pid);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(
+			manager_register(f.manager, pid, NULL, REGISTER_TOLD, -1, &f, &other), 0);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	run_to_stage(&f, vm, VM_STAGE_SPLIT);
+	assert_false(f.registered);
+	for (int i = 0; i < 9; i++)
+		sem_post(&told.go_on);
+	stop(&f);
+}
+
 /* One that is gone as soon as it is looked at is not found over and over. */
 static void test_found_and_gone(void **state)
 {
@@ -154,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many_events_of_a_process),
 		cmocka_unit_test(test_registered_while_looked_at),
+		cmocka_unit_test(test_splitting_beside_looks),
 		cmocka_unit_test(test_tried_first),
 		cmocka_unit_test(test_found_and_gone),
 		cmocka_unit_test(test_listed_twice),
