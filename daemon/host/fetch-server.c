@@ -130,7 +130,7 @@ static int scan_one(int socket, const struct fetch_request *request, struct file
 	r = send_reply(socket, &reply, -1);
 	if (r < 0)
 		return r;
-	if (!file_tables_add(tables, pid))
+	if (!file_tables_add(tables, pid, reply.uid))
 		return 0;
 	r = list_vms(pid, &vms, &reply.uid);
 	if (r < 0) {

@@ -6,14 +6,20 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+/* A process that stands for the table that it has, and whose it is. */
+struct owner {
+	pid_t pid;
+	int64_t uid;
+};
+
 /**
- * struct file_tables - processes that stand for the tables that they have
- * @pids: in the order of their tables, which is the kernel's, see kcmp(2)
+ * struct file_tables - those that have been seen
+ * @owners: by user, and in the order of their tables, which is the kernel's, see kcmp(2)
  */
 struct file_tables {
 	size_t n;
 	size_t room;
-	pid_t *pids;
+	struct owner *owners;
 };
 
 int file_tables_new(struct file_tables **ret)
@@ -25,40 +31,43 @@ int file_tables_new(struct file_tables **ret)
 struct file_tables *file_tables_free(struct file_tables *t)
 {
 	if (t)
-		free(t->pids);
+		free(t->owners);
 	free(t);
 	return NULL;
 }
 
 /* 0: the same; 1: the first one comes before, 2: behind; 3: neither; -1: it cannot be told. */
-static int compare(pid_t a, pid_t b)
+static int compare(const struct owner *a, const struct owner *b)
 {
-	return (int)syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0);
+	if (a->uid != b->uid)
+		return a->uid < b->uid ? 1 : 2;
+	return (int)syscall(SYS_kcmp, a->pid, b->pid, KCMP_FILES, 0, 0);
 }
 
 static bool make_room(struct file_tables *t)
 {
 	size_t room = t->room ? 2 * t->room : 64;
-	pid_t *pids;
+	struct owner *owners;
 
 	if (t->n < t->room)
 		return true;
-	pids = reallocarray(t->pids, room, sizeof(*pids));
-	if (!pids)
+	owners = reallocarray(t->owners, room, sizeof(*owners));
+	if (!owners)
 		return false;
-	t->pids = pids;
+	t->owners = owners;
 	t->room = room;
 	return true;
 }
 
-bool file_tables_add(struct file_tables *t, pid_t pid)
+bool file_tables_add(struct file_tables *t, pid_t pid, int64_t uid)
 {
+	const struct owner owner = { .pid = pid, .uid = uid };
 	size_t low = 0, high = t->n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		switch (compare(pid, t->pids[middle])) {
+		switch (compare(&owner, &t->owners[middle])) {
 		case 0:
 			return false;
 		case 1:
@@ -69,18 +78,18 @@ bool file_tables_add(struct file_tables *t, pid_t pid)
 			break;
 		default:
 			/* It is gone, or not to be looked into. */
-			if (compare(t->pids[middle], t->pids[middle]) == 0)
+			if (compare(&t->owners[middle], &t->owners[middle]) == 0)
 				return true;
 			/* Or that is so of the other one, which orders nothing any more. */
-			memmove(&t->pids[middle], &t->pids[middle + 1],
-				(t->n - middle - 1) * sizeof(*t->pids));
+			memmove(&t->owners[middle], &t->owners[middle + 1],
+				(t->n - middle - 1) * sizeof(*t->owners));
 			t->n--;
 			high--;
 		}
 	}
 	if (make_room(t)) {
-		memmove(&t->pids[low + 1], &t->pids[low], (t->n - low) * sizeof(*t->pids));
-		t->pids[low] = pid;
+		memmove(&t->owners[low + 1], &t->owners[low], (t->n - low) * sizeof(*t->owners));
+		t->owners[low] = owner;
 		t->n++;
 	}
 	return true;

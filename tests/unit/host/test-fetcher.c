@@ -402,10 +402,10 @@ static void test_hangs_in_a_scan_and_is_gone(void **state)
 	close(h.fd);
 }
 
-bool __wrap_file_tables_add(struct file_tables *tables, pid_t pid);
+bool __wrap_file_tables_add(struct file_tables *tables, pid_t pid, int64_t uid);
 
 /* Whoever compares a process's table with others may come no further. */
-bool __wrap_file_tables_add(struct file_tables *tables, pid_t pid)
+bool __wrap_file_tables_add(struct file_tables *tables, pid_t pid, int64_t uid)
 {
 	_exit(1);
 }

@@ -16,6 +16,9 @@
 
 #define N 40
 
+/* Whose the processes are said to be. */
+#define UID 1000
+
 static pid_t start_child(unsigned long flags)
 {
 	pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -45,13 +48,13 @@ static void test_shared(void **state)
 	}
 	assert_int_equal(file_tables_new(&t), 0);
 	for (int i = 0; i < N; i++) {
-		assert_true(file_tables_add(t, own[(i * 7) % N]));
+		assert_true(file_tables_add(t, own[(i * 7) % N], UID));
 		/* All have ours. */
-		assert_int_equal(file_tables_add(t, shared[i]), i == 0);
+		assert_int_equal(file_tables_add(t, shared[i], UID), i == 0);
 	}
-	assert_false(file_tables_add(t, getpid()));
+	assert_false(file_tables_add(t, getpid(), UID));
 	for (int i = 0; i < N; i++)
-		assert_false(file_tables_add(t, own[i]));
+		assert_false(file_tables_add(t, own[i], UID));
 	for (int i = 0; i < N; i++) {
 		end_child(own[i]);
 		end_child(shared[i]);
@@ -65,10 +68,10 @@ static void test_gone(void **state)
 	pid_t pid = start_child(0);
 
 	assert_int_equal(file_tables_new(&t), 0);
-	assert_true(file_tables_add(t, getpid()));
+	assert_true(file_tables_add(t, getpid(), UID));
 	end_child(pid);
-	assert_true(file_tables_add(t, pid));
-	assert_false(file_tables_add(t, getpid()));
+	assert_true(file_tables_add(t, pid, UID));
+	assert_false(file_tables_add(t, getpid(), UID));
 }
 
 /* Whoever comes and goes meanwhile, tables that have been seen are known. */
@@ -80,17 +83,29 @@ static void test_gone_meanwhile(void **state)
 	assert_int_equal(file_tables_new(&t), 0);
 	for (int i = 0; i < N; i++) {
 		own[i] = start_child(0);
-		assert_true(file_tables_add(t, own[i]));
+		assert_true(file_tables_add(t, own[i], UID));
 	}
-	assert_true(file_tables_add(t, getpid()));
+	assert_true(file_tables_add(t, getpid(), UID));
 	for (int i = 0; i < N; i += 2)
 		end_child(own[i]);
-	assert_false(file_tables_add(t, getpid()));
+	assert_false(file_tables_add(t, getpid(), UID));
 	for (int i = 1; i < N; i += 2) {
-		assert_false(file_tables_add(t, own[i]));
+		assert_false(file_tables_add(t, own[i], UID));
 		end_child(own[i]);
 	}
-	assert_false(file_tables_add(t, getpid()));
+	assert_false(file_tables_add(t, getpid(), UID));
+}
+
+/* Comparing waits for both processes: nobody is made to wait for another user's, nor blamed for it. */
+static void test_of_other_users(void **state)
+{
+	_cleanup_(file_tables_freep) struct file_tables *t = NULL;
+
+	assert_int_equal(file_tables_new(&t), 0);
+	for (int64_t i = 0; i < N; i++)
+		assert_true(file_tables_add(t, getpid(), UID + (i * 7) % N));
+	for (int64_t i = 0; i < N; i++)
+		assert_false(file_tables_add(t, getpid(), UID + i));
 }
 
 int main(void)
@@ -99,6 +114,7 @@ int main(void)
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_gone_meanwhile),
+		cmocka_unit_test(test_of_other_users),
 	};
 
 	return cmocka_run_group_tests_name("file-tables", tests, NULL, NULL);
