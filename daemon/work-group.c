@@ -39,26 +39,23 @@ void work_group_count_tlbis(struct work_group *group, enum step step, const stru
 	}
 }
 
+static const struct {
+	const char *name;
+	const char *text;
+} methods[] = {
+	[WORK_BREAK] = { "break", "by break-before-make" },
+	[WORK_NO_BREAK] = { "bbm", "without break-before-make" },
+	[WORK_PAUSE] = { "pause", "by pauses" },
+};
+
 const char *work_method_to_string(enum work_method method)
 {
-	static const char *const names[] = {
-		[WORK_BREAK] = "break",
-		[WORK_NO_BREAK] = "bbm",
-		[WORK_PAUSE] = "pause",
-	};
-
-	return names[method];
+	return methods[method].name;
 }
 
 const char *work_method_describe(enum work_method method)
 {
-	static const char *const texts[] = {
-		[WORK_BREAK] = "by break-before-make",
-		[WORK_NO_BREAK] = "without break-before-make",
-		[WORK_PAUSE] = "by pauses",
-	};
-
-	return texts[method];
+	return methods[method].text;
 }
 
 const char *step_to_string(enum step step)
