@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "varlink/ratelimit.h"
+#include "base/ratelimit.h"
 
 /* A user who has caused a message. */
 struct user {

@@ -14,10 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/ratelimit.h"
 #include "varlink/connection.h"
 #include "varlink/json.h"
 #include "varlink/peer.h"
-#include "varlink/ratelimit.h"
 
 /* After accept() failed for want of something, it is tried again after this time. */
 #define ACCEPT_PAUSE_USEC 1000000ULL

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "varlink/ratelimit.h"
+#include "base/ratelimit.h"
 
 static void test_burst(void **state)
 {
