@@ -16,13 +16,11 @@
 
 static json_object *make_params(const struct ctl *ctl, const char *vm)
 {
-	json_object *params = json_object_new_object();
+	json_object *params = params_vm(vm);
 	int r = 0;
 
-	if (vm)
-		r |= varlink_json_set_string(params, "vm", vm);
 	if (ctl->given & CTL_OPTION_LIMIT)
-		r |= varlink_json_set(params, "limit", json_object_new_int64(ctl->limit));
+		r = varlink_json_set(params, "limit", json_object_new_int64(ctl->limit));
 	return varlink_json_finish(params, r);
 }
 

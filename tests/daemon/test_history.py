@@ -215,18 +215,19 @@ def cannot_be_kept():
 
 @test
 def shown():
-    """eagersplitctl history shows them, as a table and as JSON"""
+    """eagersplitctl history shows them, as a table and as JSON, of a VM by its name as it is or as it is shown"""
     with Daemon(**FAST) as daemon, Vmm() as vmm:
-        daemon.register(vmm, "guest")
-        daemon.migrate("guest", "scheduled", deadlineUSec=1)
-        daemon.wait_for_stage("guest", "split")
-        daemon.migrate("guest", "completed")
+        daemon.register(vmm, "guest 1")
+        daemon.migrate("guest 1", "scheduled", deadlineUSec=1)
+        daemon.wait_for_stage("guest 1", "split")
+        daemon.migrate("guest 1", "completed")
         status, out, err = daemon.ctl("history")
         equal((status, err), (0, ""))
         head, line = (line.split() for line in out.splitlines())
         equal(head, ["ENDED", "VM", "OUTCOME", "PREPARED", "LEAD", "LEFT", "SPLIT", "TLBIS", "STALL", "DEADLINE"])
-        equal(line[2:], ["guest", "completed", "unused", "-", "-", "512", "512", "-", "missed"])
-        equal(json.loads(daemon.ctl("history", "--json", "--limit=1", "guest")[1]), {"migrations": history(daemon)})
+        equal(line[2:], ["guest\\x201", "completed", "unused", "-", "-", "512", "512", "-", "missed"])
+        for name in "guest 1", "guest\\x201":
+            equal(json.loads(daemon.ctl("history", "--json", "--limit=1", name)[1]), {"migrations": history(daemon)})
         equal(daemon.ctl("history", "nobody")[1].count("\n"), 1)
         for wrong in "--limit=0", "--limit=x":
             equal(daemon.ctl("history", wrong)[0], 2)
