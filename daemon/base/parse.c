@@ -8,6 +8,10 @@
 
 #include "base/util.h"
 
+/* Room for what is known of a group, all of its members' names included: first, and at most. */
+#define GROUP_SIZE_MIN (16 << 10)
+#define GROUP_SIZE_MAX (1 << 20)
+
 /* The digits at the start of @s, of which there must be one; @end: behind them. */
 static int parse_digits(const char *s, const char **end, uint64_t *ret)
 {
@@ -213,22 +217,34 @@ static int parse_id(const char *s, uint32_t *ret)
 	return r;
 }
 
-int parse_group(const char *s, gid_t *ret)
+/* -ERANGE: its members take more than @size. */
+static int find_group(const char *name, size_t size, gid_t *ret)
 {
+	_cleanup_free_ char *buffer = malloc(size);
 	struct group group, *found = NULL;
-	char buffer[16384];
 	int r;
 
-	r = parse_id(s, ret);
-	if (r != -EINVAL || !*s)
-		return r;
+	if (!buffer)
+		return -ENOMEM;
 	do
-		r = -getgrnam_r(s, &group, buffer, sizeof(buffer), &found);
+		r = -getgrnam_r(name, &group, buffer, size, &found);
 	while (r == -EINTR);
 	if (!found)
 		return r == 0 || r == -ENOENT ? -ESRCH : r;
 	*ret = found->gr_gid;
 	return 0;
+}
+
+int parse_group(const char *s, gid_t *ret)
+{
+	int r = parse_id(s, ret);
+
+	if (r != -EINVAL || !*s)
+		return r;
+	r = -ERANGE;
+	for (size_t size = GROUP_SIZE_MIN; r == -ERANGE && size <= GROUP_SIZE_MAX; size *= 2)
+		r = find_group(s, size, ret);
+	return r;
 }
 
 /* -ESRCH: there is none of that name, or that cannot be found out. */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -179,6 +181,26 @@ static void test_parse_duration(void **state)
 	}
 }
 
+/* libc's, but for two groups of many members: what those take is more than some room, or any. */
+int __real_getgrnam_r(const char *name, struct group *group, char *buffer, size_t size,
+		      struct group **ret);
+int __wrap_getgrnam_r(const char *name, struct group *group, char *buffer, size_t size,
+		      struct group **ret);
+int __wrap_getgrnam_r(const char *name, struct group *group, char *buffer, size_t size,
+		      struct group **ret)
+{
+	if (strcmp(name, "thousands") != 0 && strcmp(name, "endless") != 0)
+		return __real_getgrnam_r(name, group, buffer, size, ret);
+	*ret = NULL;
+	if (size < 300000 || strcmp(name, "endless") == 0)
+		return ERANGE;
+	/* All of it may be written to. */
+	memset(buffer, 0, size);
+	*group = (struct group){ .gr_name = buffer, .gr_gid = 4711 };
+	*ret = group;
+	return 0;
+}
+
 static void test_parse_group(void **state)
 {
 	gid_t gid = 12345;
@@ -191,6 +213,9 @@ static void test_parse_group(void **state)
 	assert_int_equal(parse_group("99999999999999999999", &gid), -ERANGE);
 	assert_int_equal(parse_group("there is none of that name", &gid), -ESRCH);
 	assert_int_equal(parse_group("", &gid), -EINVAL);
+	assert_int_equal(parse_group("thousands", &gid), 0);
+	assert_int_equal(gid, 4711);
+	assert_int_equal(parse_group("endless", &gid), -ERANGE);
 }
 
 int main(void)
