@@ -192,10 +192,13 @@ static struct waiting_call *add_waiting_call(struct registrations *r,
 	return NULL;
 }
 
+/* By whoever may not change anything: within the quota, as all else of his VMs. */
 static void log_registered(const struct waiting_call *call, const struct vm *vm)
 {
 	struct vm_info info;
 
+	if (!vm_may_log(vm))
+		return;
 	vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	control_log_change(&call->peer, &info, "Registered");
 }

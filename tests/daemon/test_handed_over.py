@@ -5,9 +5,11 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import threading
+import time
 
 from harness import FAST, STUCK, Caller, Daemon, SimVm, Vmm
 from tap import equal, main, test, true
@@ -126,6 +128,25 @@ def pipelined():
         equal(caller.reply()["vm"]["blocks"], vm.blocks)
 
 
+def as_nobody(function):
+    """What it returns in a process of another user."""
+    results = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.write(results[1], json.dumps(function()).encode())
+        finally:
+            os._exit(0)
+    os.close(results[1])
+    with os.fdopen(results[0], "rb") as f:
+        result = json.load(f)
+    os.waitpid(pid, 0)
+    return result
+
+
 @test
 def by_others():
     """Another user may register his own process with a splitter of it, and nothing else"""
@@ -137,26 +158,16 @@ def by_others():
         vm = SimVm(daemon.path("sim"), roots)
         daemon.wait_for_vm(vm.id)
         fd = vm.splitter()
-        results = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
-                with Caller(daemon) as caller:
-                    answers = [caller.call("Register", pid=os.getpid(), name="x"),
-                               caller.call("Register", [fd], pid=roots.pid, name="x", splitter=0),
-                               caller.call("Register", [fd], pid=os.getpid(), name="x", splitter=0),
-                               caller.call("Register", [fd], pid=os.getpid(), name="x", splitter=0),
-                               caller.call("Unregister", [fd], vm="x")]
-                os.write(results[1], json.dumps(answers).encode())
-            finally:
-                os._exit(0)
-        os.close(results[1])
-        with os.fdopen(results[0], "rb") as f:
-            answers = json.load(f)
-        os.waitpid(pid, 0)
+
+        def calls():
+            with Caller(daemon) as caller:
+                return [caller.call("Register", pid=os.getpid(), name="x"),
+                        caller.call("Register", [fd], pid=roots.pid, name="x", splitter=0),
+                        caller.call("Register", [fd], pid=os.getpid(), name="x", splitter=0),
+                        caller.call("Register", [fd], pid=os.getpid(), name="x", splitter=0),
+                        caller.call("Unregister", [fd], vm="x")]
+
+        answers = as_nobody(calls)
         os.close(fd)
         denied = "org.varlink.service.PermissionDenied"
         equal([answers[0], answers[1], answers[4]], [denied, denied, denied])
@@ -165,6 +176,32 @@ def by_others():
         # The VM is that of the splitter, and called what it was: that is no user who is trusted.
         equal(answers[2]["vm"]["vm"], vm.id)
         equal(daemon.register(roots, "x")["vm"], "x")
+
+
+@test
+def told_of_others():
+    """What another user registers is told of within his quota of messages, and what root does beyond it"""
+    if os.getuid() != 0:
+        return
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other, contextlib.ExitStack() as stack:
+        os.chmod(daemon.folder, 0o755)
+        os.chmod(daemon.socket_path, 0o666)
+        fds = [stack.enter_context(hidden_vm(daemon, vmm, number=n, blocks=1))[1] for n in range(300)]
+
+        def calls():
+            with Caller(daemon) as caller:
+                for fd in fds:
+                    caller.send("Register", [fd], pid=os.getpid(), splitter=0)
+                return [caller.reply() for _ in fds]
+
+        begun = time.monotonic()
+        true(all("vm" in answer for answer in as_nobody(calls)), "registered")
+        seconds = time.monotonic() - begun
+        daemon.register(other, "guest")
+        log = daemon.wait_for_log(f"guest: Registered by process {os.getpid()}")
+        # Two messages for each, of which there are 500 in 30 s.
+        told = len(re.findall(r": \d+\.\d+: Registered", log))
+        true(0 < told <= 500 * (1 + seconds // 30), f"{told} messages in {seconds} s")
 
 
 @test
