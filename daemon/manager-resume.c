@@ -13,13 +13,16 @@
 #include "manager-table.h"
 #include "vm-store.h"
 
+/* Of VMs that there is room for, and of as many that are not wanted, for which none is needed. */
+#define RECORDS_MAX (2 * MANAGER_VMS_MAX)
+
 /* See vm_store_load(). */
 static bool on_record(void *userdata, const struct vm_record *record)
 {
 	struct manager *m = userdata;
 	struct kept_record *more;
 
-	if (m->n_records == MANAGER_VMS_MAX)
+	if (m->n_records == RECORDS_MAX)
 		return false;
 	more = reallocarray(m->records, m->n_records + 1, sizeof(*more));
 	if (!more)

@@ -139,10 +139,9 @@ static void manager_forgive(struct manager *m, uint64_t id)
 	struct vm *leaving = manager_find_in(m, &m->leaving, id);
 	struct vm *unwanted = manager_find_in(m, &m->unwanted, id);
 
-	if (leaving || unwanted)
-		fd_store_remove(m->notify, id);
 	/* Its own splitter lets go of it; and what is kept is of the other one. */
 	if (leaving) {
+		fd_store_remove(m->notify, id);
 		leaving->table.unwanted = false;
 		leaving->table.replaced = true;
 	}

@@ -11,6 +11,7 @@
 #include "closing.h"
 #include "conf-reader.h"
 #include "conf.h"
+#include "fd-store.h"
 #include "finder.h"
 #include "history.h"
 #include "host/backend.h"
@@ -155,11 +156,13 @@ static void on_left(void *userdata, struct vm *vm)
 	manager_move_vm(m, vm, NULL);
 	vm->table.leaving = false;
 	vm->work = work_free(vm->work);
-	/* Only as long as it is there need one know that it is not wanted. */
-	if (vm->table.unwanted && !vm->table.gone)
+	/* Only as long as it is there need one know that it is not wanted, which its record says. */
+	if (vm->table.unwanted && !vm->table.gone) {
 		manager_move_vm(m, vm, &m->unwanted);
-	else
+		fd_store_remove(m->notify, vm->host_vm->id);
+	} else {
 		manager_forget_vm(m, vm);
+	}
 	manager_check_stopped(m);
 }
 

@@ -410,11 +410,32 @@ def unregistered_and_let_go_of():
         daemon.wait_for_stage(vm.id, "split")
         daemon.call("Unregister", vm=vm.id)
         vm.wait_until_released()
+        # What others need a place for is not kept of it any more.
+        while daemon.notify.kept:
+            daemon.notify.wait_for("FDSTOREREMOVE", "1")
         equal((daemon.stop(), vm.held, vm.blocks), (0, False, 0))
         with vm.hold():
             daemon.start_again()
             equal(daemon.stop(), 0)
             true(vm.held, "held by another")
+
+
+@test
+def many_unregistered():
+    """VMs that were unregistered, however many, take no VM's place in what the next daemon knows"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        daemon.migrate(vm.id, "scheduled")
+        daemon.kill(signal.SIGKILL)
+        daemon.process.wait()
+        with open(daemon.path(f"vms/{vm.vm_id}"), encoding="utf-8") as f:
+            record = f.read()
+        for vm_id in range(1, 4097):
+            with open(daemon.path(f"vms/{vm_id}"), "w", encoding="utf-8") as f:
+                f.write(record.replace(str(vm.vm_id), str(vm_id)).replace('"unwanted":false', '"unwanted":true '))
+        daemon.start_again()
+        equal(get(daemon, vm.id)["migration"], "scheduled")
 
 
 @test
