@@ -42,6 +42,7 @@ EXPECTED = EXECUTABLE + [
     "systemd/system/eagersplitd.service",
     "systemd/system/eagersplitd.socket",
     "sysusers.d/eagersplitd.conf",
+    "tmpfiles.d/eagersplitd.conf",
 ]
 
 
@@ -120,6 +121,19 @@ def user_exists():
         made = set(re.findall(r"^[ug] (\S+)", read(installed.find("sysusers.d/eagersplitd.conf")),
                               re.M))
         equal(named - made - {"root"}, set(), "made by nobody")
+
+
+@test
+def runtime_folder():
+    """The folder of the sockets is the service's own before they are made: what is in it systemd leaves alone then"""
+    with Installed() as installed:
+        service = dict(re.findall(r"^(RuntimeDirectory|User|Group)=(\S+)$",
+                                  read(installed.find("systemd/system/eagersplitd.service")), re.M))
+        folder = f"/run/{service['RuntimeDirectory']}"
+        lines = re.findall(r"^[^#\n].*", read(installed.find("tmpfiles.d/eagersplitd.conf")), re.M)
+        equal([line.split() for line in lines], [["d", folder, "0755", service["User"], service["Group"], "-"]])
+        sockets = re.findall(r"^Listen\w+=(\S+)$", installed.units(), re.M)
+        equal({os.path.dirname(path) for path in sockets}, {folder})
 
 
 @test

@@ -73,6 +73,7 @@ class Daemon:
         """What dpkg would do with the package: /lib is a link here, and what it has goes behind it."""
         shutil.copytree("/lab/daemon", "/", symlinks=True, dirs_exist_ok=True)
         self._lab.must("systemd-sysusers", "eagersplitd.conf")
+        self._lab.must("systemd-tmpfiles", "--create", "eagersplitd.conf")
         self._lab.must("systemctl", "daemon-reload")
         self._lab.must("systemctl", "enable", "--quiet", "eagersplitd.service", "eagersplitd.socket", "eagersplitd-fetch.socket")
 
