@@ -416,7 +416,8 @@ static void report_unsupported(struct client *client, const struct varlink_reply
 		fprintf(stderr,
 			"Splitting needs a kernel with the eager-split patches: build it with\n"
 			"\"make -C kernel debs\" in the source of eagersplitd, install and boot it.\n"
-			"To try eagersplitd without, set Backend=sim in its configuration.\n"
+			"To try eagersplitd without, run it by hand, in a folder of its own, with\n"
+			"\"--backend=sim --socket=FOLDER/control.sock\".\n"
 			"\"eagersplitctl doctor\" checks all that is needed.\n");
 }
 

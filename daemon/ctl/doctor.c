@@ -69,8 +69,10 @@ static void check_architecture(const struct doctor *d, struct check_result *resu
 		return;
 	}
 	found(result, CHECK_FAILED, "%s", d->machine);
-	advise(result, "Stage-2 blocks are split on arm64 alone. To try eagersplitd here, set "
-		       "Backend=sim in its configuration.");
+	advise(result,
+	       "Stage-2 blocks are split on arm64 alone. To try eagersplitd here, run it by "
+	       "hand, in a folder of its own, with \"--backend=sim "
+	       "--socket=FOLDER/control.sock\".");
 }
 
 static void check_kvm(const struct doctor *d, struct check_result *result)

@@ -272,7 +272,7 @@ def unsupported():
             raise Skip("this kernel has the ioctls")
         status, out, err = daemon.ctl("register", str(vmm.pid))
         equal((status, out), (1, ""))
-        for text in "Refused: ", "make -C kernel debs", "Backend=sim", "eagersplitctl doctor":
+        for text in "Refused: ", "make -C kernel debs", "--backend=sim", "eagersplitctl doctor":
             true(text in err, err)
         for command in [], ["host"]:
             status, out, err = daemon.ctl(*command)

@@ -259,7 +259,7 @@ def kvm_without_the_ioctls():
         true(parameters["reason"], "a reason")
         status, out, err = daemon.ctl("register", str(vmm.pid))
         equal((status, out), (1, ""))
-        true("eager-split patches" in err and "Backend=sim" in err, err)
+        true("eager-split patches" in err and "--backend=sim" in err, err)
         status, out, err = daemon.ctl("host")
         equal(status, 0)
         true("not possible" in out, out)

@@ -178,7 +178,7 @@ static void test_architecture(void **state)
 
 	fake->doctor.machine = "x86_64";
 	fake->capability = 0;
-	check(fake, "architecture", CHECK_FAILED, "x86_64", "Backend=sim");
+	check(fake, "architecture", CHECK_FAILED, "x86_64", "--backend=sim");
 	/* There, no kernel would do. */
 	check(fake, "kernel", CHECK_SKIPPED, "6.1.0", NULL);
 }
