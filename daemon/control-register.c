@@ -3,17 +3,16 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/control-names.h"
 #include "control-change.h"
 #include "control-error.h"
 #include "control-json.h"
 #include "control-pending.h"
+#include "host/process.h"
 #include "manager.h"
 #include "manager-names.h"
 #include "manager-register.h"
@@ -203,15 +202,13 @@ static void log_registered(const struct waiting_call *call, const struct vm *vm)
 	control_log_change(&call->peer, &info, "Registered");
 }
 
-/* Whether the process with that id is the client, or of the same user. */
+/*
+ * Whether the process with that id is the client's user's. That the client connected with that id
+ * does not say so: it may have ended since, and the id be another's.
+ */
 static bool is_of_peer(const struct varlink_connection *connection, pid_t pid)
 {
-	const struct ucred *peer = varlink_connection_peer(connection);
-	struct stat st;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	return peer->pid == pid || (stat(path, &st) == 0 && st.st_uid == peer->uid);
+	return process_get_uid(pid) == (int64_t)varlink_connection_peer(connection)->uid;
 }
 
 /* It may fall to whoever does so to destroy the VM. */

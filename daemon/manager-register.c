@@ -86,7 +86,8 @@ static int registration_run(struct job *job)
 	r->look.n = backend->ops->take_vm(backend, take_fd(&r->splitter), &r->look.vms[0]);
 	if (r->look.n < 0)
 		return 0;
-	r->look.vms[0]->uid = process_get_uid(r->look.pid);
+	/* The process may be another's by now: who hands it over himself, hands over his own. */
+	r->look.vms[0]->uid = r->teller == REGISTER_TOLD ? process_get_uid(r->look.pid) : r->teller;
 	r->look.n = 1;
 	return 0;
 }

@@ -205,6 +205,32 @@ def told_of_others():
 
 
 @test
+def by_another_of_that_id():
+    """Who has connected with the id of a process that is another user's by now registers nothing with it"""
+    if os.getuid() != 0:
+        return
+    with Daemon(**FAST) as daemon, Vmm() as vmm, hidden_vm(daemon, vmm) as (_, fd):
+        os.chmod(daemon.folder, 0o755)
+        os.chmod(daemon.socket_path, 0o666)
+        said = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                # Connected as another, and root by then.
+                os.seteuid(65534)
+                with Caller(daemon) as caller:
+                    os.seteuid(0)
+                    os.write(said[1], json.dumps(caller.call("Register", [fd], pid=os.getpid(), splitter=0)).encode())
+            finally:
+                os._exit(0)
+        os.close(said[1])
+        with os.fdopen(said[0], "rb") as f:
+            equal(json.load(f), "org.varlink.service.PermissionDenied")
+        os.waitpid(pid, 0)
+        equal(daemon.call("ListVms")["vms"], [])
+
+
+@test
 def many():
     """1000 descriptors of strangers leave none behind, and keep nobody"""
     with Daemon(**STUCK) as daemon, Vmm() as vmm:

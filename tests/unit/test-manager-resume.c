@@ -106,14 +106,14 @@ static int make_splitter(pid_t pid, int number)
 	return fd;
 }
 
-/* What that comes to. */
-static int hand_over(struct fixture *f, pid_t pid, int number)
+/* What that comes to, by the word of @teller. */
+static int hand_over(struct fixture *f, pid_t pid, int number, int64_t teller)
 {
 	struct vm *vm;
 
 	f->registered = false;
-	assert_int_equal(manager_register(f->manager, pid, NULL, REGISTER_TOLD,
-					  make_splitter(pid, number), f, &vm),
+	assert_int_equal(manager_register(f->manager, pid, NULL, teller, make_splitter(pid, number),
+					  f, &vm),
 			 0);
 	while (!f->registered)
 		run_once(f);
@@ -138,7 +138,7 @@ static void test_handed_over_in_vain(void **state)
 	told.refuses = EPERM;
 	manager_begin(f.manager, open_store(), NULL, 0);
 	f.manager->n_vms = MANAGER_VMS_MAX;
-	assert_int_equal(hand_over(&f, pid, 0), -EUSERS);
+	assert_int_equal(hand_over(&f, pid, 0, REGISTER_TOLD), -EUSERS);
 	f.manager->n_vms = 0;
 	assert_true(TAILQ_EMPTY(&f.manager->unwanted));
 	stop(&f);
@@ -159,12 +159,26 @@ static void test_two_handed_over(void **state)
 
 		assert_int_equal(sim_image_create(folder, pid, i, GIB, GIB / 512), 0);
 		close(folder);
-		assert_int_equal(hand_over(&f, pid, i), 0);
+		assert_int_equal(hand_over(&f, pid, i, REGISTER_TOLD), 0);
 		vms[i] = f.vm;
 	}
 	assert_string_not_equal(vms[0]->id, vms[1]->id);
 	for (int i = 0; i < 2; i++)
 		assert_ptr_equal(manager_find_vm(f.manager, vms[i]->id), vms[i]);
+	stop(&f);
+}
+
+/* Whose it is who may change nothing is told by whom he is, whoever has that id by then. */
+static void test_handed_over_by_its_user(void **state)
+{
+	int64_t uid = (int64_t)getuid();
+	struct fixture f;
+
+	start(&f, SIM_QUICK);
+	assert_int_equal(hand_over(&f, make_vm(&f), 0, REGISTER_TOLD), 0);
+	assert_int_equal(info_of(f.vm).uid, uid);
+	assert_int_equal(hand_over(&f, make_vm(&f), 0, uid + 1), 0);
+	assert_int_equal(info_of(f.vm).uid, uid + 1);
 	stop(&f);
 }
 
@@ -221,6 +235,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_room_at_first, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_handed_over_in_vain, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_two_handed_over, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_handed_over_by_its_user, set_up_anew,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_stopped_while_a_release_fails, set_up_anew,
 						teardown),
 	};
