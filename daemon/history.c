@@ -16,6 +16,9 @@
 #define HISTORY_LINE_MAX 2048U
 #define FILE_MAX	 ((size_t)HISTORY_MAX * HISTORY_LINE_MAX)
 
+/* However often something ends, the file is not begun to be written before this has passed. */
+#define PAUSE_USEC (1 * USEC_PER_SEC)
+
 /* How long the file is waited for in the end. */
 #define END_USEC (5 * USEC_PER_SEC)
 
@@ -33,6 +36,7 @@ enum task {
  * @job: reads the file, once, then writes it anew whenever that is wanted
  * @text: what the thread has read, or is to write
  * @loaded: it has been read
+ * @pause: on for a while after that has begun; NULL: not any more
  * @unsaved: there is what it does not have
  * @failed: it could not be written the last time
  */
@@ -47,6 +51,7 @@ struct history {
 	enum task task;
 	char *text;
 	size_t size;
+	sd_event_source *pause;
 	bool busy;
 	bool loaded;
 	bool unsaved;
@@ -237,14 +242,36 @@ static void submit(struct history *h, enum task task)
 	worker_pool_submit(h->pool, &h->job);
 }
 
-/* Has it written, unless that is under way: then once more after that. */
+static bool is_paused(const struct history *h)
+{
+	return h->pause && sd_event_source_get_enabled(h->pause, NULL) > 0;
+}
+
+static void begin_pause(struct history *h)
+{
+	/* These fail in a forked child only. */
+	if (h->pause && sd_event_source_set_time_relative(h->pause, PAUSE_USEC) >= 0)
+		(void)sd_event_source_set_enabled(h->pause, SD_EVENT_ONESHOT);
+}
+
+/* Has it written, unless that is under way, or was so a moment ago: then once more after that. */
 static void save(struct history *h)
 {
 	h->unsaved = true;
-	if (!h->path || !h->loaded || h->busy || make_text(h) < 0)
+	if (!h->path || !h->loaded || h->busy || is_paused(h) || make_text(h) < 0)
 		return;
 	h->unsaved = false;
+	begin_pause(h);
 	submit(h, TASK_WRITE);
+}
+
+static int on_pause_end(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct history *h = userdata;
+
+	if (h->unsaved)
+		save(h);
+	return 0;
 }
 
 static void job_done(struct job *job, int r)
@@ -274,8 +301,13 @@ int history_new(struct history **ret, sd_event *event)
 
 	if (!h)
 		return -ENOMEM;
-	r = worker_pool_new(&h->pool, event, 1);
+	r = sd_event_add_time(event, &h->pause, CLOCK_MONOTONIC, UINT64_MAX, 0, on_pause_end, h);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(h->pause, SD_EVENT_OFF);
+	if (r >= 0)
+		r = worker_pool_new(&h->pool, event, 1);
 	if (r < 0) {
+		sd_event_source_disable_unref(h->pause);
 		free(h);
 		return r;
 	}
@@ -300,6 +332,9 @@ struct history *history_free(struct history *h)
 {
 	if (!h)
 		return NULL;
+	h->pause = sd_event_source_disable_unref(h->pause);
+	if (h->unsaved)
+		save(h);
 	if (!worker_pool_drain(h->pool, END_USEC)) {
 		report(h, -ETIMEDOUT);
 		return NULL;

@@ -2,7 +2,7 @@
 /*
  * The migrations that have ended: counted since the start, and the last of them kept, a line
  * of JSON each, also over restarts of daemon and host. The file is read and written by a
- * thread of its own: nobody else waits for the disk.
+ * thread of its own, once a second at the most: nobody else waits for the disk.
  */
 #ifndef EAGERSPLITD_HISTORY_H
 #define EAGERSPLITD_HISTORY_H
