@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "conf-setting.h"
@@ -317,6 +318,17 @@ static uint64_t config_get_burst_for_rate(const struct config *config)
 uint64_t config_get_burst(const struct config *config)
 {
 	return config->tlbi_burst ?: config_get_burst_for_rate(config);
+}
+
+bool config_trusts(const struct config *config, int64_t uid)
+{
+	const struct config_users *users = &config->trusted_users;
+
+	for (size_t i = 0; i < users->n; i++)
+		if (uid == (int64_t)users->uids[i])
+			return true;
+	/* Whoever runs the daemon. */
+	return uid == (int64_t)geteuid();
 }
 
 /* Half a burst is what a call is granted at the most: the other half is saved up meanwhile. */

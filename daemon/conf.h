@@ -53,6 +53,9 @@ int config_backend_from_string(const char *s);
  */
 uint64_t config_get_burst(const struct config *config);
 
+/* Whether user @uid, -1: not known, is one of TrustedUsers=, or whoever runs the daemon. */
+bool config_trusts(const struct config *config, int64_t uid);
+
 #define CONFIG_LIMITS_SIZE 80
 
 /*

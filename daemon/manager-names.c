@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -343,20 +342,9 @@ static bool manager_found_name(struct manager *m, struct vm *vm, char **field, c
 	return true;
 }
 
-bool manager_trusts(const struct manager *m, int64_t uid)
-{
-	const struct config_users *users = &m->config->trusted_users;
-
-	for (size_t i = 0; i < users->n; i++)
-		if (uid == (int64_t)users->uids[i])
-			return true;
-	/* Whoever runs the daemon. */
-	return uid == (int64_t)geteuid();
-}
-
 void manager_claim_name(struct manager *m, struct vm *vm, const char *name, uid_t uid)
 {
-	if (manager_trusts(m, uid) && manager_trusts(m, vm->host_vm->uid))
+	if (config_trusts(m->config, uid) && config_trusts(m->config, vm->host_vm->uid))
 		(void)manager_found_name(m, vm, &vm->names.own, name);
 	else
 		log_vm_info(vm, NULL, "It is not called %s by the word of user %u alone", name,
@@ -379,7 +367,7 @@ void manager_on_guest_names(void *userdata, pid_t pid, const struct guest_names 
 	struct vm *vm = NULL;
 	bool news;
 
-	if (!names || !manager_trusts(m, names->uid))
+	if (!names || !config_trusts(m->config, names->uid))
 		return;
 	while ((vm = manager_next_of_pid(m, pid, vm))) {
 		/* The process was another one when it was asked for, it may be. */
@@ -398,7 +386,7 @@ void manager_look_for_name(struct manager *m, struct vm *vm)
 	bool news;
 
 	machined_ask(m->machined, vm->pid);
-	if (!manager_trusts(m, vm->host_vm->uid)) {
+	if (!config_trusts(m->config, vm->host_vm->uid)) {
 		news = manager_set_uuid(m, vm, (const char[UUID_SIZE]){ "" });
 		news |= manager_set_name(m, vm, &vm->names.own, NULL) > 0;
 		if (news)

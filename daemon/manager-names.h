@@ -38,9 +38,6 @@ int manager_tell_name(struct manager *m, struct vm *vm, const char *name);
 /* The same by the word of user @uid and of nobody else: nothing is done unless both are trusted. */
 void manager_claim_name(struct manager *m, struct vm *vm, const char *name, uid_t uid);
 
-/* Whether user @uid, -1: not known, is one of TrustedUsers=, or whoever runs the daemon. */
-bool manager_trusts(const struct manager *m, int64_t uid);
-
 /* What @record says of it. */
 void manager_resume_names(struct manager *m, struct vm *vm, const struct vm_record *record);
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "closing.h"
+#include "conf.h"
 #include "fd-store.h"
 #include "finder.h"
 #include "manager-history.h"
@@ -117,7 +118,7 @@ bool manager_has_room(const struct manager *m, int64_t uid, enum manager_reason 
 	const struct vm *vm;
 	size_t n = 0;
 
-	if (reason != MANAGER_FOUND || manager_trusts(m, uid))
+	if (reason != MANAGER_FOUND || config_trusts(m->config, uid))
 		return m->n_vms < MANAGER_VMS_MAX;
 	if (m->n_vms < MANAGER_VMS_USER_MAX)
 		return true;
