@@ -70,17 +70,17 @@ static const struct varlink_stream_ops list_ops = {
 /* Looks for what is wanted of the history, from its end on; whether all is found. */
 static bool list_find(struct list *l)
 {
-	uint64_t first, end;
-
 	if (!l->history)
 		return true;
-	history_get_range(l->history, &first, &end);
 	for (size_t i = 0; i < CONTROL_LIST_PIECE; i++) {
 		json_object *object;
 
-		if (l->n == l->limit || l->unseen <= first)
+		if (l->n == l->limit)
 			return true;
-		object = history_get(l->history, --l->unseen, l->name);
+		l->unseen = history_get_previous(l->history, l->unseen);
+		if (!l->unseen)
+			return true;
+		object = history_get(l->history, l->unseen, l->name);
 		if (object)
 			l->numbers[l->n++] = l->unseen;
 		json_object_put(object);
@@ -213,7 +213,6 @@ int lists_add_history(struct lists *lists, struct varlink_connection *connection
 		      const struct history *history, const char *vm, size_t limit)
 {
 	struct list *l = calloc(1, sizeof(*l));
-	uint64_t first;
 
 	if (!l)
 		return -ENOMEM;
@@ -226,7 +225,7 @@ int lists_add_history(struct lists *lists, struct varlink_connection *connection
 	l->member = "migrations";
 	l->history = history;
 	l->limit = limit;
-	history_get_range(history, &first, &l->unseen);
+	l->unseen = UINT64_MAX;
 	return list_begin(lists, l, connection);
 }
 

@@ -67,6 +67,7 @@ static bool course_end(struct course *course, const struct vm *vm, enum course_o
 		.tlbi_nsec = vm->progress.tlbi_nsec - course->tlbi_nsec_before,
 		.stall_max_nsec = vm->progress.survey.counters.stall_max_nsec,
 		.outcome = outcome,
+		.sharer = -1,
 	};
 	*course = (struct course){ 0 };
 	return true;

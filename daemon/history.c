@@ -29,10 +29,21 @@ enum task {
 };
 
 /**
+ * struct line - a migration that has ended
+ * @number: see history_get_previous()
+ * @sharer: see struct passage
+ * @text: without its end
+ */
+struct line {
+	uint64_t number;
+	int64_t sharer;
+	char *text;
+};
+
+/**
  * struct history - the lines, a ring
- * @lines: without their ends
  * @first: the oldest
- * @oldest: its number
+ * @last: the highest number that there was so far
  * @job: reads the file, once, then writes it anew whenever that is wanted
  * @text: what the thread has read, or is to write
  * @loaded: it has been read
@@ -43,9 +54,9 @@ enum task {
 struct history {
 	struct worker_pool *pool;
 	char *path;
-	char *lines[HISTORY_MAX];
+	struct line lines[HISTORY_MAX];
 	size_t first, n;
-	uint64_t oldest;
+	uint64_t last;
 	struct history_stats stats;
 	struct job job;
 	enum task task;
@@ -141,46 +152,89 @@ static int run_job(struct job *job)
  * The ring
  */
 
-static char **get_line(struct history *h, size_t i)
+static size_t get_place(const struct history *h, size_t i)
 {
-	return &h->lines[(h->first + i) % HISTORY_MAX];
+	return (h->first + i) % HISTORY_MAX;
 }
 
-/* Takes @line, as the latest; the oldest goes if there is no room. */
-static void push_line(struct history *h, char *line)
+static struct line *get_line(struct history *h, size_t i)
 {
-	if (h->n == HISTORY_MAX) {
-		free(*get_line(h, 0));
-		h->first = (h->first + 1) % HISTORY_MAX;
-		h->oldest++;
-		h->n--;
+	return &h->lines[get_place(h, i)];
+}
+
+static void remove_line(struct history *h, size_t i)
+{
+	free(get_line(h, i)->text);
+	for (; i > 0; i--)
+		*get_line(h, i) = *get_line(h, i - 1);
+	h->first = (h->first + 1) % HISTORY_MAX;
+	h->n--;
+}
+
+/* How many there are of that sharer (-1: of any), and the oldest of these. */
+static size_t count_shared(struct history *h, int64_t sharer, size_t *ret_oldest)
+{
+	size_t n = 0;
+
+	for (size_t i = h->n; i > 0; i--) {
+		const struct line *line = get_line(h, i - 1);
+
+		if (line->sharer < 0 || (sharer >= 0 && line->sharer != sharer))
+			continue;
+		*ret_oldest = i - 1;
+		n++;
 	}
-	*get_line(h, h->n++) = line;
+	return n;
+}
+
+/* Nobody has more than his share, nor all of them together. */
+static void make_room(struct history *h, int64_t sharer)
+{
+	size_t oldest = 0;
+
+	while (sharer >= 0 && (count_shared(h, sharer, &oldest) >= HISTORY_SHARE_MAX ||
+			       count_shared(h, -1, &oldest) >= HISTORY_SHARES_MAX))
+		remove_line(h, oldest);
+	if (h->n == HISTORY_MAX)
+		remove_line(h, 0);
+}
+
+/* Takes @text, as the latest; the oldest goes if there is no room. */
+static void push_line(struct history *h, char *text, int64_t sharer)
+{
+	make_room(h, sharer);
+	*get_line(h, h->n++) = (struct line){ .number = ++h->last, .sharer = sharer, .text = text };
 }
 
 /* Puts @line, which it takes, before the oldest. Whether there was room. */
-static bool unshift_line(struct history *h, char *line)
+static bool unshift_line(struct history *h, struct line line)
 {
 	if (h->n == HISTORY_MAX) {
-		free(line);
+		free(line.text);
 		return false;
 	}
+	line.number = (h->n ? get_line(h, 0)->number : HISTORY_MAX + 1) - 1;
 	h->first = (h->first + HISTORY_MAX - 1) % HISTORY_MAX;
-	h->oldest--;
 	h->n++;
 	*get_line(h, 0) = line;
 	return true;
 }
 
-/* Whether it is one of ours: what people have written into the file is passed over. */
-static bool is_line(const char *text, size_t length)
+/* @ret: the caller's. Whether it is one of ours: what people have written into the file is passed over. */
+static bool parse_line(const char *text, size_t length, struct line *ret)
 {
 	_cleanup_json_ json_object *object = NULL;
+	json_object *sharer;
 	const char *why;
 
-	return length > 0 && length < HISTORY_LINE_MAX &&
-	       varlink_message_parse(text, length, &object, &why) == 0 &&
-	       varlink_json_string(json_object_object_get(object, "vm"));
+	if (length == 0 || length >= HISTORY_LINE_MAX ||
+	    varlink_message_parse(text, length, &object, &why) < 0 ||
+	    !varlink_json_string(json_object_object_get(object, "vm")))
+		return false;
+	sharer = json_object_object_get(object, "sharer");
+	*ret = (struct line){ .sharer = sharer ? json_object_get_int64(sharer) : -1,
+			      .text = strndup(text, length) };
+	return ret->text;
 }
 
 /* What was in the file comes before what has ended since the start: from its end on. */
@@ -188,15 +242,13 @@ static void take_lines(struct history *h, const char *text, size_t size)
 {
 	while (size > 0) {
 		const char *end = text + size, *start;
-		char *line;
+		struct line line;
 
 		start = memrchr(text, '\n', size - 1);
 		start = start ? start + 1 : text;
 		size = (size_t)(start - text);
-		if (end[-1] != '\n' || !is_line(start, (size_t)(end - 1 - start)))
-			continue;
-		line = strndup(start, (size_t)(end - 1 - start));
-		if (!line || !unshift_line(h, line))
+		if (end[-1] == '\n' && parse_line(start, (size_t)(end - 1 - start), &line) &&
+		    !unshift_line(h, line))
 			return;
 	}
 }
@@ -214,7 +266,7 @@ static int make_text(struct history *h)
 	if (!f)
 		return -ENOMEM;
 	for (size_t i = 0; i < h->n; i++)
-		fprintf(f, "%s\n", *get_line(h, i));
+		fprintf(f, "%s\n", get_line(h, i)->text);
 	if (fclose(f) != 0)
 		return -ENOMEM;
 	h->size = size;
@@ -312,7 +364,7 @@ int history_new(struct history **ret, sd_event *event)
 		return r;
 	}
 	/* What is read from the file goes before the first. */
-	h->oldest = HISTORY_MAX;
+	h->last = HISTORY_MAX;
 	h->job = (struct job){ .run = run_job, .done = job_done };
 	*ret = h;
 	return 0;
@@ -341,7 +393,7 @@ struct history *history_free(struct history *h)
 	}
 	worker_pool_free(h->pool);
 	for (size_t i = 0; i < h->n; i++)
-		free(*get_line(h, i));
+		free(get_line(h, i)->text);
 	free(h->path);
 	free(h);
 	return NULL;
@@ -386,26 +438,43 @@ void history_add(struct history *h, const struct passage *passage)
 	/* Without the memory for it, it is counted, and not kept. */
 	if (!line)
 		return;
-	push_line(h, line);
+	push_line(h, line, passage->sharer);
 	save(h);
 }
 
-/* NULL: it is not of that VM, or there is no memory for it. */
-void history_get_range(const struct history *h, uint64_t *first, uint64_t *end)
+/* How many lines are before that number. */
+static size_t count_before(const struct history *h, uint64_t number)
 {
-	*first = h->oldest;
-	*end = h->oldest + h->n;
+	size_t from = 0, to = h->n;
+
+	while (from < to) {
+		size_t middle = (from + to) / 2;
+
+		if (h->lines[get_place(h, middle)].number < number)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+uint64_t history_get_previous(const struct history *h, uint64_t number)
+{
+	size_t n = count_before(h, number);
+
+	return n ? h->lines[get_place(h, n - 1)].number : 0;
 }
 
 json_object *history_get(const struct history *h, uint64_t number, const char *vm)
 {
+	size_t i = count_before(h, number);
+	const struct line *line = &h->lines[get_place(h, i)];
 	json_object *object = NULL;
-	const char *line, *name, *why;
+	const char *name, *why;
 
-	if (number < h->oldest || number - h->oldest >= h->n)
+	if (i == h->n || line->number != number)
 		return NULL;
-	line = h->lines[(h->first + (number - h->oldest)) % HISTORY_MAX];
-	if (varlink_message_parse(line, strlen(line), &object, &why) < 0)
+	if (varlink_message_parse(line->text, strlen(line->text), &object, &why) < 0)
 		return NULL;
 	name = varlink_json_string(json_object_object_get(object, "vm"));
 	if (!vm || (name && strcmp(name, vm) == 0))

@@ -17,8 +17,10 @@
 #include "latency.h"
 #include "passage.h"
 
-/* So many are kept. */
-#define HISTORY_MAX 1000U
+/* So many are kept; and of those of one sharer, and of all, see struct passage. */
+#define HISTORY_MAX	   1000U
+#define HISTORY_SHARE_MAX  100U
+#define HISTORY_SHARES_MAX 500U
 
 /* The limits of how far ahead migrations were announced. */
 #define HISTORY_LEADS 9
@@ -65,10 +67,10 @@ int history_open(struct history *h, const char *folder);
 void history_add(struct history *h, const struct passage *passage);
 
 /*
- * Each has a number, one more than that before it: those that are kept are from *@first on, before
- * *@end.
+ * Each has a number, which is higher than that before it. That of the last one that is kept of those
+ * before @number (UINT64_MAX: of all); 0: there is none.
  */
-void history_get_range(const struct history *h, uint64_t *first, uint64_t *end);
+uint64_t history_get_previous(const struct history *h, uint64_t number);
 
 /*
  * The one of that number, if it is of the VM of that name (NULL: of whichever). NULL: it is not, or

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "conf.h"
 #include "course.h"
 #include "history.h"
 #include "manager-private.h"
@@ -78,9 +79,22 @@ static void log_passage(const struct passage *p)
 			  : "; the deadline was missed");
 }
 
-static void manager_tell_passage(struct manager *m, const struct vm *vm,
-				 const struct passage *passage)
+/* Whose VMM may have dirty logging begin and end as often as he likes; see struct passage. */
+static int64_t manager_find_sharer(const struct manager *m, const struct vm *vm,
+				   const struct passage *p)
 {
+	int64_t uid = vm->host_vm ? vm->host_vm->uid : -1;
+
+	if (p->course.announced || p->outcome == COURSE_COMPLETED || p->outcome == COURSE_FAILED ||
+	    config_trusts(m->config, uid))
+		return -1;
+	/* All who are not known are one. */
+	return uid < 0 ? (uid_t)-1 : uid;
+}
+
+static void manager_tell_passage(struct manager *m, const struct vm *vm, struct passage *passage)
+{
+	passage->sharer = manager_find_sharer(m, vm, passage);
 	if (vm_may_log(vm))
 		log_passage(passage);
 	history_add(m->history, passage);

@@ -130,5 +130,7 @@ json_object *passage_to_json(const struct passage *passage)
 	r |= varlink_json_set_u64(object, "tlbis", passage->tlbis);
 	r |= varlink_json_set_u64(object, "tlbiUSec", passage->tlbi_nsec / NSEC_PER_USEC);
 	r |= set_stalls(object, passage);
+	if (passage->sharer >= 0)
+		r |= varlink_json_set_u64(object, "sharer", (uint64_t)passage->sharer);
 	return varlink_json_finish(object, r);
 }

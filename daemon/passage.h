@@ -78,6 +78,8 @@ struct course {
  * @tlbis: the same
  * @tlbi_nsec: time that those took
  * @stall_max_nsec: the longest stall of the VM so far
+ * @sharer: the user who may have ended it without anybody's word, and so gets no more than a share
+ *	    of the history; -1: nobody
  */
 struct passage {
 	const char *vm;
@@ -88,6 +90,7 @@ struct passage {
 	uint64_t tlbi_nsec;
 	uint64_t stall_max_nsec;
 	enum course_outcome outcome;
+	int64_t sharer;
 };
 
 /* How it was prepared. */

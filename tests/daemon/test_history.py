@@ -3,12 +3,14 @@
 """The history of migrations that have ended: what is told of each, kept, counted and shown."""
 
 import json
+import os
 import signal
 import time
 
 from harness import FAST, STUCK, Daemon, Vmm
 from tap import equal, main, test, true
 
+STRANGER = 65534
 METRICS = "org.eagersplit.Metrics.GetMetrics"
 
 
@@ -73,6 +75,23 @@ def not_prepared():
               [(found.id, "failed", "found", None), (late.id, "gone", "partly", False)])
         true(all(p["blocksLeft"] > 32 for p in past), past)
         equal([("leadUSec" in p, "splitUSec" in p) for p in past], [(False, False), (True, False)])
+
+
+@test
+def found_of_strangers():
+    """Whose VM it was is told of one that nobody announced, where the user is not trusted: he has a share of the history"""
+    if os.getuid() != 0:
+        return
+    with Daemon(**FAST) as daemon, Vmm(user=STRANGER) as theirs, Vmm() as ours:
+        for n, vmm in enumerate((theirs, ours), 1):
+            vm = daemon.create_vm(vmm)
+            daemon.wait_for_vm(vm.id)
+            vm.log_dirty_pages(True)
+            daemon.wait_for(vm.id, lambda vm: vm["migration"] == "active")
+            vmm.kill()
+            past = wait_for_history(daemon, n)
+        equal([(p["pid"], p["prepared"], p["outcome"], p.get("sharer")) for p in past],
+              [(theirs.pid, "found", "gone", STRANGER), (ours.pid, "found", "gone", None)])
 
 
 def gone(daemon, vm, vmm):

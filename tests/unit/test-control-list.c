@@ -56,10 +56,9 @@ struct vm *manager_next_vm(struct manager *m, struct vm *prev)
 }
 
 /* In place of the history: each other one is of the VM "a". */
-void history_get_range(const struct history *h, uint64_t *first, uint64_t *end)
+uint64_t history_get_previous(const struct history *h, uint64_t number)
 {
-	*first = 7;
-	*end = 7 + N_HISTORY;
+	return number <= 7 ? 0 : min_u64(number, 7 + N_HISTORY) - 1;
 }
 
 json_object *history_get(const struct history *h, uint64_t number, const char *vm)

@@ -263,6 +263,7 @@ static void test_json(void **state)
 		.pid = 42,
 		.course = { .announced = true, .begun_usec = 100, .ended_usec = 400 },
 		.outcome = COURSE_CANCELLED,
+		.sharer = -1,
 	};
 
 	assert_json(&p, "{\"vm\":\"guest\",\"pid\":42,\"outcome\":\"cancelled\","
@@ -287,6 +288,7 @@ static void test_json(void **state)
 	p.course.stall_ended = (struct course_stall){ 7, 70000 };
 	p.stall_max_nsec = 9999;
 	p.outcome = COURSE_COMPLETED;
+	p.sharer = 1001;
 	assert_json(
 		&p,
 		"{\"vm\":\"guest\",\"pid\":42,\"outcome\":\"completed\","
@@ -295,7 +297,7 @@ static void test_json(void **state)
 		"\"deadlineUSec\":199,\"deadlineMet\":false,\"blocksSplit\":9,\"tlbis\":8,\"tlbiUSec\":5,"
 		"\"stallBefore\":{\"count\":1,\"sumUSec\":10},"
 		"\"stallPreparing\":{\"count\":2,\"sumUSec\":20},"
-		"\"stallMigrating\":{\"count\":4,\"sumUSec\":40},\"stallMaxUSec\":9}");
+		"\"stallMigrating\":{\"count\":4,\"sumUSec\":40},\"stallMaxUSec\":9,\"sharer\":1001}");
 }
 
 int main(void)

@@ -74,17 +74,45 @@ static void stop(struct fixture *f)
 	sd_event_unref(f->event);
 }
 
-/* @n of one VM, that were announced. */
-static void add(struct fixture *f, const char *vm, unsigned int n)
+/* @n of one VM, each later than that before it. */
+static void add_shared(struct fixture *f, const char *vm, unsigned int n, int64_t sharer)
 {
-	const struct passage passage = {
+	static uint64_t clock;
+	struct passage passage = {
 		.vm = vm,
-		.course = { .announced = true, .begun_usec = 1, .ended_usec = 2 },
 		.outcome = COURSE_CANCELLED,
+		.sharer = sharer,
 	};
 
-	while (n--)
+	while (n--) {
+		passage.course.begun_usec = passage.course.ended_usec = ++clock;
 		history_add(f->history, &passage);
+	}
+}
+
+static void add(struct fixture *f, const char *vm, unsigned int n)
+{
+	add_shared(f, vm, n, -1);
+}
+
+/* Those of that VM, NULL: all, which are told in their order. */
+static unsigned int count(struct fixture *f, const char *vm)
+{
+	uint64_t number = UINT64_MAX, earlier, later = UINT64_MAX;
+	unsigned int n = 0;
+
+	while ((number = history_get_previous(f->history, number))) {
+		json_object *object = history_get(f->history, number, vm);
+
+		if (!object)
+			continue;
+		earlier = json_object_get_uint64(json_object_object_get(object, "endedUSec"));
+		assert_true(earlier < later);
+		later = earlier;
+		n++;
+		json_object_put(object);
+	}
+	return n;
 }
 
 /* Lines in the file, and that it is gone. */
@@ -132,6 +160,40 @@ static void test_written(void **state)
 	assert_int_equal(n_jobs, 1 + 3);
 }
 
+/* Who can have migrations end without anybody's word has a share, and all such have one, also anew. */
+static void test_shares(void **state)
+{
+	struct fixture f;
+	char name[] = "a";
+
+	start(&f);
+	finish_job();
+	add(&f, "said", 500);
+	add_shared(&f, "mine", 10, 1000);
+	add_shared(&f, "his", 400, 1001);
+	assert_int_equal(count(&f, "said"), 500);
+	assert_int_equal(count(&f, "mine"), 10);
+	assert_int_equal(count(&f, "his"), HISTORY_SHARE_MAX);
+	for (int64_t uid = 1002; uid < 1012; uid++, name[0]++)
+		add_shared(&f, name, 40, uid);
+	assert_int_equal(count(&f, "said"), 500);
+	assert_int_equal(count(&f, NULL), 500 + HISTORY_SHARES_MAX);
+	stop(&f);
+
+	start(&f);
+	finish_job();
+	assert_int_equal(count(&f, NULL), 500 + HISTORY_SHARES_MAX);
+	add_shared(&f, "j", 300, 1011);
+	assert_int_equal(count(&f, "said"), 500);
+	assert_int_equal(count(&f, "j"), HISTORY_SHARE_MAX);
+	assert_int_equal(count(&f, NULL), 500 + HISTORY_SHARES_MAX);
+	/* Nor is a share kept for longer than all else. */
+	add(&f, "said", 1000);
+	assert_int_equal(count(&f, NULL), HISTORY_MAX);
+	assert_int_equal(count(&f, "said"), HISTORY_MAX);
+	stop(&f);
+}
+
 static int setup(void **state)
 {
 	return mkdtemp(dir) ? 0 : -1;
@@ -147,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_written),
+		cmocka_unit_test(test_shares),
 	};
 
 	return cmocka_run_group_tests_name("history", tests, setup, teardown);
