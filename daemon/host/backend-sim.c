@@ -32,6 +32,7 @@
  * struct sim - the host
  * @machine: what its TLBIs cost, and VMs have that are made from now on
  * @dir: the folder of the VMs, or a negative errno
+ * @adopting: a process is given its VM by one thread at a time
  * @reaper: destroys VMs whose process has ended
  * @notify: inotify on it, -1: not watched
  */
@@ -40,6 +41,7 @@ struct sim {
 	struct sim_machine *machine;
 	int dir;
 	char *path;
+	pthread_mutex_t adopting;
 	struct sim_reaper *reaper;
 	int notify;
 	sd_event_source *notify_source;
@@ -70,6 +72,7 @@ static void sim_free(struct backend *backend)
 	sd_event_source_disable_unref(sim->notify_source);
 	closep(&sim->notify);
 	closep(&sim->dir);
+	pthread_mutex_destroy(&sim->adopting);
 	free(sim->path);
 	free(sim);
 }
@@ -241,10 +244,12 @@ static int sim_adopt(struct backend *backend, pid_t pid)
 
 	if (sim->dir < 0)
 		return sim->dir;
+	pthread_mutex_lock(&sim->adopting);
 	r = sim_list_vms(backend, -1, pid, numbers);
-	if (r != -ENOTTY)
-		return r < 0 ? r : 0;
-	return sim_image_create(sim->dir, pid, 0, settings.memory, settings.block_size);
+	if (r == -ENOTTY)
+		r = sim_image_create(sim->dir, pid, 0, settings.memory, settings.block_size);
+	pthread_mutex_unlock(&sim->adopting);
+	return r < 0 ? r : 0;
 }
 
 /* Takes @fd, also on error. */
@@ -488,6 +493,7 @@ int backend_sim_new(struct backend **ret, const struct sim_settings *settings, c
 	sim = calloc(1, sizeof(*sim));
 	if (!sim)
 		return -ENOMEM;
+	pthread_mutex_init(&sim->adopting, NULL);
 	sim->backend.ops = &sim_ops;
 	sim->notify = sim->dir = -1;
 	sim->path = strdup(dir);
