@@ -8,19 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/log.h"
 
-/* Processes, and so users that can make one wait and keep nobody; of them only for root. */
-#define HANDS_MAX      16
-#define HANDS_ROOT_MIN 1
+/* Processes, and so users that can make one wait and keep nobody. */
+#define HANDS_MAX 16
 
 /* So much waits to be closed, at the most but for those that are on their way. */
 #define STRANGERS_MAX 1024
@@ -250,21 +247,11 @@ static int strangers_add_hand(struct strangers *s)
 	return 0;
 }
 
-static struct hand *strangers_get_idle(struct strangers *s, uid_t uid)
+static struct hand *strangers_get_idle(struct strangers *s)
 {
-	struct hand *idle = NULL;
-	size_t busy = 0;
-
-	for (size_t i = 0; i < s->n_hands; i++) {
-		if (s->hands[i]->job)
-			busy++;
-		else
-			idle = s->hands[i];
-	}
-	if (uid != 0 && busy >= HANDS_MAX - HANDS_ROOT_MIN)
-		return NULL;
-	if (idle)
-		return idle;
+	for (size_t i = 0; i < s->n_hands; i++)
+		if (!s->hands[i]->job)
+			return s->hands[i];
 	return strangers_add_hand(s) < 0 ? NULL : s->hands[s->n_hands - 1];
 }
 
@@ -302,7 +289,6 @@ static int hand_begin(struct hand *h, struct stranger_job *job)
 static void strangers_go_on(struct strangers *s)
 {
 	struct stranger_job *job, *next;
-	bool full = false;
 
 	for (job = TAILQ_FIRST(&s->waiting); job; job = next) {
 		struct hand *h = strangers_find_busy(s, job->uid);
@@ -312,13 +298,7 @@ static void strangers_go_on(struct strangers *s)
 			hand_log_long(h);
 			continue;
 		}
-		/* There may be one for root yet. */
-		if (full && job->uid != 0)
-			continue;
-		h = strangers_get_idle(s, job->uid);
-		full = !h;
-		if (full && job->uid != 0)
-			continue;
+		h = strangers_get_idle(s);
 		if (!h || hand_begin(h, job) < 0)
 			return;
 		TAILQ_REMOVE(&s->waiting, job, link);
@@ -473,40 +453,8 @@ bool strangers_have_room(const struct strangers *s)
 	return s->n_waiting < STRANGERS_MAX;
 }
 
-static bool strangers_have(const struct strangers *s, int fd)
-{
-	const struct stranger_job *job;
-
-	for (size_t i = 0; i < s->n_hands; i++)
-		if (s->hands[i]->job && s->hands[i]->job->fd == fd)
-			return true;
-	TAILQ_FOREACH(job, &s->waiting, link)
-		if (job->fd == fd)
-			return true;
-	return false;
-}
-
-/*
- * Whether @fd is a client's socket at which nothing is unread, and so no descriptor: once it is shut
- * down, none can come any more. That on which clients connect is not ours alone.
- */
-static bool is_empty(int fd)
-{
-	int listens, unread;
-
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens,
-			  &(socklen_t){ sizeof(listens) }) == 0 &&
-	       !listens && shutdown(fd, SHUT_RDWR) == 0 && ioctl(fd, FIONREAD, &unread) == 0 &&
-	       unread == 0;
-}
-
 void strangers_close(struct strangers *s, uid_t uid, int fd)
 {
-	/* Nearly all of them: who makes a hand wait does not have others' places, too, by these. */
-	if (!strangers_have(s, fd) && is_empty(fd)) {
-		close(fd);
-		return;
-	}
 	/* Without memory it stays open: the event loop does not wait for it. */
 	(void)strangers_add(s, &(struct stranger_job){ .uid = uid, .fd = fd });
 }

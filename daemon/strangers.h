@@ -4,11 +4,11 @@
  * their own. Whoever does that may wait for who is behind a file, for as long as he likes and
  * beyond SIGKILL even: as a descriptor is closed, as one is dropped that came with bytes, and as a
  * socket is closed with one unread. These processes have the daemon's very table of descriptors,
- * so that it is they who let go of it, too, where the daemon itself is killed; what they receive is
- * in that table, too, until it is closed, which the daemon itself does not touch. One at the most
- * has to do with what is a user's at a time, and there is one for root, so who makes it wait keeps
- * nobody but himself: unless he has as many sockets with something unread wait for it as there is
- * room for, when nobody connects, or is as many users as there are processes.
+ * so that it is they who let go of it, too, where the daemon itself is killed. One at the most has
+ * to do with what is a user's at a time: who makes it wait keeps nobody but himself, unless as much
+ * of his waits for it as there is room for, when nobody connects, or he is as many users as there
+ * are processes. What they receive is in that table, too, until it is closed; the daemon itself does
+ * not touch it.
  */
 #ifndef EAGERSPLITD_STRANGERS_H
 #define EAGERSPLITD_STRANGERS_H
@@ -48,13 +48,10 @@ int strangers_new(struct strangers **ret, sd_event *event, bool (*wanted)(int fd
 struct strangers *strangers_free(struct strangers *s);
 DEFINE_CLEANUP(struct strangers *, strangers_free);
 
-/* Whether others may connect, whoever they are: not too much waits to be closed yet. */
+/* Whether others may connect: not too much waits to be closed yet. */
 bool strangers_have_room(const struct strangers *s);
 
-/*
- * Takes @fd, that came from user @uid, and closes it after what was asked for earlier; at once, if it is
- * a connection at which nothing is unread, and nothing else is to be done with it.
- */
+/* Takes @fd, that came from user @uid, and closes it after what was asked for earlier. */
 void strangers_close(struct strangers *s, uid_t uid, int fd);
 
 /*

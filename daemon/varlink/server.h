@@ -113,7 +113,7 @@ struct varlink_server_ops {
 	void (*forget)(void *reception);
 	/* Takes a client's socket, or descriptor, or that on which clients connect. Closing it may block. */
 	void (*close)(uid_t uid, int fd, void *userdata);
-	/* Whether clients may connect now, whoever they are. */
+	/* Whether clients may connect now. */
 	bool (*has_room)(void *userdata);
 };
 

@@ -29,8 +29,6 @@ STARTS = int(os.environ.get("STRANGER_STARTS", "2"))
 LOOKS = int(os.environ.get("STRANGER_LOOKS", "20"))
 PROCESSES = int(os.environ.get("STRANGER_PROCESSES", "50"))
 DESCRIPTORS = 16384
-# More than may wait to be closed.
-COMINGS = 1500
 
 KVM_CREATE_VM = 0xae01
 CLONE_FILES = 0x400
@@ -266,10 +264,6 @@ def sender(socket_path, path, cached):
         # Who leaves has them closed; the others are left to the daemon's end.
         clients[0].close()
         streams[0].close()
-        # Nor does he have more of them wait than there may be, by connections that have nothing in them.
-        for _ in range(COMINGS):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-                client.connect(socket_path)
         os.write(said, b"x")
 
     heard, said = os.pipe()

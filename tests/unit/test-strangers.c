@@ -186,75 +186,6 @@ static pid_t find_child(void)
 	return atoi(text);
 }
 
-/*
- * A socket at which nothing is unread is closed at once, whoever's hand hangs, so that he cannot have it
- * wait with as many as there is room for; but not while there is something to be done with it.
- */
-static void test_empty(void **state)
-{
-	struct fixture *f = *state;
-	struct stranger_job *job;
-	int sockets[2], ours[2];
-	pid_t child = find_child();
-
-	assert_int_equal(kill(child, SIGSTOP), 0);
-	job = strangers_receive(f->strangers, 1000, f->ours, 100, on_received, f);
-	assert_non_null(job);
-	for (unsigned int i = 0; i < 10000; i++) {
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
-		strangers_close(f->strangers, 1000, sockets[0]);
-		assert_closed(sockets[1]);
-	}
-	assert_true(strangers_have_room(f->strangers));
-	/* With something in it, and at work. */
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ours), 0);
-	assert_int_equal(write(sockets[1], "x", 1), 1);
-	strangers_forget(strangers_receive(f->strangers, 1000, ours[0], 1, on_received, f));
-	strangers_close(f->strangers, 1000, sockets[0]);
-	strangers_close(f->strangers, 1000, ours[0]);
-	assert_true(fcntl(sockets[0], F_GETFD) >= 0);
-	assert_true(fcntl(ours[0], F_GETFD) >= 0);
-	close(ours[1]);
-	assert_int_equal(kill(child, SIGCONT), 0);
-	while (fcntl(sockets[0], F_GETFD) >= 0 || fcntl(ours[0], F_GETFD) >= 0)
-		assert_true(sd_event_run(f->event, 10000) >= 0);
-	close(sockets[1]);
-}
-
-static unsigned int count_children(void)
-{
-	char path[64], text[1024] = "";
-	unsigned int n = 0;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	fd = open(path, O_RDONLY);
-	assert_true(read(fd, text, sizeof(text) - 1) >= 0);
-	close(fd);
-	for (const char *p = text; *p; p++)
-		n += *p == ' ';
-	return n;
-}
-
-/* However many users have all the others wait, there is one left for root. */
-static void test_root(void **state)
-{
-	struct fixture *f = *state;
-	unsigned int n;
-
-	/* Their ends are not heard of yet. */
-	for (uid_t uid = 1001; uid <= 1030; uid++)
-		strangers_forget(
-			strangers_receive(f->strangers, uid, f->ours, 100, on_received, f));
-	n = count_children();
-	strangers_forget(strangers_receive(f->strangers, 0, f->ours, 100, on_received, f));
-	assert_int_equal(count_children(), n + 1);
-	/* And all get to it. */
-	receive(f, 100);
-	assert_int_equal(f->result, -EAGAIN);
-}
-
 /* Where it is killed, another one goes on, and whom it received for is told. */
 static void test_killed(void **state)
 {
@@ -277,8 +208,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_received, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 	};
 
