@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""
-Under pKVM, where page tables are the hypervisor's: a guest that is not protected has its memory by blocks, is logged, and
-finds what it wrote; and there are no splitters.
-"""
+"""Under pKVM, a guest that is not protected is mapped by blocks and logged, and finds what it wrote; no splitters."""
 
 from host.lab import BIN, parse_answer
 from host.vmm import Vmm
