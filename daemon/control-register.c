@@ -191,7 +191,10 @@ static struct waiting_call *add_waiting_call(struct registrations *r,
 	return NULL;
 }
 
-/* By whoever may not change anything: within the quota, as all else of his VMs. */
+/*
+ * By whoever may not change anything: within the quota, as all else of his VMs. What others register
+ * has none.
+ */
 static void log_registered(const struct waiting_call *call, const struct vm *vm)
 {
 	struct vm_info info;

@@ -220,7 +220,10 @@ static bool unshift_line(struct history *h, struct line line)
 	return true;
 }
 
-/* @ret: the caller's. Whether it is one of ours: what people have written into the file is passed over. */
+/*
+ * @ret: the caller's. Whether it is one of ours: what people have written into the file is passed
+ * over.
+ */
 static bool parse_line(const char *text, size_t length, struct line *ret)
 {
 	_cleanup_json_ json_object *object = NULL;

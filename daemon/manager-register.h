@@ -16,9 +16,9 @@ struct vm;
 /*
  * Takes a VM of process @pid that is not registered yet, whether it was found
  * before or not, and calls it @name, unless that is NULL. @teller: REGISTER_TOLD, or the user who
- * registers his own, and whose it is: the name is no more than a claim, see manager-names.h. @splitter is one of
- * that VM, which is taken, but not on error; -1: the process is looked into. A survey
- * starts at once; the observer hears of its end as VM_CHANGE_PROGRESS. @ret is
+ * registers his own, and whose it is: the name is no more than a claim, see manager-names.h.
+ * @splitter is one of that VM, which is taken, but not on error; -1: the process is looked into. A
+ * survey starts at once; the observer hears of its end as VM_CHANGE_PROGRESS. @ret is
  * owned by the manager.
  *
  * 1: it is registered; 0: it is going to be, and the observer hears of that, with @caller.

@@ -10,7 +10,7 @@ SERIES = ("none", "all")
 CPUS = ("neoverse-n1",)
 KVM_MODE = "protected"
 SYSTEMD = False
-DEBUG = True
+DEBUG = False
 
 MIB = 16
 # The first page that is looked at of each block but the first is not the block's first.
