@@ -229,29 +229,42 @@ int worker_pool_new(struct worker_pool **ret, sd_event *event, unsigned int n_th
 	return 0;
 }
 
-/* Until a job ends, or @until, CLOCK_MONOTONIC; whether one is left to wait for. */
-static bool pool_wait(struct worker_pool *pool, const struct timespec *until)
+static bool pool_is_idle(const struct worker_pool *pool)
 {
+	return TAILQ_EMPTY(&pool->queued) && TAILQ_EMPTY(&pool->running);
+}
+
+/*
+ * Until a job ends, or @until, CLOCK_MONOTONIC; whether one is left to wait for. The loop, which would
+ * signal again those that were cancelled, does not run meanwhile.
+ */
+static bool pool_wait(struct worker_pool *pool, uint64_t until)
+{
+	uint64_t now;
 	bool left;
 
 	pthread_mutex_lock(&pool->lock);
-	while (TAILQ_EMPTY(&pool->finished) &&
-	       !(TAILQ_EMPTY(&pool->queued) && TAILQ_EMPTY(&pool->running)) &&
-	       pthread_cond_timedwait(&pool->fewer, &pool->lock, until) == 0)
-		;
-	left = !TAILQ_EMPTY(&pool->queued) || !TAILQ_EMPTY(&pool->running);
+	while (TAILQ_EMPTY(&pool->finished) && !pool_is_idle(pool) &&
+	       (now = now_nsec(CLOCK_MONOTONIC)) < until) {
+		uint64_t again = now + RESEND_USEC * NSEC_PER_USEC;
+		struct timespec at = nsec_to_timespec(
+			pool_interrupt(pool, false) ? min_u64(again, until) : until);
+
+		pthread_cond_timedwait(&pool->fewer, &pool->lock, &at);
+	}
+	left = !pool_is_idle(pool);
 	pthread_mutex_unlock(&pool->lock);
 	return left;
 }
 
 bool worker_pool_drain(struct worker_pool *pool, uint64_t usec)
 {
-	struct timespec until = nsec_to_timespec(now_nsec(CLOCK_MONOTONIC) + usec * NSEC_PER_USEC);
+	uint64_t until = now_nsec(CLOCK_MONOTONIC) + usec * NSEC_PER_USEC;
 	struct job *job;
 	bool left;
 
 	do {
-		left = pool_wait(pool, &until);
+		left = pool_wait(pool, until);
 		job = pool_take_finished(pool);
 		if (job)
 			job->done(job, job->result);

@@ -158,10 +158,13 @@ static void test_draining(void **state)
 	worker_pool_submit(pool, &quick.job);
 	assert_true(worker_pool_drain(pool, 60 * USEC_PER_SEC));
 	assert_int_equal(quick.done, 11);
+	slow.spins = 3;
 	worker_pool_submit(pool, &slow.job);
 	worker_pool_submit(pool, &quick.job);
 	assert_false(worker_pool_drain(pool, 1000));
 	assert_int_equal(slow.done, 0);
+	/* That the loop does not run keeps no signal from coming again. */
+	wait_started(&slow);
 	worker_pool_cancel(pool, &slow.job);
 	assert_true(worker_pool_drain(pool, 60 * USEC_PER_SEC));
 	assert_int_equal(slow.result, -EINTR);
