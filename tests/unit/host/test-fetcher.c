@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -28,11 +29,58 @@
 #include "unit/child.h"
 #include "unit/scratch.h"
 
-/* Nothing here takes as long but what is meant to hang. */
-#define TIMEOUT_MSEC 500
+/* Nothing here takes as long, on the slowest machine: what is meant to hang does so when a test says so. */
+#define TIMEOUT_MSEC 60000
 
 static char dir[] = SCRATCH_TEMPLATE;
 static char helper[4096];
+
+/**
+ * struct patience - how long the fetcher waits for its helpers
+ * @replies: that it waits for as ever, before it hears nothing; -1: all of them
+ * @greeted: a helper's first words, which are none of these, are waited for as ever, too
+ * @over: then, once this is posted, its time is over
+ * @msec: how long it would have waited, the last two times
+ */
+static struct {
+	int replies;
+	bool greeted;
+	sem_t over;
+	unsigned int msec[2];
+} patience = { .replies = -1 };
+
+ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	struct timeval limit;
+	socklen_t size = sizeof(limit);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &size), 0);
+	patience.msec[0] = patience.msec[1];
+	patience.msec[1] = (unsigned int)(limit.tv_sec * 1000 + limit.tv_usec / 1000);
+	if (patience.replies < 0 || (patience.greeted && patience.msec[1] > TIMEOUT_MSEC) ||
+	    patience.replies-- > 0)
+		return __real_recvmsg(fd, message, flags);
+	while (sem_wait(&patience.over) < 0)
+		assert_int_equal(errno, EINTR);
+	errno = EAGAIN;
+	return -1;
+}
+
+/* What comes behind so many replies hangs, until the end of the fetcher's patience. */
+static void hang_after(int replies)
+{
+	patience.replies = replies;
+	patience.greeted = true;
+	assert_int_equal(sem_init(&patience.over, 0, 0), 0);
+}
+
+static void be_impatient(void)
+{
+	assert_int_equal(sem_post(&patience.over), 0);
+}
 
 /* A child that has so many VMs, or none. -1: there is no KVM. */
 static pid_t start_vmm(int n_vms)
@@ -197,21 +245,24 @@ static void test_hangs(void **state)
 	for (int i = 0; i < 4; i++) {
 		int r;
 
-		do
+		do {
+			hang_after(0);
+			be_impatient();
 			r = fetcher_look(f, getpid(), &fetched);
-		while (r == -EBUSY);
+		} while (r == -EBUSY);
 		assert_int_equal(r, -ETIMEDOUT);
 	}
 }
 
-/* One whose start takes longer than a process may hold it up is waited for: it is nobody's doing. */
+/* Its start, which is nobody's doing, is waited for longer than a process may hold it up. */
 static void test_starts_slowly(void **state)
 {
-	_cleanup_(fetcher_freep) struct fetcher *f =
-		new_fetcher(write_script("sleep 1; exec \"$HELPER\""));
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
 	struct fetched fetched;
 
 	assert_int_equal(fetcher_look(f, getppid(), &fetched), -ENOTTY);
+	assert_in_range(patience.msec[0], 5 * TIMEOUT_MSEC, 20 * TIMEOUT_MSEC);
+	assert_int_equal(patience.msec[1], TIMEOUT_MSEC);
 }
 
 /* One that ends is replaced. */
@@ -294,6 +345,9 @@ static void test_refused(void **state)
 	struct fetched fetched;
 
 	/* Nobody accepts, so nobody answers; which is no process's doing. */
+	hang_after(0);
+	patience.greeted = false;
+	be_impatient();
 	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
 	/* Nor does anybody listen any more. */
 	close(take_fd(&fd));
@@ -336,6 +390,7 @@ static void *hang_in_a_look(void *userdata)
 	(void)be_helper(h, 0);
 	kill(h->pid, SIGKILL);
 	waitpid(h->pid, NULL, 0);
+	be_impatient();
 	(void)be_helper(h, 1);
 	return NULL;
 }
@@ -349,6 +404,7 @@ static void test_hangs_and_is_gone(void **state)
 	pthread_t thread;
 
 	h.fd = listen_for(&f);
+	hang_after(0);
 	assert_int_equal(pthread_create(&thread, NULL, hang_in_a_look, &h), 0);
 	assert_int_equal(fetcher_look(f, h.pid, &fetched), -ETIMEDOUT);
 	assert_int_equal(fetcher_look(f, getpid(), &fetched), -EBUSY);
@@ -375,6 +431,7 @@ static void *hang_in_a_scan(void *userdata)
 	};
 
 	say(be_helper(h, 0), &reply);
+	be_impatient();
 	say(be_helper(h, 1), &(struct fetch_reply){});
 	return NULL;
 }
@@ -389,6 +446,7 @@ static void test_hangs_in_a_scan_and_is_gone(void **state)
 
 	h.fd = listen_for(&f);
 	end_vmm(h.pid);
+	hang_after(1);
 	assert_int_equal(pthread_create(&thread, NULL, hang_in_a_scan, &h), 0);
 	assert_int_equal(fetcher_scan(f, search, &wanted), -EBUSY);
 	fetcher_free(f);
