@@ -16,19 +16,25 @@ def in_seconds(seconds):
 @test
 def late_at_once():
     """What the budget cannot do is said with the first survey, in Watch, GetVm, ctl and the journal"""
-    with Daemon(TlbiRate=10, TlbiBurst=1, Memory="2G", TlbiUSec=0) as daemon, Vmm() as vmm:
+    # A block a second, for longer than a test may take: what is left is known however long that is.
+    with Daemon(TlbiRate=1, TlbiBurst=1, Memory="4G", TlbiUSec=0) as daemon, Vmm() as vmm:
         daemon.register(vmm, "guest")
-        # 1024 blocks, 10 a second: 102 seconds.
-        daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(3600))
-        true(not daemon.call("GetVm", vm="guest")["vm"]["late"], "an hour is enough")
-        daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(60))
+        # 2048 blocks: 34 minutes.
+        daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(36000))
+        true(not daemon.call("GetVm", vm="guest")["vm"]["late"], "ten hours are enough")
+        before = time.time()
+        daemon.migrate("guest", "scheduled", deadlineUSec=int((before + 1200) * 1e6))
         vm = daemon.wait_for("guest", lambda vm: vm["late"])
-        true(vm["blocksSplit"] < 512, f"said after {vm['blocksSplit']} of 1024 blocks")
+        true(vm["blocksSplit"] < 512, f"said after {vm['blocksSplit']} of 2048 blocks")
         status, out, _ = daemon.ctl("status", "guest")
         equal(status, 0)
         true("will be missed" in out, out)
         late = re.search(r"Late: split in (\S+) s, (\S+) s after its deadline", daemon.wait_for_log("Late: split"))
-        true(late and 90 < float(late[1]) < 104 and 30 < float(late[2]) < 45, daemon.log())
+        true(late, daemon.log())
+        in_sec, after_sec = map(float, late.groups())
+        true(1500 < in_sec < 2060, daemon.log())
+        # By as much it is too long for what was left until the deadline, when that was said.
+        true(before + 1200 - time.time() - 1 < in_sec - after_sec < 1200 + 1, daemon.log())
 
 
 @test
@@ -53,9 +59,10 @@ def the_earlier_first():
         daemon.migrate("later", "scheduled", deadlineUSec=in_seconds(50))
         daemon.migrate("none", "scheduled")
         daemon.wait_for("sooner", lambda vm: vm["blocksSplit"] >= 50)
+        # At one time, whenever that is.
+        split = {vm["vm"]: vm["blocksSplit"] for vm in daemon.call("ListVms")["vms"]}
         for name in "later", "none":
-            vm = daemon.call("GetVm", vm=name)["vm"]
-            true(vm["blocksSplit"] < 20, f"{name}: {vm['blocksSplit']} blocks")
+            true(split[name] < 0.4 * split["sooner"], split)
 
 
 @test
@@ -83,8 +90,14 @@ def late_by_time():
     """A VM of which nothing is new is said to be late once its deadline has passed"""
     with Daemon(TlbiRate=0, Memory="8G", TlbiUSec=1000000) as daemon, Vmm() as vmm:
         daemon.register(vmm, "guest")
-        true(not daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(2))["late"], "in time")
-        while "guest: Late: not split, and its deadline has passed" not in daemon.log():
+        text, seconds = "guest: Late: not split, and its deadline has passed", 1
+        while True:
+            said = daemon.whole_log().count(text)
+            if not daemon.migrate("guest", "scheduled", deadlineUSec=in_seconds(seconds))["late"]:
+                break
+            # This machine was too slow for that.
+            seconds *= 2
+        while daemon.log().count(text) == said:
             # So that there is something to be said, of which it is no part.
             daemon.call("Reload")
             time.sleep(0.05)
