@@ -9,7 +9,10 @@ import time
 
 from harness import FAST, STUCK, Daemon, Vmm
 from tap import equal, main, test, true
+from varlink import Error
 
+# How long it may be said how a migration ended whose VM is gone; COURSE_SETTLE_USEC
+SETTLE_SECONDS = 10
 STRANGER = 65534
 METRICS = "org.eagersplit.Metrics.GetMetrics"
 
@@ -57,7 +60,7 @@ def prepared_ahead():
 def not_prepared():
     """One that nobody announced, and one that was announced too late, whose VM goes away"""
     with Daemon(**STUCK) as daemon, Vmm() as a, Vmm() as b:
-        found, late = daemon.create_vm(a, blocks=64), daemon.create_vm(b, blocks=64)
+        found, late = daemon.create_vm(a, blocks=4096), daemon.create_vm(b, blocks=4096)
         for vm in found, late:
             daemon.wait_for_vm(vm.id)
         daemon.migrate(late.id, "scheduled", deadlineUSec=1)
@@ -73,7 +76,7 @@ def not_prepared():
             past = wait_for_history(daemon, 2)
         equal([(p["vm"], p["outcome"], p["prepared"], p.get("deadlineMet")) for p in past],
               [(found.id, "failed", "found", None), (late.id, "gone", "partly", False)])
-        true(all(p["blocksLeft"] > 32 for p in past), past)
+        true(all(p["blocksLeft"] > 2048 for p in past), past)
         equal([("leadUSec" in p, "splitUSec" in p) for p in past], [(False, False), (True, False)])
 
 
@@ -105,9 +108,24 @@ def gone(daemon, vm, vmm):
         return next(said["vm"] for said in watch if said.get("gone"))
 
 
+def in_time(scenario):
+    """Plays it, and once more where the machine was too slow for what may be said for a while only: then it shows nothing."""
+    while True:
+        begun = time.monotonic()
+        try:
+            return scenario()
+        except (AssertionError, Error):
+            if time.monotonic() - begun < SETTLE_SECONDS:
+                raise
+
+
 @test
 def vmm_ends_first():
     """How an announced migration ended may be said when its VM is gone: by any of its names, once"""
+    in_time(end_first)
+
+
+def end_first():
     with Daemon(**FAST) as daemon, Vmm() as a, Vmm() as b:
         for vmm, name in (a, "a"), (b, "b"):
             daemon.register(vmm, name)
@@ -127,6 +145,10 @@ def vmm_ends_first():
 @test
 def gone_as_the_daemon_stops():
     """A daemon that stops has told of those of which nobody has said how they ended"""
+    in_time(stop_when_gone)
+
+
+def stop_when_gone():
     with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as another:
         daemon.register(vmm, "guest")
         daemon.migrate("guest", "scheduled")
