@@ -554,13 +554,17 @@ class Daemon:
     def limited(self, limit, value):
         """By setrlimit(2), until the end of the context or of the process."""
         pid = self.process.pid
-        before, hard = resource.prlimit(pid, limit)
-        resource.prlimit(pid, limit, (value, hard))
+        before = None
+        # It may have been ended by somebody else, before and after.
+        with contextlib.suppress(ProcessLookupError):
+            before = resource.prlimit(pid, limit)
+            resource.prlimit(pid, limit, (value, before[1]))
         try:
             yield
         finally:
             with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, limit, (before, hard))
+                if before:
+                    resource.prlimit(pid, limit, before)
 
     def stop(self, number=signal.SIGTERM):
         """Asks it to stop, and waits; gives its exit status."""

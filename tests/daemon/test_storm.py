@@ -250,7 +250,10 @@ def file_that_hangs(storm, dice):
 @kind(4)
 def descriptors_that_are_used_up(storm, dice):
     """For a while: a VM that comes meanwhile is found afterwards."""
-    fds = len(os.listdir(f"/proc/{storm.daemon.process.pid}/fd"))
+    fds = 0
+    # It may have been ended just now.
+    with contextlib.suppress(FileNotFoundError):
+        fds = len(os.listdir(f"/proc/{storm.daemon.process.pid}/fd"))
     with contextlib.ExitStack() as stack:
         stack.enter_context(storm.daemon.limited(resource.RLIMIT_NOFILE, fds + dice.randrange(3)))
         timer = threading.Timer(dice.random() / 10, stack.close)
