@@ -10,7 +10,7 @@ import time
 
 from host.daemon import Daemon
 from host.lab import read
-from host.vmm import BLOCK, MIB, Vmm
+from host.vmm import BLOCK, MEMORY, MIB, Vmm
 
 ORDER = 72
 SERIES = ("bbm",)
@@ -29,6 +29,8 @@ SIZE = 128
 BLOCKS = SIZE * MIB // BLOCK
 # In blocks: before there was any TLBI, and after
 KILL_AFTER = (0, 1, 0, 1)
+# A TLBI splits all of a memslot: there are as many as seconds, one a second, in which it can be seen that it is late.
+HURRIED = 16
 
 
 def qemu(lab, name):
@@ -128,9 +130,17 @@ def free_at_once(lab, daemon):
         lab.wait_for("an empty list", lambda: not daemon.vms())
 
 
+def make_hurried(lab):
+    vmm = Vmm(lab)
+    for slot in range(HURRIED):
+        vmm.add(slot + 1, mib=SIZE // HURRIED, gpa=MEMORY + slot * SIZE // HURRIED * MIB)
+        vmm.work("populate", slot + 1, step=64)
+    return vmm
+
+
 def missed_deadline(lab, daemon):
     """The first TLBI comes after a second, and the deadline before."""
-    hurried = make(lab)
+    hurried = make_hurried(lab)
     start = time.time_ns() // 1000
     vm = daemon.find(hurried.pid)["vm"]
     daemon.migration(vm, "scheduled", deadlineUSec=start + 500000, tlbiRate=1)
