@@ -12,7 +12,7 @@ import tempfile
 import threading
 
 from harness import FAST, STUCK, Daemon, Vmm
-from tap import Skip, equal, main, test, true
+from tap import Skip, alive, equal, main, test, true
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
@@ -194,6 +194,8 @@ def talk(daemon, vmm, entries):
     daemon.register(vmm, "guest")
     with daemon.client() as client:
         for i in range(entries):
+            if not i % 100:
+                alive()
             client.call("SetMigrationState", vm="guest", migration=("scheduled", "cancelled")[i % 2])
 
 

@@ -11,7 +11,7 @@ import signal
 import time
 
 from harness import FAST, STUCK, Daemon, Qemu, SimVm, Vmm
-from tap import equal, main, test, true
+from tap import alive, equal, main, test, true
 from varlink import Error
 
 # So slow that each of the moments below is in the middle of something.
@@ -164,6 +164,7 @@ def kill_and_go_on(daemon, vm, reached):
 def killed_while_splitting():
     """SIGKILL after so many blocks were split, 20 times: the next daemon splits the rest"""
     for n in range(0, 500, 25):
+        alive()
         with Daemon(**SLOW) as daemon, Vmm() as vmm:
             vm = daemon.create_vm(vmm)
             daemon.wait_for_vm(vm.id)
@@ -179,6 +180,7 @@ def killed_while_splitting():
 def killed_while_recovering():
     """SIGKILL after so many blocks were recovered: the next daemon recovers the rest"""
     for n in range(0, 500, 50):
+        alive()
         with Daemon(**SLOW) as daemon, Vmm() as vmm:
             vm = daemon.create_vm(vmm)
             daemon.wait_for_vm(vm.id)
@@ -206,6 +208,7 @@ def killed_after_each_word():
     }
     for settings in SLOW, STUCK:
         for words, (held, blocks) in lives.items():
+            alive()
             with Daemon(**settings) as daemon, Vmm() as vmm:
                 vm = daemon.create_vm(vmm)
                 daemon.wait_for_vm(vm.id)
@@ -231,6 +234,7 @@ def killed_again_and_again():
         for state, stage, blocks in ("scheduled", "split", 0), ("cancelled", "whole", 512):
             daemon.migrate(vm.id, state)
             for _ in range(10):
+                alive()
                 daemon.restart(signal.SIGKILL)
                 before = vm.blocks
                 daemon.wait_for(vm.id, lambda _: vm.blocks != before or vm.blocks == blocks)
@@ -580,6 +584,7 @@ def killed_at_random():
         for vm in vms:
             daemon.wait_for_vm(vm.id)
         for n in range(100):
+            alive()
             word = "cancelled" if n % 20 == 19 else "scheduled"
             for vm in vms:
                 if get(daemon, vm.id)["migration"] != word:

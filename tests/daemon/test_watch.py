@@ -6,7 +6,7 @@ import socket
 import time
 
 from harness import FAST, STUCK, Daemon, Vmm
-from tap import equal, main, test, true
+from tap import alive, equal, main, test, true
 from varlink import Error
 
 
@@ -182,6 +182,7 @@ def slow_reader():
         slow.reply()
         rounds = 600
         for _ in range(rounds):
+            alive()
             fast.call("SetMigrationState", vm="guest", migration="scheduled")
             fast.call("SetMigrationState", vm="guest", migration="cancelled")
         told = []
@@ -206,6 +207,7 @@ def never_reads():
                 busy.send("SetMigrationState", oneway=True, vm="guest", migration="cancelled")
             busy.call("GetHost")
             calls += 1000
+            alive()
             true(calls < 1000000, "the connection is never closed")
         equal(daemon.call("GetVm", vm="guest")["vm"]["vm"], "guest")
 
