@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 /* Late enough for the slowest machine, with sanitizers or valgrind; TEST_SECONDS is another. */
-#define LIMIT_SECONDS 120
+#define LIMIT_SECONDS 300
 
 int __real__cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, size_t n,
 				   CMFixtureFunction setup, CMFixtureFunction teardown);
