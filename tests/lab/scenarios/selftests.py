@@ -20,9 +20,11 @@ SMALL, LARGE = "SMALL", "LARGE"
 # Stands for the guest mode that all CPUs have, 40-bit addresses and pages as large as the host's, of 4 KiB: 5, on later
 # kernels 6
 MODE = "MODE"
-# Milliseconds between two looks at the log. What a vCPU writes is the number of the look that it has read before, and has
-# to be there by the next but one: on a busy machine 10, as on hardware, have been too few for a vCPU that has to fault.
-INTERVAL = "100"
+# Stands for milliseconds between two looks at the log. What a vCPU writes is the number of the look that it has read
+# before, and has to be there by the next but one: on a busy machine 10, as on hardware, have been too few for a vCPU that
+# has to fault. As none are enough for any machine, what has failed is tried with more: a page that is lost is lost then, too.
+INTERVAL = "INTERVAL"
+INTERVALS = ("100", "400", "1600", "6400")
 QUICK = (
     ("dirty_log_perf_test", "-m", MODE, "-v", "2", "-b", SMALL, "-s", HUGE),
     ("kvm_page_table_test", "-m", MODE, "-v", "2", "-b", LARGE, "-s", HUGE),
@@ -63,15 +65,24 @@ def chosen(lab):
     return [program for program in QUICK if once or program[0] != "dirty_log_test"]
 
 
+def try_once(lab, name, arguments):
+    # Enough for the largest of them, and what one leaves mapped is none of the next one's.
+    lab.huge_pages(0)
+    lab.huge_pages(max(192, 8 * lab.block // MIB))
+    return lab.run(f"/lab/selftests/{name}", *arguments, preexec_fn=no_alarm)
+
+
 def run(lab):
     for name, *arguments in programs(lab):
-        # Enough for the largest of them, and what one leaves mapped is none of the next one's.
-        lab.huge_pages(0)
-        lab.huge_pages(max(192, 8 * lab.block // MIB))
         start = time.monotonic()
-        result = lab.run(f"/lab/selftests/{name}", *arguments, preexec_fn=no_alarm)
+        for interval in INTERVALS:
+            given = [interval if argument == INTERVAL else argument for argument in arguments]
+            result = try_once(lab, name, given)
+            if result.returncode == 0 or given == arguments:
+                break
+            lab.note(f"{name}: every {interval} ms: status {result.returncode}: {result.stdout[-300:].strip()}")
         # One that skips itself, or shows how it is to be called, has tested nothing.
-        lab.ok(result.returncode == 0 and "usage:" not in result.stdout, " ".join((name, *arguments)),
+        lab.ok(result.returncode == 0 and "usage:" not in result.stdout, " ".join((name, *given)),
                f"status {result.returncode}\n{result.stdout[-3000:]}")
         last = (result.stdout.splitlines() or [""])[-1].strip()
         lab.note(f"{name}: {time.monotonic() - start:.0f} s: {last}")
