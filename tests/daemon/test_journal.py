@@ -258,7 +258,7 @@ def catalog():
     explained = re.findall(r"^-- ([0-9a-f]{32})$", text, re.M)
     equal(sorted(explained), sorted(message_ids().values()))
     fields = set(re.findall(r'"(EAGERSPLIT_\w+)=', read("daemon", "base", "log.c") +
-                            read("daemon", "vm.c") + read("daemon", "manager-history.c")))
+                            read("daemon", "vm", "vm.c") + read("daemon", "manager", "manager-history.c")))
     for field in re.findall(r"@(\w+)@", text):
         true(field in fields, field)
 

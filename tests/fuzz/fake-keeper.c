@@ -4,9 +4,9 @@
 #include <errno.h>
 
 #include "fake-host.h"
-#include "fd-store.h"
+#include "store/fd-store.h"
 #include "fuzz.h"
-#include "vm-store.h"
+#include "store/vm-store.h"
 
 #define KEPT_MAX 256
 

@@ -4,8 +4,8 @@
 #include <errno.h>
 
 #include "fuzz.h"
-#include "strangers.h"
-#include "worker.h"
+#include "service/strangers.h"
+#include "service/worker.h"
 
 TAILQ_HEAD(job_list, job);
 

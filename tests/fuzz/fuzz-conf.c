@@ -2,9 +2,9 @@
 /* A configuration file: read to its end, whatever it says, and in range after it. */
 #include <string.h>
 
-#include "budget.h"
-#include "conf.h"
-#include "conf-setting.h"
+#include "budget/budget.h"
+#include "conf/conf.h"
+#include "conf/conf-setting.h"
 #include "fuzz.h"
 
 static void on_problem(void *userdata, bool is_error, const char *message)

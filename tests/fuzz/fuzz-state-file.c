@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "vm-record.h"
+#include "store/vm-record.h"
 
 static void check_record(const struct vm_record *record)
 {

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "budget.h"
+#include "budget/budget.h"
 
 /**
  * struct meter - what is left to spend

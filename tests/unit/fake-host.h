@@ -19,11 +19,11 @@
 #include <cmocka.h>
 
 #include "host/backend.h"
-#include "splitter.h"
-#include "vm.h"
-#include "work-private.h"
-#include "work.h"
-#include "worker.h"
+#include "work/splitter.h"
+#include "vm/vm.h"
+#include "work/work-private.h"
+#include "work/work.h"
+#include "service/worker.h"
 
 #define MIB	   (UINT64_C(1) << 20)
 #define GIB	   (UINT64_C(1) << 30)

@@ -23,20 +23,20 @@
 
 #include <cmocka.h>
 
-#include "conf.h"
+#include "conf/conf.h"
 #include "host/backend.h"
 #include "host/process.h"
 #include "host/sim-image.h"
-#include "manager.h"
-#include "manager-migration.h"
-#include "manager-names.h"
-#include "manager-register.h"
-#include "manager-reload.h"
-#include "manager-table.h"
-#include "splitter.h"
+#include "manager/manager.h"
+#include "manager/manager-migration.h"
+#include "manager/manager-names.h"
+#include "manager/manager-register.h"
+#include "manager/manager-reload.h"
+#include "manager/manager-table.h"
+#include "work/splitter.h"
 #include "unit/child.h"
 #include "unit/scratch.h"
-#include "vm-store.h"
+#include "store/vm-store.h"
 
 #define GIB (UINT64_C(1) << 30)
 

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which VMs are in which of the manager's lists, and where, by what the host calls them and by process. */
+#ifndef EAGERSPLITD_MANAGER_INDEX_H
+#define EAGERSPLITD_MANAGER_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "vm/vm.h"
+
+struct manager;
+
+/* Moves @vm to the end of @list, one of the manager's; NULL: to none. */
+void manager_move_vm(struct manager *m, struct vm *vm, struct vm_list *list);
+
+/* The VM of @list (NULL: of any) with the id that the host gave it, or NULL. */
+struct vm *manager_find_in(const struct manager *m, const struct vm_list *list, uint64_t id);
+
+/* The VM registered with that id, or NULL. */
+struct vm *manager_find_host_vm(struct manager *m, uint64_t id);
+
+/* Whether it is known, be it that it is not wanted. */
+bool manager_knows(const struct manager *m, uint64_t id);
+
+/* The VM registered of that process after @prev (NULL: any), or NULL. In no order. */
+struct vm *manager_next_of_pid(const struct manager *m, pid_t pid, const struct vm *prev);
+
+/* Whether any VM of that process is known, be it that it is not wanted. */
+bool manager_knows_pid(const struct manager *m, pid_t pid);
+
+#endif /* EAGERSPLITD_MANAGER_INDEX_H */

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What one daemon leaves to the next, whatever comes in between; and which VM is which. */
+#include "host/sim-splitter.h"
+#include "manager/manager-private.h"
+#include "unit/told-host.h"
+
+static bool take_record(void *userdata, const struct vm_record *record)
+{
+	struct vm_record *kept = userdata;
+
+	assert_int_equal(kept->pid, 0);
+	*kept = *record;
+	return true;
+}
+
+static struct vm_record load_record(void)
+{
+	struct vm_record kept = {};
+	struct vm_store *store;
+
+	assert_int_equal(vm_store_new(&store, dir), 0);
+	assert_int_equal(vm_store_load(store, take_record, &kept), 0);
+	vm_store_free(store);
+	return kept;
+}
+
+/* Until no job is under way. */
+static void settle(struct fixture *f)
+{
+	struct manager_metrics metrics;
+
+	do {
+		while (sd_event_run(f->event, 0) > 0)
+			;
+		manager_get_metrics(f->manager, &metrics);
+		if (metrics.workers.running || metrics.workers.queued)
+			run_once(f);
+	} while (metrics.workers.running || metrics.workers.queued);
+}
+
+/* A VM that a daemon has found, and was told of that it is going to migrate; that has ended since. */
+static pid_t leave_a_schedule(struct fixture *f)
+{
+	struct vm *vm;
+	pid_t pid;
+
+	start(f, SIM_QUICK);
+	pid = make_vm(f);
+	manager_begin(f->manager, open_store(), NULL, 0);
+	vm = run_until_found(f, pid);
+	assert_int_equal(tell(f, vm, VM_MIGRATION_SCHEDULED), 0);
+	f->manager = manager_free(f->manager);
+	assert_int_equal(load_record().state, VM_STATE_SCHEDULED);
+	return pid;
+}
+
+/* What a daemon has not come to see is not what there is not. */
+static void test_stopped_before_it_is_found(void **state)
+{
+	struct fixture before, f;
+
+	(void)leave_a_schedule(&before);
+	start(&f, SIM_QUICK);
+	manager_begin(f.manager, open_store(), NULL, 0);
+	manager_stop(f.manager, on_stopped, &f);
+	while (!f.stopped)
+		run_once(&f);
+	settle(&f);
+	assert_int_equal(load_record().state, VM_STATE_SCHEDULED);
+	stop(&f);
+	stop(&before);
+}
+
+/* What is known of one that the table has no room for is known once it has. */
+static void test_no_room_at_first(void **state)
+{
+	struct fixture before, f;
+	pid_t pid;
+
+	pid = leave_a_schedule(&before);
+	start_on(&f, SIM_QUICK, wrap_told);
+	f.manager->n_vms = MANAGER_VMS_MAX;
+	manager_begin(f.manager, open_store(), NULL, 0);
+	settle(&f);
+	assert_null(manager_next_vm(f.manager, NULL));
+	f.manager->n_vms = 0;
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	assert_int_equal(info_of(run_until_found(&f, pid)).migration, VM_MIGRATION_SCHEDULED);
+	stop(&f);
+	stop(&before);
+}
+
+/* As the process makes it that hands it over, of its VM with that number. */
+static int make_splitter(pid_t pid, int number)
+{
+	int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	struct sim_splitter_name name = { .pid = pid, .number = number };
+	struct sim_image *image;
+
+	assert_int_equal(sim_image_open(&image, folder, pid, number), 0);
+	name.id = image->id;
+	sim_image_close(image);
+	fd = sim_splitter_make(folder, &name);
+	assert_true(fd >= 0);
+	close(folder);
+	return fd;
+}
+
+/* What that comes to, by the word of @teller. */
+static int hand_over(struct fixture *f, pid_t pid, int number, int64_t teller)
+{
+	struct vm *vm;
+
+	f->registered = false;
+	assert_int_equal(manager_register(f->manager, pid, NULL, teller, make_splitter(pid, number),
+					  f, &vm),
+			 0);
+	while (!f->registered)
+		run_once(f);
+	return f->result;
+}
+
+/* A splitter that was handed over, and may hold, is not what a VM is remembered by that is not wanted. */
+static void test_handed_over_in_vain(void **state)
+{
+	struct fixture before, f;
+	struct vm *vm;
+	pid_t pid;
+
+	start(&before, SIM_QUICK);
+	pid = make_vm(&before);
+	manager_begin(before.manager, open_store(), NULL, 0);
+	vm = run_until_found(&before, pid);
+	assert_int_equal(manager_unregister(before.manager, info_of(vm).name), 0);
+	before.manager = manager_free(before.manager);
+
+	start_on(&f, SIM_QUICK, wrap_told);
+	told.refuses = EPERM;
+	manager_begin(f.manager, open_store(), NULL, 0);
+	f.manager->n_vms = MANAGER_VMS_MAX;
+	assert_int_equal(hand_over(&f, pid, 0, REGISTER_TOLD), -EUSERS);
+	f.manager->n_vms = 0;
+	assert_true(TAILQ_EMPTY(&f.manager->unwanted));
+	stop(&f);
+	stop(&before);
+}
+
+/* Two that a process hands over are called differently. */
+static void test_two_handed_over(void **state)
+{
+	struct vm *vms[2];
+	struct fixture f;
+	pid_t pid;
+
+	start(&f, SIM_QUICK);
+	pid = make_vmm(&f);
+	for (int i = 0; i < 2; i++) {
+		int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		assert_int_equal(sim_image_create(folder, pid, i, GIB, GIB / 512), 0);
+		close(folder);
+		assert_int_equal(hand_over(&f, pid, i, REGISTER_TOLD), 0);
+		vms[i] = f.vm;
+	}
+	assert_string_not_equal(vms[0]->id, vms[1]->id);
+	for (int i = 0; i < 2; i++)
+		assert_ptr_equal(manager_find_vm(f.manager, vms[i]->id), vms[i]);
+	stop(&f);
+}
+
+/* Whose it is who may change nothing is told by whom he is, whoever has that id by then. */
+static void test_handed_over_by_its_user(void **state)
+{
+	int64_t uid = (int64_t)getuid();
+	struct fixture f;
+
+	start(&f, SIM_QUICK);
+	assert_int_equal(hand_over(&f, make_vm(&f), 0, REGISTER_TOLD), 0);
+	assert_int_equal(info_of(f.vm).uid, uid);
+	assert_int_equal(hand_over(&f, make_vm(&f), 0, uid + 1), 0);
+	assert_int_equal(info_of(f.vm).uid, uid + 1);
+	stop(&f);
+}
+
+static atomic_uint releases;
+
+static int release_later(struct backend_vm *vm)
+{
+	releases++;
+	return -EAGAIN;
+}
+
+static struct backend *wrap_release(struct backend *backend)
+{
+	backend = wrap_told(backend);
+	told.ops.release = release_later;
+	return backend;
+}
+
+/* One that cannot be let go of for now keeps nobody: the next daemon does that. */
+static void test_stopped_while_a_release_fails(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+
+	start_on(&f, SIM_QUICK, wrap_release);
+	manager_begin(f.manager, open_store(), NULL, 0);
+	vm = add_vm(&f, "a");
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	run_to_stage(&f, vm, VM_STAGE_SPLIT);
+	releases = 0;
+	assert_int_equal(manager_unregister(f.manager, "a"), 0);
+	while (releases < 2)
+		run_once(&f);
+	manager_stop(f.manager, on_stopped, &f);
+	while (!f.stopped)
+		run_once(&f);
+	assert_true(load_record().unwanted);
+	stop(&f);
+}
+
+/* Each has a folder of its own: no VM and no record is left by the one before. */
+static int set_up_anew(void **state)
+{
+	strcpy(strrchr(dir, '.'), ".XXXXXX");
+	strcpy(strrchr(path, '.'), ".XXXXXX");
+	return setup(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_stopped_before_it_is_found, set_up_anew,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_no_room_at_first, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_handed_over_in_vain, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_two_handed_over, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_handed_over_by_its_user, set_up_anew,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_stopped_while_a_release_fails, set_up_anew,
+						teardown),
+	};
+
+	return cmocka_run_group_tests_name("manager-resume", tests, NULL, NULL);
+}
