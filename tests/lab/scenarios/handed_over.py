@@ -2,7 +2,6 @@
 """Another VMM than QEMU, of a user of its own, hands the daemon its splitter, where nobody may look into processes."""
 
 import os
-import shutil
 import signal
 
 from host.daemon import SOCKET, Daemon, Refused
@@ -21,8 +20,8 @@ BLOCKS = SIZE * MIB // BLOCK
 # Anybody who may use KVM and the control socket
 AS_USER = ("setpriv", "--reuid=1001", "--regid=1001", "--groups=kvm,eagersplitd")
 NAME = "mine"
-# Who looks into processes is not there.
-DROP_IN = "/run/systemd/system/eagersplitd-fetch@.service.d"
+# Who looks into processes is not there. The folder may be: Daemon.change_service() has its own in it.
+DROP_IN = "/run/systemd/system/eagersplitd-fetch@.service.d/none.conf"
 NO_HELPER = "[Service]\nExecStart=\nExecStart=/bin/false\n"
 
 
@@ -57,13 +56,13 @@ def prepared(lab, daemon, vmm, vm):
 
 
 def take_helper_away(lab):
-    os.makedirs(DROP_IN)
-    write(f"{DROP_IN}/none.conf", NO_HELPER)
+    os.makedirs(os.path.dirname(DROP_IN), exist_ok=True)
+    write(DROP_IN, NO_HELPER)
     lab.must("systemctl", "daemon-reload")
 
 
 def give_helper_back(lab):
-    shutil.rmtree(DROP_IN)
+    os.unlink(DROP_IN)
     lab.must("systemctl", "daemon-reload")
 
 
