@@ -13,7 +13,6 @@
 #include "varlink/json.h"
 #include "varlink/message.h"
 #include "varlink/peer.h"
-#include "varlink/server.h"
 
 /* Calls taken before the event loop looks at the others again. */
 #define CALLS_AT_ONCE 32
@@ -25,7 +24,8 @@ enum call_state {
 };
 
 struct varlink_connection {
-	struct varlink_server *server;
+	const struct varlink_connection_ops *ops;
+	void *userdata;
 	int fd;
 	struct ucred peer;
 	sd_event_source *io;
@@ -42,7 +42,7 @@ struct varlink_connection {
 
 	enum call_state state;
 	bool oneway; /* the call at hand wants no answer */
-	struct varlink_method_stats *stats; /* of its method, if there is one */
+	void *stats; /* of its method, if there is one */
 	const struct varlink_stream_ops *stream;
 	void *stream_userdata;
 };
@@ -50,21 +50,23 @@ struct varlink_connection {
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 static int on_defer(sd_event_source *source, void *userdata);
 
-int varlink_connection_new(struct varlink_connection **ret, struct varlink_server *server,
-			   sd_event *event, int fd, const struct ucred *peer)
+int varlink_connection_new(struct varlink_connection **ret, sd_event *event, int fd,
+			   const struct ucred *peer, const struct varlink_connection_ops *ops,
+			   void *userdata)
 {
 	struct varlink_connection *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c) {
-		varlink_server_close(server, peer, fd);
+		ops->close(peer->uid, fd, userdata);
 		return -ENOMEM;
 	}
-	c->server = server;
+	c->ops = ops;
+	c->userdata = userdata;
 	c->fd = fd;
 	c->peer = *peer;
 	c->reader.max = VARLINK_MESSAGE_MAX;
-	c->reader.without_descriptors = varlink_server_minds_descriptors(server);
+	c->reader.without_descriptors = ops->receive;
 	c->descriptor = -1;
 
 	r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
@@ -76,7 +78,6 @@ int varlink_connection_new(struct varlink_connection **ret, struct varlink_serve
 		varlink_connection_free(c);
 		return r;
 	}
-	varlink_server_add(server, c);
 	*ret = c;
 	return 0;
 }
@@ -87,7 +88,7 @@ static void discard_descriptor(struct varlink_connection *c)
 	int fd = take_fd(&c->descriptor);
 
 	if (fd >= 0)
-		varlink_server_close(c->server, &c->peer, fd);
+		c->ops->close(c->peer.uid, fd, c->userdata);
 }
 
 struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
@@ -96,17 +97,17 @@ struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
 		return NULL;
 	if (c->state == CALL_STREAMING && c->stream)
 		c->stream->closed(c, c->stream_userdata);
-	varlink_server_remove(c->server, c);
+	c->ops->freed(c, c->userdata);
 	if (!c->lost)
 		(void)varlink_writer_flush(&c->writer, c->fd);
 	sd_event_source_disable_unref(c->defer);
 	sd_event_source_disable_unref(c->io);
 	if (c->reception)
-		varlink_server_forget(c->server, c->reception);
+		c->ops->forget(c->reception);
 	discard_descriptor(c);
 	varlink_reader_done(&c->reader);
 	varlink_writer_done(&c->writer);
-	varlink_server_close(c->server, &c->peer, c->fd);
+	c->ops->close(c->peer.uid, c->fd, c->userdata);
 	free(c);
 	return NULL;
 }
@@ -119,11 +120,6 @@ bool varlink_connection_has_descriptor(const struct varlink_connection *c)
 int varlink_connection_take_descriptor(struct varlink_connection *c)
 {
 	return take_fd(&c->descriptor);
-}
-
-const struct varlink_server *varlink_connection_server(const struct varlink_connection *c)
-{
-	return c->server;
 }
 
 const struct ucred *varlink_connection_peer(const struct varlink_connection *c)
@@ -141,7 +137,7 @@ bool varlink_connection_is_busy(const struct varlink_connection *c)
 	return c->busy;
 }
 
-void varlink_connection_set_stats(struct varlink_connection *c, struct varlink_method_stats *stats)
+void varlink_connection_set_stats(struct varlink_connection *c, void *stats)
 {
 	c->stats = stats;
 }
@@ -232,8 +228,8 @@ static int queue_message(struct varlink_connection *c, json_object *message)
 static int send_queued(struct varlink_connection *c, int r)
 {
 	if (r < 0) {
-		varlink_server_log(c->server, LOG_ERR, &c->peer, "Closing a connection, %s",
-				   strerror(-r));
+		c->ops->log(c->userdata, LOG_ERR, &c->peer, "Closing a connection, %s",
+			    strerror(-r));
 		lose(c);
 		return r;
 	}
@@ -241,12 +237,12 @@ static int send_queued(struct varlink_connection *c, int r)
 	flush(c);
 	if (!c->lost && c->state == CALL_STREAMING &&
 	    varlink_writer_pending(&c->writer) > VARLINK_QUEUE_MAX) {
-		varlink_server_log(c->server, LOG_WARNING, &c->peer,
-				   "Closing a connection that leaves its replies unread");
-		varlink_server_count_dropped(c->server);
+		c->ops->log(c->userdata, LOG_WARNING, &c->peer,
+			    "Closing a connection that leaves its replies unread");
+		c->ops->count_dropped(c->userdata);
 		lose(c);
 	}
-	varlink_server_limit(c->server, c);
+	c->ops->grown(c, c->userdata);
 	update_events(c);
 	return c->lost ? -ENOTCONN : 0;
 }
@@ -296,7 +292,7 @@ int varlink_connection_reply(struct varlink_connection *c, json_object *paramete
 int varlink_connection_error(struct varlink_connection *c, const char *error,
 			     json_object *parameters)
 {
-	varlink_server_count_error(c->server, c->stats, error);
+	c->ops->count_error(c->stats, error, c->userdata);
 	return answer(c, varlink_error_to_message(error, parameters));
 }
 
@@ -385,7 +381,7 @@ void varlink_connection_drop(struct varlink_connection *c)
 
 int varlink_connection_deny(struct varlink_connection *c, const char *method)
 {
-	varlink_server_log(c->server, LOG_NOTICE, &c->peer, "%s refused", method);
+	c->ops->log(c->userdata, LOG_NOTICE, &c->peer, "%s refused", method);
 	return varlink_connection_error(c, VARLINK_ERROR_PERMISSION_DENIED,
 					json_object_new_object());
 }
@@ -393,8 +389,8 @@ int varlink_connection_deny(struct varlink_connection *c, const char *method)
 /* What cannot be a call ends the connection: where the next call starts is anybody's guess. */
 static void refuse(struct varlink_connection *c, const char *reason)
 {
-	varlink_server_log(c->server, LOG_WARNING, &c->peer, "Closing a connection, %s", reason);
-	varlink_server_count_dropped(c->server);
+	c->ops->log(c->userdata, LOG_WARNING, &c->peer, "Closing a connection, %s", reason);
+	c->ops->count_dropped(c->userdata);
 	c->oneway = false;
 	(void)varlink_connection_error_parameter(c, "message");
 	c->closing = true;
@@ -406,12 +402,12 @@ static void handle_call(struct varlink_connection *c, struct varlink_call *call)
 	c->oneway = call->oneway;
 	/* Nobody would get the stream. */
 	call->more = call->more && !call->oneway;
-	varlink_server_dispatch(c->server, c, call);
+	c->ops->call(c, call, c->userdata);
 
 	if (c->state != CALL_AT_HAND)
 		return;
-	varlink_server_log(c->server, LOG_ERR, &c->peer, "Closing a connection, no answer to %s",
-			   call->method);
+	c->ops->log(c->userdata, LOG_ERR, &c->peer, "Closing a connection, no answer to %s",
+		    call->method);
 	lose(c);
 }
 
@@ -460,8 +456,7 @@ static void process(struct varlink_connection *c)
 /* With what came along. */
 static void receive_descriptors(struct varlink_connection *c)
 {
-	c->reception =
-		varlink_server_receive(c->server, c, c->fd, varlink_reader_get_room(&c->reader));
+	c->reception = c->ops->receive(c, c->fd, varlink_reader_get_room(&c->reader), c->userdata);
 	/* If it is at its end, that would be told of all the time. */
 	if (!c->reception || sd_event_source_set_enabled(c->io, SD_EVENT_OFF) < 0)
 		lose(c);
@@ -470,13 +465,13 @@ static void receive_descriptors(struct varlink_connection *c)
 /* @r: what receiving has come to, see varlink_reader_fill(). */
 static void received(struct varlink_connection *c, int r)
 {
-	varlink_server_limit(c->server, c);
+	c->ops->grown(c, c->userdata);
 	if (r == -EXDEV) {
 		receive_descriptors(c);
 	} else if (r == 0) {
 		if (varlink_reader_pending(&c->reader) > 0)
-			varlink_server_log(c->server, LOG_INFO, &c->peer,
-					   "Left in the middle of a message");
+			c->ops->log(c->userdata, LOG_INFO, &c->peer,
+				    "Left in the middle of a message");
 		c->eof = true;
 	} else if (r == -EMSGSIZE) {
 		refuse(c, "its message is longer than 128 KiB");

@@ -15,9 +15,10 @@
 #include <json-c/json.h>
 #include <systemd/sd-event.h>
 
-struct varlink_server;
+#include "base/util.h"
+
+struct varlink_call;
 struct varlink_connection;
-struct varlink_method_stats;
 
 /* No further call is taken while this many bytes of replies are unsent. */
 #define VARLINK_QUEUE_MARK (64UL * 1024UL)
@@ -25,6 +26,38 @@ struct varlink_method_stats;
 #define VARLINK_TURN_MAX (32UL * 1024UL)
 /* A client that leaves this many bytes of a stream unread loses the connection. */
 #define VARLINK_QUEUE_MAX (1024UL * 1024UL)
+
+/* What a connection tells its owner, and asks of it. */
+struct varlink_connection_ops {
+	/* Answers the call, or has it answered by a stream; otherwise the connection is lost. */
+	void (*call)(struct varlink_connection *connection, const struct varlink_call *call,
+		     void *userdata);
+	/* Counts an error reply. @stats: see varlink_connection_set_stats(); NULL: none were set */
+	void (*count_error)(void *stats, const char *error, void *userdata);
+	/* Counts this as a connection that is closed for what its client did. */
+	void (*count_dropped)(void *userdata);
+	/* Its messages may take more memory now. Whichever has too much of it may be dropped. */
+	void (*grown)(struct varlink_connection *connection, void *userdata);
+	/*
+	 * Receives up to @size bytes from its socket, with which descriptors came, and calls
+	 * varlink_connection_received() later. What forget() is called with if that is to be
+	 * called no more, or NULL. NULL: descriptors are dropped as they are received, which may
+	 * block.
+	 */
+	void *(*receive)(struct varlink_connection *connection, int fd, size_t size,
+			 void *userdata);
+	void (*forget)(void *reception);
+	/* Takes the client's socket, or descriptor. Closing it may block. @uid: the client's */
+	void (*close)(uid_t uid, int fd, void *userdata);
+	/*
+	 * It is about to be freed, maybe without having been returned, if it could not be made.
+	 * Only forget() and close() are called after that.
+	 */
+	void (*freed)(struct varlink_connection *connection, void *userdata);
+	/* Logs what the client, @peer, did. @userdata comes first, as the values come last. */
+	void (*log)(void *userdata, int priority, const struct ucred *peer, const char *format, ...)
+		_printf_(4, 5);
+};
 
 /* What the answerer of a stream is told. */
 struct varlink_stream_ops {
@@ -35,18 +68,16 @@ struct varlink_stream_ops {
 };
 
 /*
- * Takes fd, a connected non-blocking socket, also on error. The connection belongs
- * to the server, frees itself when its client is gone, and takes itself off the
- * server then. Returns 0 or a negative errno.
+ * Takes fd, a connected non-blocking socket, also on error. The connection belongs to
+ * its owner, and frees itself when its client is gone. Ops and userdata, the owner's,
+ * must outlive it. Returns 0 or a negative errno.
  */
-int varlink_connection_new(struct varlink_connection **ret, struct varlink_server *server,
-			   sd_event *event, int fd, const struct ucred *peer);
+int varlink_connection_new(struct varlink_connection **ret, sd_event *event, int fd,
+			   const struct ucred *peer, const struct varlink_connection_ops *ops,
+			   void *userdata);
 
 /* Tries to send what is queued, once, and closes. Returns NULL. */
 struct varlink_connection *varlink_connection_free(struct varlink_connection *connection);
-
-/* The server that it is a connection to. */
-const struct varlink_server *varlink_connection_server(const struct varlink_connection *connection);
 
 /* Who connected. */
 const struct ucred *varlink_connection_peer(const struct varlink_connection *connection);
@@ -121,18 +152,17 @@ void varlink_connection_again(struct varlink_connection *connection);
 size_t varlink_connection_get_bytes(const struct varlink_connection *connection);
 
 /*
- * For who receives for the server: @result bytes, 0 at the end of the stream, or a negative
+ * For who receives for it: @result bytes, 0 at the end of the stream, or a negative
  * errno; @descriptor, taken, -1: none, or VARLINK_UNWANTED.
  */
 void varlink_connection_received(struct varlink_connection *connection, ssize_t result,
 				 const void *bytes, int descriptor);
 
-/* For the server only: ends it, from the event loop. */
+/* For its owner: ends it, from the event loop. */
 void varlink_connection_drop(struct varlink_connection *connection);
 
-/* For the server only: where an error of the call at hand is counted. */
-void varlink_connection_set_stats(struct varlink_connection *connection,
-				  struct varlink_method_stats *stats);
+/* For its owner: what count_error() is told of the call at hand, and of no other. */
+void varlink_connection_set_stats(struct varlink_connection *connection, void *stats);
 
 /* True while the queue is above the mark: what can wait or be left out should. */
 bool varlink_connection_is_busy(const struct varlink_connection *connection);

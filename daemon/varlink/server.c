@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "base/ratelimit.h"
+#include "base/util.h"
 #include "varlink/connection.h"
 #include "varlink/json.h"
+#include "varlink/message.h"
 #include "varlink/peer.h"
 
 /* After accept() failed for want of something, it is tried again after this time. */
@@ -36,6 +38,7 @@ struct varlink_server {
 	const struct varlink_server_ops *ops;
 	void *userdata;
 
+	struct varlink_connection_ops connection_ops;
 	struct varlink_connection *connections[VARLINK_CONNECTIONS_MAX];
 	size_t n_connections;
 	struct ratelimit log_limit;
@@ -45,6 +48,7 @@ struct varlink_server {
 
 static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 static int on_pause_end(sd_event_source *source, uint64_t usec, void *userdata);
+static const struct varlink_connection_ops connection_ops;
 
 static int add_sources(struct varlink_server *s)
 {
@@ -83,6 +87,24 @@ static void add_interfaces(struct varlink_server *s,
 	}
 }
 
+static void *receive_for_connection(struct varlink_connection *connection, int fd, size_t size,
+				    void *userdata)
+{
+	struct varlink_server *s = userdata;
+
+	return s->ops->receive(connection, fd, size, s->userdata);
+}
+
+static void close_for(uid_t uid, int fd, void *userdata)
+{
+	struct varlink_server *s = userdata;
+
+	if (s->ops->close)
+		s->ops->close(uid, fd, s->userdata);
+	else
+		close(fd);
+}
+
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 		       const struct varlink_interface *const *interfaces,
 		       const struct varlink_server_ops *ops, void *userdata)
@@ -109,6 +131,9 @@ int varlink_server_new(struct varlink_server **ret, sd_event *event, int fd,
 	/* Ten thousand lines would not say more, and what else is to be said gets its place. */
 	s->refusal_limit = (struct ratelimit){ .interval = LOG_INTERVAL, .burst = 1 };
 	s->userdata = userdata;
+	s->connection_ops = connection_ops;
+	s->connection_ops.receive = ops->receive ? receive_for_connection : NULL;
+	s->connection_ops.forget = ops->forget;
 	r = add_sources(s);
 	if (r < 0) {
 		varlink_server_free(s);
@@ -127,7 +152,7 @@ struct varlink_server *varlink_server_free(struct varlink_server *s)
 	sd_event_source_disable_unref(s->pause);
 	sd_event_source_disable_unref(s->io);
 	sd_event_unref(s->event);
-	varlink_server_close(s, &(struct ucred){ .uid = 0 }, s->fd);
+	close_for(0, s->fd, s);
 	free(s);
 	return NULL;
 }
@@ -137,13 +162,10 @@ size_t varlink_server_n_connections(const struct varlink_server *s)
 	return s->n_connections;
 }
 
-void varlink_server_add(struct varlink_server *s, struct varlink_connection *connection)
+static void on_freed(struct varlink_connection *connection, void *userdata)
 {
-	s->connections[s->n_connections++] = connection;
-}
+	struct varlink_server *s = userdata;
 
-void varlink_server_remove(struct varlink_server *s, struct varlink_connection *connection)
-{
 	for (size_t i = 0; i < s->n_connections; i++) {
 		if (s->connections[i] != connection)
 			continue;
@@ -162,9 +184,10 @@ const struct varlink_server_stats *varlink_server_stats(const struct varlink_ser
 	return &s->stats;
 }
 
-void varlink_server_count_error(struct varlink_server *s, struct varlink_method_stats *method,
-				const char *error)
+static void count_error(void *method_stats, const char *error, void *userdata)
 {
+	struct varlink_method_stats *method = method_stats;
+	struct varlink_server *s = userdata;
 	struct varlink_server_stats *stats = &s->stats;
 	size_t i = 0;
 
@@ -179,8 +202,10 @@ void varlink_server_count_error(struct varlink_server *s, struct varlink_method_
 	stats->errors[i].count++;
 }
 
-void varlink_server_count_dropped(struct varlink_server *s)
+static void count_dropped(void *userdata)
 {
+	struct varlink_server *s = userdata;
+
 	s->stats.dropped++;
 }
 
@@ -196,9 +221,14 @@ static void _printf_(3, 4) log_own(struct varlink_server *s, int priority, const
 	s->ops->log(priority, NULL, text, s->userdata);
 }
 
-void varlink_server_log(struct varlink_server *s, int priority, const struct ucred *peer,
-			const char *format, ...)
+/*
+ * Logs what a client did, followed by who it is. Not each time: there are bounds on what
+ * clients can fill the log with.
+ */
+static void _printf_(4, 5)
+	log_client(void *userdata, int priority, const struct ucred *peer, const char *format, ...)
 {
+	struct varlink_server *s = userdata;
 	char what[256], text[320];
 	uint64_t missed;
 	va_list ap;
@@ -229,8 +259,13 @@ static bool has_room(const struct varlink_server *s, uid_t uid)
 	return n < VARLINK_CONNECTIONS_UID_MAX;
 }
 
-void varlink_server_limit(struct varlink_server *s, struct varlink_connection *connection)
+/*
+ * Where the user of @connection has more memory in use than is his, the connection of his that has
+ * most is closed.
+ */
+static void limit(struct varlink_connection *connection, void *userdata)
 {
+	struct varlink_server *s = userdata;
 	struct varlink_connection *largest = connection;
 	uid_t uid = varlink_connection_peer(connection)->uid;
 	size_t his = 0, others = 0;
@@ -253,41 +288,49 @@ void varlink_server_limit(struct varlink_server *s, struct varlink_connection *c
 	if (his <= (uid ? (VARLINK_BYTES_MAX - min_u64(others, VARLINK_BYTES_MAX)) / 2
 			: VARLINK_BYTES_ROOT_MAX))
 		return;
-	varlink_server_log(s, LOG_WARNING, varlink_connection_peer(largest),
-			   "Closing a connection, of all of its user's the one with most unread");
-	varlink_server_count_dropped(s);
+	log_client(s, LOG_WARNING, varlink_connection_peer(largest),
+		   "Closing a connection, of all of its user's the one with most unread");
+	count_dropped(s);
 	varlink_connection_drop(largest);
+}
+
+void varlink_server_connect(struct varlink_server *s, int fd, const struct ucred *peer)
+{
+	struct varlink_connection *connection;
+	uint64_t missed;
+	int r;
+
+	if (!has_room(s, peer->uid)) {
+		s->stats.refused++;
+		if (ratelimit_allow(&s->refusal_limit, now_nsec(CLOCK_MONOTONIC), &missed))
+			log_client(s, LOG_WARNING, peer,
+				   "Refusing connections, this is one too many");
+		close_for(peer->uid, fd, s);
+		return;
+	}
+	r = varlink_connection_new(&connection, s->event, fd, peer, &s->connection_ops, s);
+	if (r < 0) {
+		log_client(s, LOG_WARNING, peer, "Refusing a connection, %s", strerror(-r));
+		return;
+	}
+	s->connections[s->n_connections++] = connection;
+	s->stats.accepted++;
 }
 
 /* Takes fd. */
 static void add_connection(struct varlink_server *s, int fd)
 {
-	struct varlink_connection *connection;
 	struct ucred peer;
-	uint64_t missed;
 	int r;
 
 	r = varlink_peer_get(fd, &peer);
 	if (r < 0) {
 		log_own(s, LOG_WARNING, "Refusing a connection: cannot tell whose it is: %s",
 			strerror(-r));
-		varlink_server_close(s, &(struct ucred){ .uid = (uid_t)-1 }, fd);
+		close_for((uid_t)-1, fd, s);
 		return;
 	}
-	if (!has_room(s, peer.uid)) {
-		s->stats.refused++;
-		if (ratelimit_allow(&s->refusal_limit, now_nsec(CLOCK_MONOTONIC), &missed))
-			varlink_server_log(s, LOG_WARNING, &peer,
-					   "Refusing connections, this is one too many");
-		varlink_server_close(s, &peer, fd);
-		return;
-	}
-	r = varlink_connection_new(&connection, s, s->event, fd, &peer);
-	if (r < 0)
-		varlink_server_log(s, LOG_WARNING, &peer, "Refusing a connection, %s",
-				   strerror(-r));
-	else
-		s->stats.accepted++;
+	varlink_server_connect(s, fd, &peer);
 }
 
 /* The listening socket stays readable while accept() cannot do its work: do not spin on it. */
@@ -379,6 +422,7 @@ static void interface_not_found(struct varlink_connection *connection, const cha
 static void call_handler(struct varlink_server *s, struct varlink_connection *connection,
 			 const struct varlink_call *call, const struct varlink_method *method)
 {
+	void *userdata = method->flags & VARLINK_METHOD_SERVER ? s : s->userdata;
 	_Alignas(max_align_t) char params[VARLINK_PARAMS_SIZE] = { 0 };
 	const char *field;
 	int r;
@@ -388,33 +432,9 @@ static void call_handler(struct varlink_server *s, struct varlink_connection *co
 		varlink_connection_error_parameter(connection, field);
 		return;
 	}
-	r = method->handler(connection, params, s->userdata);
+	r = method->handler(connection, params, userdata);
 	if (r < 0 && r != -ENOTCONN)
 		log_own(s, LOG_ERR, "%s failed: %s", call->method, strerror(-r));
-}
-
-bool varlink_server_minds_descriptors(const struct varlink_server *s)
-{
-	return s->ops->receive;
-}
-
-void *varlink_server_receive(struct varlink_server *s, struct varlink_connection *connection,
-			     int fd, size_t size)
-{
-	return s->ops->receive(connection, fd, size, s->userdata);
-}
-
-void varlink_server_forget(struct varlink_server *s, void *reception)
-{
-	s->ops->forget(reception);
-}
-
-void varlink_server_close(struct varlink_server *s, const struct ucred *peer, int fd)
-{
-	if (s->ops->close)
-		s->ops->close(peer->uid, fd, s->userdata);
-	else
-		close(fd);
 }
 
 static bool may_call(const struct varlink_server *s, const struct varlink_connection *connection,
@@ -428,9 +448,11 @@ static bool may_call(const struct varlink_server *s, const struct varlink_connec
 	return s->ops->may_change(connection, s->userdata);
 }
 
-void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection *connection,
-			     const struct varlink_call *call)
+/* Hands a call to its method, or answers it by the error that it deserves. */
+static void dispatch(struct varlink_connection *connection, const struct varlink_call *call,
+		     void *userdata)
 {
+	struct varlink_server *s = userdata;
 	const char *dot = strrchr(call->method, '.');
 	const struct varlink_interface *interface;
 	struct varlink_method_stats *stats;
@@ -467,3 +489,13 @@ void varlink_server_dispatch(struct varlink_server *s, struct varlink_connection
 		call_handler(s, connection, call, method);
 	}
 }
+
+static const struct varlink_connection_ops connection_ops = {
+	.call = dispatch,
+	.count_error = count_error,
+	.count_dropped = count_dropped,
+	.grown = limit,
+	.close = close_for,
+	.freed = on_freed,
+	.log = log_client,
+};

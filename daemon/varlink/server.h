@@ -14,8 +14,6 @@
 
 #include <systemd/sd-event.h>
 
-#include "base/util.h"
-#include "varlink/message.h"
 #include "varlink/params.h"
 
 /* Connections in all, of them only for root, and for one user: nobody can keep the others out. */
@@ -48,6 +46,7 @@ enum varlink_method_flags {
 	VARLINK_METHOD_CHANGES = 1 << 1, /* only for whom may_change() lets */
 	/* Or for whoever has sent a descriptor with the call, at which the method looks itself. */
 	VARLINK_METHOD_DESCRIPTOR = 1 << 2,
+	VARLINK_METHOD_SERVER = 1 << 3, /* its userdata is the server */
 };
 
 /*
@@ -102,12 +101,7 @@ struct varlink_server_ops {
 	bool (*may_change)(const struct varlink_connection *connection, void *userdata);
 	/* Something for the log. @priority: LOG_ERR...; @peer: the client it is about, or NULL */
 	void (*log)(int priority, const struct ucred *peer, const char *text, void *userdata);
-	/*
-	 * Receives up to @size bytes from a client's socket, with which descriptors came, and calls
-	 * varlink_connection_received() later. What forget() is called with if that is to be
-	 * called no more, or NULL. NULL: descriptors are dropped as they are received, which may
-	 * block.
-	 */
+	/* See struct varlink_connection_ops. */
 	void *(*receive)(struct varlink_connection *connection, int fd, size_t size,
 			 void *userdata);
 	void (*forget)(void *reception);
@@ -135,37 +129,11 @@ size_t varlink_server_n_connections(const struct varlink_server *server);
 const struct varlink_server_stats *varlink_server_stats(const struct varlink_server *server);
 
 /*
- * What follows is for connections only. Hands a call to its method, or answers it by the
- * error that it deserves.
+ * Takes on a client by fd, a connected non-blocking socket, which is taken, as the server does
+ * itself with those that come to the listening one; peer: whose it is. If there is no room for one
+ * more of that user, or no memory, it is closed, and that is logged.
  */
-void varlink_server_dispatch(struct varlink_server *server, struct varlink_connection *connection,
-			     const struct varlink_call *call);
-/* Takes one on, for which there is room, and off. */
-void varlink_server_add(struct varlink_server *server, struct varlink_connection *connection);
-void varlink_server_remove(struct varlink_server *server, struct varlink_connection *connection);
-/* Counts an error reply, of the method with these stats or, if NULL, of none. */
-void varlink_server_count_error(struct varlink_server *server, struct varlink_method_stats *method,
-				const char *error);
-/* See struct varlink_server_ops. */
-bool varlink_server_minds_descriptors(const struct varlink_server *server);
-void *varlink_server_receive(struct varlink_server *server, struct varlink_connection *connection,
-			     int fd, size_t size);
-void varlink_server_forget(struct varlink_server *server, void *reception);
-/* @peer: whose it is */
-void varlink_server_close(struct varlink_server *server, const struct ucred *peer, int fd);
-/* Counts a connection that is closed for what its client did. */
-void varlink_server_count_dropped(struct varlink_server *server);
-/*
- * Where the user of @connection has more memory in use than is his, the connection of his that has
- * most is closed.
- */
-void varlink_server_limit(struct varlink_server *server, struct varlink_connection *connection);
-/*
- * Logs what a client did, followed by who it is. Not each time: there are bounds on what
- * clients can fill the log with.
- */
-void varlink_server_log(struct varlink_server *server, int priority, const struct ucred *peer,
-			const char *format, ...) _printf_(4, 5);
+void varlink_server_connect(struct varlink_server *server, int fd, const struct ucred *peer);
 
 /* The i-th interface served, or NULL. */
 const struct varlink_interface *varlink_server_interface(const struct varlink_server *server,

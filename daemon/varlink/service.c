@@ -6,6 +6,7 @@
 
 #include "varlink/connection.h"
 #include "varlink/json.h"
+#include "varlink/message.h"
 
 static const char service_description[] = ""
 #include "varlink/org.varlink.service.varlink.h"
@@ -31,8 +32,7 @@ static int get_info(struct varlink_connection *connection, const void *params, v
 	r |= varlink_json_set_string(info, "product", PACKAGE_NAME);
 	r |= varlink_json_set_string(info, "version", PACKAGE_VERSION);
 	r |= varlink_json_set_string(info, "url", PACKAGE_URL);
-	r |= varlink_json_set(info, "interfaces",
-			      interface_names(varlink_connection_server(connection)));
+	r |= varlink_json_set(info, "interfaces", interface_names(userdata));
 	if (r != 0)
 		return -ENOMEM;
 	return varlink_connection_reply(connection, json_object_get(info));
@@ -46,7 +46,7 @@ static int get_interface_description(struct varlink_connection *connection, cons
 				     void *userdata)
 {
 	const struct description_params *p = params;
-	const struct varlink_server *server = varlink_connection_server(connection);
+	const struct varlink_server *server = userdata;
 	const struct varlink_interface *interface;
 	json_object *reply;
 
@@ -71,8 +71,9 @@ static const struct varlink_field description_fields[] = {
 };
 
 static const struct varlink_method service_methods[] = {
-	{ "GetInfo", 0, NULL, get_info },
-	{ "GetInterfaceDescription", 0, description_fields, get_interface_description },
+	{ "GetInfo", VARLINK_METHOD_SERVER, NULL, get_info },
+	{ "GetInterfaceDescription", VARLINK_METHOD_SERVER, description_fields,
+	  get_interface_description },
 	{ 0 }
 };
 

@@ -23,7 +23,8 @@ enum call_state {
 
 struct varlink_connection {
 	size_t client;
-	struct varlink_server *server;
+	const struct varlink_connection_ops *ops;
+	void *userdata;
 	struct ucred peer;
 	int descriptor;
 	enum call_state state;
@@ -44,6 +45,8 @@ struct varlink_connection {
 };
 
 static struct varlink_server *server;
+/* That was made last. */
+static struct varlink_connection *made;
 static struct varlink_connection *clients[CLIENTS];
 /* Of clients that have left, with something under way. */
 static struct varlink_connection *left[CLIENTS];
@@ -67,15 +70,12 @@ int __wrap_varlink_server_new(struct varlink_server **ret, sd_event *event, int 
 
 void client_connect(size_t client, uid_t uid)
 {
-	struct varlink_connection *c = calloc(1, sizeof(*c));
-
-	check(c && !clients[client]);
-	c->client = client;
-	c->server = server;
-	c->peer = (struct ucred){ .pid = 1, .uid = uid, .gid = uid };
-	c->descriptor = -1;
-	clients[client] = c;
-	varlink_server_add(server, c);
+	check(!clients[client]);
+	made = NULL;
+	varlink_server_connect(server, -1, &(struct ucred){ .pid = 1, .uid = uid, .gid = uid });
+	check(made);
+	made->client = client;
+	clients[client] = made;
 }
 
 bool client_may_call(size_t client)
@@ -119,7 +119,7 @@ static void discard_descriptor(struct varlink_connection *c)
 	int fd = take_fd(&c->descriptor);
 
 	if (fd >= 0)
-		varlink_server_close(c->server, &c->peer, fd);
+		c->ops->close(c->peer.uid, fd, c->userdata);
 }
 
 void client_call(size_t client, const struct client_call *what)
@@ -139,7 +139,7 @@ void client_call(size_t client, const struct client_call *what)
 	c->watches_all = call.more && !json_object_object_get_ex(what->parameters, "vm", NULL);
 	c->n_views = 0;
 	c->descriptor = what->descriptor;
-	varlink_server_dispatch(c->server, c, &call);
+	c->ops->call(c, &call, c->userdata);
 	json_object_put(what->parameters);
 	/* It was answered, or will be. */
 	check(c->state != CALL_AT_HAND);
@@ -209,7 +209,7 @@ struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
 {
 	if (c->state == CALL_STREAMING)
 		c->stream->closed(c, c->stream_userdata);
-	varlink_server_remove(c->server, c);
+	c->ops->freed(c, c->userdata);
 	discard_descriptor(c);
 	if (c->gone)
 		left[c->client] = NULL;
@@ -220,15 +220,19 @@ struct varlink_connection *varlink_connection_free(struct varlink_connection *c)
 	return NULL;
 }
 
-int varlink_connection_new(struct varlink_connection **ret, struct varlink_server *of,
-			   sd_event *event, int fd, const struct ucred *peer)
+int varlink_connection_new(struct varlink_connection **ret, sd_event *event, int fd,
+			   const struct ucred *peer, const struct varlink_connection_ops *ops,
+			   void *userdata)
 {
-	abort();
-}
+	struct varlink_connection *c = calloc(1, sizeof(*c));
 
-const struct varlink_server *varlink_connection_server(const struct varlink_connection *c)
-{
-	return c->server;
+	check(c);
+	c->ops = ops;
+	c->userdata = userdata;
+	c->peer = *peer;
+	c->descriptor = -1;
+	*ret = made = c;
+	return 0;
 }
 
 const struct ucred *varlink_connection_peer(const struct varlink_connection *c)
@@ -251,7 +255,7 @@ bool varlink_connection_is_oneway(const struct varlink_connection *c)
 	return c->oneway;
 }
 
-void varlink_connection_set_stats(struct varlink_connection *c, struct varlink_method_stats *stats)
+void varlink_connection_set_stats(struct varlink_connection *c, void *stats)
 {
 }
 
