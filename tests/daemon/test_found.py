@@ -191,7 +191,7 @@ def registered_by_its_name():
         first = daemon.create_vm(vmm)
         daemon.wait_for_vm("web")
         second = daemon.create_vm(vmm, number=1)
-        daemon.wait_for_vm(second.id)
+        daemon.wait_for_claim(vmm, "web")
         daemon.call("Unregister", vm=first.id)
         # Now it is the other's.
         equal(names(daemon), ["web"])
