@@ -231,7 +231,7 @@ static int send_call(struct client *client)
 	if (r == -EAGAIN)
 		return -ETIMEDOUT;
 	/* What is to be read says more than that writing failed. */
-	return r == -EPIPE ? 0 : r;
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }
 
 /* The same as client_send(), but says nothing. */
