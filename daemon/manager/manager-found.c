@@ -17,7 +17,7 @@
 #include "manager/manager-store.h"
 #include "manager/manager-table.h"
 #include "store/vm-record.h"
-#include "work/work.h"
+#include "splitting/work.h"
 
 static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_record *record)
 {

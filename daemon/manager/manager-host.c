@@ -9,7 +9,7 @@
 #include "manager/manager-private.h"
 #include "manager/manager-resume.h"
 #include "manager/manager-tell.h"
-#include "work/splitter.h"
+#include "splitting/splitter.h"
 
 enum work_method manager_get_method(const struct manager *m)
 {

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "work/work-group.h"
+#include "splitting/work-group.h"
 
 struct manager;
 

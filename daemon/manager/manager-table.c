@@ -16,9 +16,9 @@
 #include "manager/manager-settle.h"
 #include "manager/manager-store.h"
 #include "manager/manager-tell.h"
-#include "work/splitter.h"
+#include "splitting/splitter.h"
 #include "store/vm-store.h"
-#include "work/work.h"
+#include "splitting/work.h"
 
 struct vm *manager_next_vm(struct manager *m, struct vm *prev)
 {

@@ -32,9 +32,9 @@
 #include "manager/manager-tell.h"
 #include "manager/namer.h"
 #include "service/notify.h"
-#include "work/splitter.h"
+#include "splitting/splitter.h"
 #include "store/vm-store.h"
-#include "work/work.h"
+#include "splitting/work.h"
 #include "service/worker.h"
 
 /* Calls in flight at once; they spend from one budget, so few are enough. */

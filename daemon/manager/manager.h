@@ -14,7 +14,7 @@
 
 #include "base/util.h"
 #include "manager/manager-tell.h"
-#include "work/splitter.h"
+#include "splitting/splitter.h"
 #include "vm/vm.h"
 #include "service/worker.h"
 

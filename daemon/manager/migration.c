@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "vm/vm.h"
-#include "work/work.h"
+#include "splitting/work.h"
 
 static bool is_under_way(enum vm_state state)
 {

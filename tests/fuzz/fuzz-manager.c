@@ -32,7 +32,7 @@
 #include "varlink/connection.h"
 #include "varlink/json.h"
 #include "store/vm-store.h"
-#include "work/work.h"
+#include "splitting/work.h"
 
 #define MANAGER(method) CONTROL_INTERFACE "." method
 

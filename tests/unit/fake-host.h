@@ -19,10 +19,10 @@
 #include <cmocka.h>
 
 #include "host/backend.h"
-#include "work/splitter.h"
+#include "splitting/splitter.h"
 #include "vm/vm.h"
-#include "work/work-private.h"
-#include "work/work.h"
+#include "splitting/work-private.h"
+#include "splitting/work.h"
 #include "service/worker.h"
 
 #define MIB	   (UINT64_C(1) << 20)

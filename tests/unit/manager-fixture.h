@@ -33,7 +33,7 @@
 #include "manager/manager-register.h"
 #include "manager/manager-reload.h"
 #include "manager/manager-table.h"
-#include "work/splitter.h"
+#include "splitting/splitter.h"
 #include "unit/child.h"
 #include "unit/scratch.h"
 #include "store/vm-store.h"

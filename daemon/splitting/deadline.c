@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/deadline.h"
+#include "splitting/deadline.h"
 
 #include <math.h>
 #include <stdlib.h>

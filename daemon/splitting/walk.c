@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/walk.h"
+#include "splitting/walk.h"
 
 #include "base/util.h"
 #include "host/survey.h"

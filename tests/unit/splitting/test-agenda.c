@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "work/agenda.h"
+#include "splitting/agenda.h"
 #include "base/util.h"
 
 static void test_order(void **state)

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#include "work/work-group.h"
+#include "splitting/work-group.h"
 
 struct work;
 

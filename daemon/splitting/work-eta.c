@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/work-eta.h"
+#include "splitting/work-eta.h"
 
 #include <math.h>
 
 #include "budget/budget.h"
 #include "budget/eta.h"
-#include "work/work-private.h"
+#include "splitting/work-private.h"
 
 /* Blocks that a TLBI, or a pause, is good for; until something is known, as many as nobody waits for. */
 static double work_get_batch(const struct work *w)

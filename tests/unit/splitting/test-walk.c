@@ -8,7 +8,7 @@
 
 #include "base/util.h"
 #include "host/survey.h"
-#include "work/walk.h"
+#include "splitting/walk.h"
 
 #define GIB (UINT64_C(1) << 30)
 

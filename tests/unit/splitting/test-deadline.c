@@ -11,7 +11,7 @@
 
 #include "base/util.h"
 #include "budget/budget.h"
-#include "work/deadline.h"
+#include "splitting/deadline.h"
 
 #define SECONDS(s) ((s)*USEC_PER_SEC)
 

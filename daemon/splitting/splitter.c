@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/splitter.h"
+#include "splitting/splitter.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
 
-#include "work/deadline.h"
+#include "splitting/deadline.h"
 #include "host/backend.h"
-#include "work/work-eta.h"
-#include "work/work-private.h"
-#include "work/work.h"
+#include "splitting/work-eta.h"
+#include "splitting/work-private.h"
+#include "splitting/work.h"
 
 /* How often shares follow the time that is left, and, where there are no deadlines, all else. */
 #define DIVIDE_INTERVAL_NSEC	  (100 * NSEC_PER_MSEC)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/agenda.h"
+#include "splitting/agenda.h"
 
 #include "base/util.h"
 

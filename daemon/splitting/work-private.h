@@ -10,14 +10,14 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "work/agenda.h"
+#include "splitting/agenda.h"
 #include "base/util.h"
 #include "budget/batching.h"
 #include "host/backend.h"
 #include "vm/vm.h"
 #include "vm/vm-state.h"
-#include "work/walk.h"
-#include "work/work-group.h"
+#include "splitting/walk.h"
+#include "splitting/work-group.h"
 #include "service/worker.h"
 
 struct budget_client;

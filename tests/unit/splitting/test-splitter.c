@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* How the budget gets to VMs: shares, deadlines, batches; and lives at random. */
 #include "unit/fake-host.h"
-#include "work/work-eta.h"
+#include "splitting/work-eta.h"
 
 static void test_eta_and_deadline(void **state)
 {

@@ -13,8 +13,8 @@
 
 #include "base/util.h"
 #include "budget/budget.h"
-#include "work/deadline.h"
-#include "work/work-group.h"
+#include "splitting/deadline.h"
+#include "splitting/work-group.h"
 
 /**
  * struct splitter_ops - what the splitter needs

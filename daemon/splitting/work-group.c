@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/work-group.h"
+#include "splitting/work-group.h"
 
 #include <errno.h>
 

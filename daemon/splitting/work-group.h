@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "work/agenda.h"
+#include "splitting/agenda.h"
 #include "budget/batching.h"
 #include "budget/budget.h"
 #include "host/backend.h"

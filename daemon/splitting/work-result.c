@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/work-result.h"
+#include "splitting/work-result.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/transient.h"
 #include "budget/budget.h"
-#include "work/work-private.h"
+#include "splitting/work-private.h"
 
 /* Calls that failed for want of memory, say, or got nowhere, in a row: it has failed. */
 #define RETRIES_MAX    8

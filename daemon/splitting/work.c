@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "work/work.h"
+#include "splitting/work.h"
 
 #include <errno.h>
 
 #include "budget/budget.h"
 #include "host/backend.h"
-#include "work/work-eta.h"
-#include "work/work-private.h"
-#include "work/work-result.h"
+#include "splitting/work-eta.h"
+#include "splitting/work-private.h"
+#include "splitting/work-result.h"
 
 /* A survey that somebody asks for is answered by one that is no older. */
 #define SURVEY_AGE_NSEC NSEC_PER_SEC
