@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/qemu-name.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <systemd/sd-id128.h>
 
 #include "base/util.h"
 
@@ -107,17 +107,13 @@ int qemu_name_parse(const char *cmdline, size_t size, char *name, size_t name_si
 
 int uuid_parse(const char *text, char ret[static UUID_SIZE])
 {
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	sd_id128_t id;
 
-	for (size_t i = 0; i < UUID_SIZE - 1; i++) {
-		bool good = form[i] == 'x' ? isxdigit((unsigned char)text[i]) : text[i] == '-';
-
-		if (!good)
-			return -EINVAL;
-		ret[i] = (char)tolower((unsigned char)text[i]);
-	}
-	ret[UUID_SIZE - 1] = '\0';
-	return text[UUID_SIZE - 1] ? -EINVAL : 0;
+	/* Without hyphens it may as well be a name. */
+	if (strlen(text) != UUID_SIZE - 1 || sd_id128_from_string(text, &id) < 0)
+		return -EINVAL;
+	snprintf(ret, UUID_SIZE, SD_ID128_UUID_FORMAT_STR, SD_ID128_FORMAT_VAL(id));
+	return 0;
 }
 
 int qemu_uuid_parse(const char *cmdline, size_t size, char ret[static UUID_SIZE])
