@@ -186,9 +186,13 @@ class Lab:
         """Sets the pool of huge pages; the whole of it must be there."""
         path = f"{self._huge_pages_folder()}/nr_hugepages"
         count = (mib << 20) // self.block
-        write(path, count)
-        if int(read(path)) != count:
-            raise Failed(f"{read(path).strip()} of {count} huge pages")
+        before, there = None, int(read(path))
+        # A signal ends it early, and nothing says so.
+        while there not in (count, before):
+            write(path, count)
+            before, there = there, int(read(path))
+        if there != count:
+            raise Failed(f"{there} of {count} huge pages")
 
     def vms(self):
         """How many KVM has but for our own: a folder PID-FD each."""

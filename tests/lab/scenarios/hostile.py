@@ -23,6 +23,8 @@ PARTS = ("daemon",)
 ROUNDS, LONG_ROUNDS = 100, 1000
 # Rounds to a line of TAP, and until the VMs are new ones
 EACH = 10
+# So often the numbers so far are told, for whoever stops it
+TOLD = 10 * EACH
 # What must never be, done on purpose in the middle of a round. Each returns what ends it, where the round does not.
 
 def lost_page(hostile):
@@ -102,8 +104,14 @@ def some_rounds(lab, hostile, numbers):
     return violations + bool(left)
 
 
-def told(counts):
+def listed(counts):
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"
+
+
+def tell(lab, hostile, rounds, violations):
+    lab.note(f"{rounds} rounds, {violations} violations, {hostile.budget.tlbis} TLBIs by the daemon")
+    lab.note(f"operations: {listed(hostile.done)}")
+    lab.note(f"injected: {listed(hostile.injected)}")
 
 
 def run(lab):
@@ -121,8 +129,8 @@ def run(lab):
         if not found:
             lab.ok(True, f"seed {seed}, rounds {first} to {numbers[-1]}: no violation")
         violations += found
-    lab.note(f"{rounds} rounds, {violations} violations, {hostile.budget.tlbis} TLBIs by the daemon")
-    lab.note(f"operations: {told(hostile.done)}")
-    lab.note(f"injected: {told(hostile.injected)}")
+        done = numbers[-1] + 1 - lab.first
+        if done == rounds or not done % TOLD:
+            tell(lab, hostile, done, violations)
     noticed(lab, hostile)
     lab.eq(hostile.stop(), "", "all has ended, and nothing is left")
