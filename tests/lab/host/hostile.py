@@ -13,6 +13,7 @@ import signal
 import time
 import traceback
 from collections import Counter
+from itertools import zip_longest
 
 from host import operations
 from host.daemon import BARE, OFTEN, Daemon, Refused
@@ -133,6 +134,12 @@ class Budget:
             self._ranges = []
             self.limits = self.limits[-1:]
         return f"{rate} TLBIs a second, {burst} at once: exceeded by {excess / 1000000}" if excess > 0 else None
+
+
+def together(parts):
+    """Each does a step, and each the next, until all have done all of theirs."""
+    for _ in zip_longest(*parts):
+        pass
 
 
 def grace_period():
@@ -358,9 +365,9 @@ class Hostile:
             machine.told = "none"
         self._settle("whole and not held", self._is_over)
         for machine in self.machines:
-            machine.run("recover")
-            machine.intact()
-            machine.whole()
+            machine.run("recover", later=True)
+        together(machine.intact() for machine in self.machines)
+        together(machine.whole() for machine in self.machines)
 
     # What the daemon makes of it: {machine's name: (migration, stage, whether it holds the VM, blocks, our hold)}
 

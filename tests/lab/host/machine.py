@@ -27,7 +27,7 @@ WRITE_EVERY = 3
 ENDED = ("completed", "cancelled", "failed")
 UNDER_WAY = ("scheduled", "active")
 # Whose vCPUs leave the CPUs to those who disturb them
-NICE = ("nice", "-n", "5")
+NICE = ("nice", "-n", "10")
 
 
 class Violation(Exception):
@@ -179,22 +179,24 @@ class Machine:
             self.work()
 
     def intact(self):
-        """With the vCPUs standing still."""
+        """With the vCPUs standing still. Yields while the VMM is at it, as others may be."""
         for slot, step in ((MAIN, STEP), (BESIDE, BESIDE_STEP)):
-            sums = self.call("checksum", slot, step=step)
+            self.begin("checksum", slot, step=step)
+            yield
+            sums = self.idle()
             if not sums["guest"] == sums["host"] == sums["expected"]:
                 raise Violation(f"{self.name}: memory of slot {slot} has changed: {sums}")
 
     def whole(self):
         """
         Blocks again: a table of which not all is mapped cannot be recovered, and one of whose pages none faults stays.
-        With transparent huge pages there may be none.
+        With transparent huge pages there may be none. Yields as intact() does.
         """
-        if self.backing == "shared":
-            self.call("discard", MAIN)
-        else:
-            self.ask("collapse", MAIN)
-        found = self.call("pass", MAIN, step=STEP)
+        self.begin("discard" if self.backing == "shared" else "collapse", MAIN)
+        yield
+        self.begin("pass", MAIN, step=STEP)
+        yield
+        found = self.idle()
         if found["errors"]:
             raise Violation(f"{self.name}: the guest found {found['errors']} pages changed in the end")
         blocks = next(slot["blocks2"] for slot in self.survey()["slot"] if slot["slot"] == MAIN)

@@ -165,7 +165,8 @@ def merge(hostile, machine, chance):
         one.call("merge", BESIDE)
     if machine.backing == "thp" and chance.randrange(2):
         machine.call("merge", MAIN)
-    for file, value in (("sleep_millisecs", 1), ("pages_to_scan", 4096), ("run", 1)):
+    # Who ends it waits for as many pages as are scanned at once.
+    for file, value in (("sleep_millisecs", 1), ("pages_to_scan", 256), ("run", 1)):
         write(f"{KSM}/{file}", value)
     hostile.at_end(lambda: write(f"{KSM}/run", 0))
 
