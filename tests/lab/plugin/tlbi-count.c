@@ -10,6 +10,8 @@
  * The counts are exact with multi-threaded TCG: each vCPU's thread counts in
  * an array of its own, and they are summed when all of them have stopped.
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -72,7 +74,18 @@ static struct {
 	atomic_uint phase;
 	atomic_uint digits;
 	char *out;
+	void *insn_data;
 } tlbi_count;
+
+PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_ABI;
+
+/* The emulator looks at the version before it calls anything. */
+__attribute__((constructor)) static void choose_version(void)
+{
+	tlbi_count.insn_data = dlsym(RTLD_DEFAULT, "qemu_plugin_insn_data");
+	if (!dlsym(RTLD_DEFAULT, PLUGIN_ABI_1_SYMBOL))
+		qemu_plugin_version = PLUGIN_ABI_COPIES;
+}
 
 static size_t kind_of(uint32_t opcode)
 {
@@ -103,13 +116,25 @@ static void hint_executed(unsigned int vcpu, void *data)
 			     atomic_load(&tlbi_count.digits) << 4 | (hint - PHASE_HINT_DIGIT));
 }
 
+static uint32_t opcode_of(const struct qemu_plugin_insn *insn)
+{
+	uint32_t opcode = 0;
+
+	if (qemu_plugin_version >= PLUGIN_ABI_COPIES)
+		((qemu_plugin_insn_data_3 *)tlbi_count.insn_data)(insn, &opcode, sizeof(opcode));
+	else
+		memcpy(&opcode, ((qemu_plugin_insn_data_1 *)tlbi_count.insn_data)(insn),
+		       sizeof(opcode));
+	return opcode;
+}
+
 static void insn_translated(struct qemu_plugin_insn *insn)
 {
 	uint32_t opcode, hint;
 
 	if (qemu_plugin_insn_size(insn) != sizeof(opcode))
 		return;
-	memcpy(&opcode, qemu_plugin_insn_data(insn), sizeof(opcode));
+	opcode = opcode_of(insn);
 	if ((opcode & TLBI_MASK) == TLBI_BITS) {
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, tlbi_executed, PLUGIN_CB_NO_REGS,
 						       (void *)(uintptr_t)kind_of(opcode));
@@ -171,16 +196,15 @@ static void at_exit(qemu_plugin_id id, void *data)
 		fprintf(stderr, "tlbi-count: %s: write error\n", tlbi_count.out);
 }
 
-PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_ABI;
-
 PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id id, const struct qemu_plugin_info *info,
 				      int argc, char **argv)
 {
-	if (info->version.min > PLUGIN_ABI || info->version.cur < PLUGIN_ABI ||
+	if (info->version.min > qemu_plugin_version || info->version.cur < qemu_plugin_version ||
 	    strcmp(info->target_name, "aarch64") || !info->system_emulation) {
 		fprintf(stderr,
-			"tlbi-count: needs qemu-system-aarch64 with plugin ABI %d, as QEMU 7.2 has; this is %s with ABI %d to %d\n",
-			PLUGIN_ABI, info->target_name, info->version.min, info->version.cur);
+			"tlbi-count: needs qemu-system-aarch64 with plugin ABI %d; this is %s with ABI %d to %d\n",
+			qemu_plugin_version, info->target_name, info->version.min,
+			info->version.cur);
 		return -1;
 	}
 	if (argc != 1 || strncmp(argv[0], "out=", 4)) {
@@ -196,7 +220,7 @@ PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id id, const struct qemu_plugi
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, tb_translated);
 	qemu_plugin_register_atexit_cb(id, at_exit, NULL);
-	fprintf(stderr, "tlbi-count: counting TLBIs of %d CPUs; made for plugin ABI %d, QEMU 7.2\n",
-		tlbi_count.n_vcpus, PLUGIN_ABI);
+	fprintf(stderr, "tlbi-count: counting TLBIs of %d CPUs; plugin ABI %d\n",
+		tlbi_count.n_vcpus, qemu_plugin_version);
 	return 0;
 }
