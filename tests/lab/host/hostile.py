@@ -15,12 +15,13 @@ import traceback
 from collections import Counter
 from itertools import zip_longest
 
-from host import operations
+from host import operations, rollover
 from host.daemon import BARE, OFTEN, Daemon, Refused
 from host.injection import Injection
 from host.kernel_log import KernelLog
 from host.lab import Failed, progress, read, write
 from host.machine import HOME, MAIN_BLOCKS, MAIN_MIB, UNDER_WAY, Machine, Violation, state_of
+from host.rollover import Crowd
 from host.trace import RangeStream, worst_excess
 from host.vmm import INITIALLY_SET, empty_vm
 
@@ -146,8 +147,8 @@ def grace_period():
     ctypes.CDLL(None).syscall(SYS_MEMBARRIER, MEMBARRIER_GLOBAL, 0, 0)
 
 
-def table_pages():
-    """Of all VMs' page tables."""
+def pages_of_tables():
+    """Of all VMs."""
     # Each CPU counts for itself, and adds that up at its leisure.
     write("/proc/sys/vm/stat_refresh", 1)
     return next(int(line.split()[1]) for line in read("/proc/meminfo").splitlines()
@@ -164,7 +165,7 @@ class Hostile:
         self.methods = ["auto", "pause"] if lab.capability() & operations.PAUSES else ["auto"]
         self._table = [op for op in operations.OPERATIONS if not op.missing(lab)]
         self.missing = {op.name: op.missing(lab) for op in operations.OPERATIONS if op.missing(lab)}
-        if not operations.has_model():
+        if not operations.has_model() and rollover.missing():
             self.missing["VMID rollovers"] = "this kernel has no model of VMIDs, and no limit for them"
         # Threads of splitters that are gone, of which the trace may still tell
         self._splitters = set()
@@ -176,7 +177,7 @@ class Hostile:
         self.where = ""
         self.looks = LOOKS
         self._ends = []
-        self._injection = None
+        self._injection = self._crowd = None
 
     # From beginning to end.
 
@@ -184,6 +185,8 @@ class Hostile:
         self.lab.huge_pages(MAIN_MIB)
         # So that there is always one: see switch_on() in main.py
         self._reserve = empty_vm()
+        if not rollover.missing():
+            self._crowd = Crowd()
         self.daemon.change_service(SERVICE)
         self.daemon.start(*operations.BUDGETS[0])
         self._log = KernelLog()
@@ -191,7 +194,7 @@ class Hostile:
         self._stream.__enter__()
         self.budget = Budget(self._stream, *operations.BUDGETS[0])
         self._tainted = read("/proc/sys/kernel/tainted")
-        self._no_tables = table_pages()
+        self._no_tables = self._table_pages()
         self._warm_up()
         self._model = operations.has_model()
         if self._model:
@@ -255,6 +258,8 @@ class Hostile:
         operations.leave_in_peace()
         self.daemon.stop()
         self.daemon.change_service("")
+        if self._crowd:
+            self._crowd.close()
         os.close(self._reserve)
         return left
 
@@ -267,6 +272,10 @@ class Hostile:
 
     def inject(self, what, count):
         self.injected[what] += count
+
+    def roll_over(self):
+        self._crowd.run()
+        self.inject("VMID rollovers", 1)
 
     def begin_injection(self, what, function):
         if self._injection:
@@ -446,14 +455,20 @@ class Hostile:
             if broken:
                 yield f"VMIDs: {broken}"
 
+    def _table_pages(self):
+        """With all of the crowd, which loses some whenever its memory is moved."""
+        if self._crowd:
+            self._crowd.run()
+        return pages_of_tables()
+
     def _counts(self):
         """Tables, VMs, huge pages, descriptors."""
         tables = sum(slot["tables"] for machine in self.machines for slot in machine.survey()["slot"])
         if self._most_tables is None:
             # Above tables of pages; there is one more for where memory is moved to.
             grace_period()
-            self._most_tables = table_pages() - tables + len(self.machines)
-        upper = self._until(lambda: table_pages() - tables, lambda pages: pages <= self._most_tables)
+            self._most_tables = self._table_pages() - tables + len(self.machines)
+        upper = self._until(lambda: pages_of_tables() - tables, lambda pages: pages <= self._most_tables)
         if upper > self._most_tables:
             yield f"{upper} pages of tables that map nothing, and {self._most_tables} before"
         yield from self._of_vms(len(self.machines))
@@ -488,7 +503,7 @@ class Hostile:
         """With all VMs gone: what is left of them."""
         self.wait("an empty list", lambda: not self.daemon.listed())
         found = list(self._of_vms(0))
-        tables = self._until(table_pages, lambda pages: pages == self._no_tables)
+        tables = self._until(self._table_pages, lambda pages: pages == self._no_tables)
         if tables != self._no_tables:
             found.append(f"{tables} pages of tables without a VM, and {self._no_tables} before")
         return "; ".join(found)

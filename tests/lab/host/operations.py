@@ -9,6 +9,7 @@ import ctypes
 import os
 from collections import namedtuple
 
+from host import rollover
 from host.injection import Injection, can_inject
 from host.lab import read, write
 from host.machine import AWAY, BESIDE, BESIDE_STEP, ENDED, HOME, MAIN, MAIN_BLOCKS, MAIN_PAGES, UNDER_WAY
@@ -234,6 +235,11 @@ def no_page(hostile, machine, chance):
 def conflicts(hostile, machine, chance):
     """Half of all stage-2 aborts are called one, until the round's end."""
     hostile.begin_injection("TLB conflict aborts", CONFLICT)
+
+
+@operation("VMIDs used up", 3, lambda lab: rollover.missing())
+def use_up_vmids(hostile, machine, chance):
+    hostile.roll_over()
 
 
 # The VMM.

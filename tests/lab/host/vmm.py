@@ -17,11 +17,20 @@ INITIALLY_SET = 3
 KVM_CREATE_VM = 0xae01
 
 
+def ioctl(fd, number, argument=0):
+    """Goes on where a signal came between."""
+    while True:
+        try:
+            return fcntl.ioctl(fd, number, argument)
+        except InterruptedError:
+            pass
+
+
 def empty_vm():
     """A VM of this process, as long as it keeps the descriptor."""
     kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
     try:
-        return fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
+        return ioctl(kvm, KVM_CREATE_VM)
     finally:
         os.close(kvm)
 

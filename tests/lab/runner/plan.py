@@ -146,7 +146,7 @@ def _wanted(module, boot, cpu, series, config):
         return False
     cpus = _cpus(module, boot)
     if boot.config == "debug":
-        if boot.variant == "neoverse-n1":
+        if boot.variant == "neoverse-n1" or boot.cpu == cpu:
             return bool(module.DEBUG)
         wanted = module.DEBUG if boot.variant == MAX_BBM else module.DEBUG == "only"
         return bool(wanted) and boot.variant in cpus
