@@ -80,8 +80,9 @@ int pending_calls_add(struct pending_calls *calls, struct varlink_connection *co
 	if (!manager_is_surveying_vm(vm))
 		return varlink_connection_reply(connection, control_vm_reply(vm, memslots));
 	call = calloc(1, sizeof(*call));
+	/* Whoever has had it wait until now will not be there for it any more. */
 	if (!call)
-		return -ENOMEM;
+		return varlink_connection_reply(connection, NULL);
 	call->connection = connection;
 	call->vm = vm;
 	call->memslots = memslots;

@@ -15,7 +15,20 @@ struct fixture {
 	struct varlink_server *server;
 	struct local_socket socket;
 	int client;
+	struct varlink_connection *waiting; /* the one that Later was called on */
+	unsigned int closed;
 };
+
+/* Of calloc(), until there is memory again */
+static bool short_of_memory;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return short_of_memory ? NULL : __real_calloc(n, size);
+}
 
 static int get(struct varlink_connection *connection, const void *params, void *userdata)
 {
@@ -24,8 +37,34 @@ static int get(struct varlink_connection *connection, const void *params, void *
 	return pending_calls_add(f->calls, connection, f->vm, false);
 }
 
+static void on_drained(struct varlink_connection *connection, void *userdata)
+{
+}
+
+static void on_closed(struct varlink_connection *connection, void *userdata)
+{
+	struct fixture *f = userdata;
+
+	f->closed++;
+}
+
+static const struct varlink_stream_ops later_ops = {
+	.drained = on_drained,
+	.closed = on_closed,
+};
+
+static int get_later(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	struct fixture *f = userdata;
+
+	f->waiting = connection;
+	varlink_connection_stream(connection, &later_ops, f);
+	return 0;
+}
+
 static const struct varlink_method methods[] = {
 	{ "Get", 0, NULL, get },
+	{ "Later", 0, NULL, get_later },
 	{ 0 },
 };
 
@@ -118,6 +157,23 @@ static void test_waits_for_the_survey(void **state)
 	assert_answer(f, "\"blocks\":100");
 }
 
+/* Who has waited before, and cannot wait once more, is not left to what it waited for. */
+static void test_no_memory_to_wait(void **state)
+{
+	static const char text[] = "{\"method\":\"org.example.Test.Later\"}";
+	struct fixture *f = *state;
+	char byte;
+
+	assert_int_equal(send(f->client, text, sizeof(text), 0), sizeof(text));
+	run(f);
+	short_of_memory = true;
+	assert_int_equal(pending_calls_add(f->calls, f->waiting, f->vm, false), -ENOMEM);
+	short_of_memory = false;
+	run(f);
+	assert_int_equal(recv(f->client, &byte, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(f->closed, 0);
+}
+
 /* None is under way, and the last has failed: there is nothing to wait for. */
 static void test_survey_that_has_failed(void **state)
 {
@@ -167,6 +223,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_waits_for_the_survey, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_memory_to_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survey_that_has_failed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vm_that_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_that_leaves, setup, teardown),
