@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/transient.h"
 #include "varlink/json.h"
 #include "varlink/message.h"
 #include "service/worker.h"
@@ -286,7 +287,9 @@ static void report(struct history *h, int r)
 {
 	/* Once is enough: it will be the same for all. */
 	if (r < 0 && !h->failed)
-		log_warning("The history of migrations is not kept: %s: %s", h->path, strerror(-r));
+		log_warning("The history of migrations is not kept: %s%s: %s", h->path,
+			    h->task == TASK_READ ? " cannot be read, and stays as it is" : "",
+			    strerror(-r));
 	h->failed = r < 0;
 }
 
@@ -309,15 +312,18 @@ static void begin_pause(struct history *h)
 		(void)sd_event_source_set_enabled(h->pause, SD_EVENT_ONESHOT);
 }
 
-/* Has it written, unless that is under way, or was so a moment ago: then once more after that. */
+/*
+ * Has it written, unless that is under way, or was so a moment ago: then once more after that. What
+ * is there and has not been read would be lost by that: it is read first, or stays.
+ */
 static void save(struct history *h)
 {
 	h->unsaved = true;
-	if (!h->path || !h->loaded || h->busy || is_paused(h) || make_text(h) < 0)
+	if (!h->path || h->busy || is_paused(h) || (h->loaded && make_text(h) < 0))
 		return;
-	h->unsaved = false;
+	h->unsaved = !h->loaded;
 	begin_pause(h);
-	submit(h, TASK_WRITE);
+	submit(h, h->loaded ? TASK_WRITE : TASK_READ);
 }
 
 static int on_pause_end(sd_event_source *source, uint64_t usec, void *userdata)
@@ -329,23 +335,28 @@ static int on_pause_end(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* @r: what reading gave. It is tried again: soon, or not before there is more to be kept. */
+static void take_file(struct history *h, int r)
+{
+	h->loaded = r == 0 || r == -ENOENT;
+	if (r == 0)
+		take_lines(h, h->text, h->size);
+	if (h->loaded)
+		return;
+	h->unsaved = error_is_transient(r);
+	begin_pause(h);
+}
+
 static void job_done(struct job *job, int r)
 {
 	struct history *h = container_of(job, struct history, job);
 
 	h->busy = false;
-	if (h->task == TASK_READ) {
-		h->loaded = true;
-		if (r == 0)
-			take_lines(h, h->text, h->size);
-		else if (r != -ENOENT)
-			log_warning("The history of migrations cannot be read: %s: %s", h->path,
-				    strerror(-r));
-	} else {
-		report(h, r);
-	}
+	if (h->task == TASK_READ)
+		take_file(h, r);
+	report(h, h->task == TASK_READ && h->loaded ? 0 : r);
 	free_text(h);
-	if (h->unsaved)
+	if (h->unsaved && h->loaded)
 		save(h);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/transient.h"
 
 #define RECORD_NAME_MAX 64
 
@@ -172,7 +173,9 @@ static void load_one(struct vm_store *s, const char *name,
 		log_warning("The record of VM %s cannot be used: %s", name, strerror(-r));
 	else if (name[0] != '.' && found(userdata, &record))
 		return;
-	(void)unlinkat(s->dir, name, 0);
+	/* It may be read once there is more of whatever there was too little of. */
+	if (!error_is_transient(r))
+		(void)unlinkat(s->dir, name, 0);
 }
 
 int vm_store_load(struct vm_store *s, bool (*found)(void *userdata, const struct vm_record *record),

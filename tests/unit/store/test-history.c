@@ -160,6 +160,46 @@ static void test_written(void **state)
 	assert_int_equal(n_jobs, 1 + 3);
 }
 
+/* What cannot be read is not written over; once it can, it is there with what came meanwhile. */
+static void test_unread(void **state)
+{
+	char path[64], aside[64];
+	struct fixture f;
+
+	snprintf(path, sizeof(path), "%s/history", dir);
+	snprintf(aside, sizeof(aside), "%s/aside", dir);
+	start(&f);
+	add(&f, "a", 3);
+	finish_job();
+	stop(&f);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(symlink("aside", path), 0);
+
+	start(&f);
+	add(&f, "b", 1);
+	finish_job();
+	assert_int_equal(count(&f, NULL), 1);
+	stop(&f);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("aside", path), 0);
+
+	start(&f);
+	finish_job();
+	add(&f, "b", 1);
+	while (!job)
+		assert_true(sd_event_run(f.event, UINT64_MAX) >= 0);
+	finish_job();
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rename(aside, path), 0);
+	add(&f, "b", 1);
+	while (!job)
+		assert_true(sd_event_run(f.event, UINT64_MAX) >= 0);
+	finish_job();
+	assert_int_equal(count(&f, NULL), 5);
+	stop(&f);
+	assert_int_equal(take_file(), 5);
+}
+
 /* Who can have migrations end without anybody's word has a share, and all such have one, also anew. */
 static void test_shares(void **state)
 {
@@ -209,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_written),
+		cmocka_unit_test(test_unread),
 		cmocka_unit_test(test_shares),
 	};
 
