@@ -166,9 +166,11 @@ static void wake(struct varlink_connection *c)
 	c->defer = source;
 }
 
+/* What it had to send is nobody's any more; its reader may be in use up the stack. */
 static void lose(struct varlink_connection *c)
 {
 	c->lost = true;
+	varlink_writer_done(&c->writer);
 	wake(c);
 }
 
@@ -371,7 +373,7 @@ void varlink_connection_again(struct varlink_connection *c)
 
 size_t varlink_connection_get_bytes(const struct varlink_connection *c)
 {
-	return c->reader.size + c->writer.size;
+	return c->lost ? 0 : c->reader.size + c->writer.size;
 }
 
 void varlink_connection_drop(struct varlink_connection *c)

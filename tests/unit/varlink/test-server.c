@@ -31,6 +31,9 @@ struct fixture {
 	bool may_change;
 	struct varlink_connection *stream; /* the one that Stream was called on */
 	unsigned int drained, closed, calls;
+	struct varlink_connection
+		*piles[VARLINK_CONNECTIONS_UID_MAX]; /* those that Pile was called on */
+	size_t n_piles;
 };
 
 struct echo_params {
@@ -87,6 +90,21 @@ static int stream(struct varlink_connection *connection, const void *params, voi
 	return 0;
 }
 
+static void on_pile(struct varlink_connection *connection, void *userdata)
+{
+}
+
+static const struct varlink_stream_ops pile_ops = { on_pile, on_pile };
+
+static int pile(struct varlink_connection *connection, const void *params, void *userdata)
+{
+	struct fixture *f = userdata;
+
+	f->piles[f->n_piles++] = connection;
+	varlink_connection_stream(connection, &pile_ops, f);
+	return 0;
+}
+
 static int fail_handler(struct varlink_connection *connection, const void *params, void *userdata)
 {
 	return -EIO;
@@ -96,6 +114,7 @@ static const struct varlink_method methods[] = {
 	{ "Echo", 0, echo_fields, echo },
 	{ "Change", VARLINK_METHOD_CHANGES, echo_fields, echo },
 	{ "Stream", VARLINK_METHOD_MORE, NULL, stream },
+	{ "Pile", VARLINK_METHOD_MORE, NULL, pile },
 	{ "Fail", 0, NULL, fail_handler },
 	{ "Later", 0, NULL, NULL },
 	{ 0 },
@@ -553,6 +572,50 @@ static void test_bytes_of_a_user(void **state)
 	free(call);
 }
 
+static size_t count_piled(const struct fixture *f)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < f->n_piles; i++)
+		bytes += varlink_connection_get_bytes(f->piles[i]);
+	return bytes;
+}
+
+/* In one turn of the loop, too, no more of them are closed than there must be. */
+static void test_bytes_in_one_turn(void **state)
+{
+	size_t bound = getuid() ? VARLINK_BYTES_MAX / 2 : VARLINK_BYTES_ROOT_MAX;
+	int fds[VARLINK_CONNECTIONS_UID_MAX];
+	const struct varlink_server_stats *stats;
+	struct fixture *f = *state;
+	char text[60000];
+	size_t closed;
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = connect_client(f);
+		put(fds[i], "{\"method\":\"org.example.Test.Pile\",\"more\":true}");
+		run(f);
+	}
+	assert_int_equal(f->n_piles, ARRAY_SIZE(fds));
+	stats = varlink_server_stats(f->server);
+	for (int round = 0; round < 12; round++) {
+		for (size_t i = 0; i < f->n_piles; i++) {
+			(void)varlink_connection_notify_text(f->piles[i], text, sizeof(text) - 1);
+			assert_in_range(count_piled(f), 0, bound);
+		}
+	}
+	closed = stats->dropped;
+	assert_in_range(closed, 1, ARRAY_SIZE(fds) - 1);
+	assert_in_range(count_piled(f), bound - VARLINK_QUEUE_MAX, bound);
+	run(f);
+	assert_int_equal(stats->dropped, closed);
+	assert_int_equal(varlink_server_n_connections(f->server), ARRAY_SIZE(fds) - closed);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	run(f);
+}
+
 /* Without a descriptor to be had: the loop has rest, and whoever waits is let in later. */
 static void test_no_descriptors(void **state)
 {
@@ -589,6 +652,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bytes_of_a_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bytes_in_one_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_connections, setup, teardown),
 	};
 
