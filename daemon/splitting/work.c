@@ -131,16 +131,16 @@ static uint64_t work_count_wanted(const struct work *w, enum step step)
 }
 
 /* One pause, unless the last one was a moment ago. */
-static void work_submit_pause(struct work *w, enum step step)
+static void work_submit_pause(struct work *w, enum step step, uint64_t now)
 {
-	if (w->pause_at > work_group_now(w->group))
+	if (w->pause_at > now)
 		return;
 	w->pause_at = 0;
 	work_submit_walk(w, step, 1);
 }
 
 /* Does the next step, or asks the budget for it. */
-static void work_do_next(struct work *w)
+static void work_do_next(struct work *w, uint64_t now)
 {
 	enum work_method method = w->group->limits.method;
 	enum step step = work_next(w);
@@ -162,7 +162,7 @@ static void work_do_next(struct work *w)
 	case STEP_SPLIT:
 	case STEP_RECOVER:
 		if (method == WORK_PAUSE)
-			work_submit_pause(w, step);
+			work_submit_pause(w, step, now);
 		else if (method == WORK_NO_BREAK && step == STEP_SPLIT)
 			work_submit_walk(w, step, 0);
 		break;
@@ -172,13 +172,13 @@ static void work_do_next(struct work *w)
 }
 
 /* When it is to go on after a failure, or to look again, 0: it does not wait for that. */
-static uint64_t work_get_retry(const struct work *w)
+static uint64_t work_get_retry(const struct work *w, uint64_t now)
 {
 	uint64_t at = w->not_before ?: w->look_at;
 
 	if (w->step != STEP_NONE)
 		return 0;
-	if (w->pause_at > work_group_now(w->group))
+	if (w->pause_at > now)
 		at = at ? min_u64(at, w->pause_at) : w->pause_at;
 	return at;
 }
@@ -211,10 +211,13 @@ static void work_set_sharing(struct work *w, bool shares)
 
 void work_step(struct work *w)
 {
+	/* One for both: what is too early for the one must not be too late for the other. */
+	uint64_t now = work_group_now(w->group);
+
 	if (w->step == STEP_NONE)
-		work_do_next(w);
+		work_do_next(w, now);
 	work_set_sharing(w, work_takes_part(w));
-	agenda_set(&w->group->agenda, &w->retry, work_get_retry(w));
+	agenda_set(&w->group->agenda, &w->retry, work_get_retry(w, now));
 }
 
 /* To let go is all that is wanted: whatever keeps us from it, it is done now. */
@@ -387,9 +390,10 @@ void work_update_ceiling(struct work *w)
 	work_group_pump(w->group);
 }
 
+/* After many failures the next try is one of many, too: nobody is to wait for that. */
 bool work_is_surveying(const struct work *w)
 {
-	return w->step == STEP_SURVEY || w->want_survey;
+	return w->step == STEP_SURVEY || (w->want_survey && !(w->failing && w->not_before));
 }
 
 int work_survey(struct work *w)
@@ -402,7 +406,7 @@ int work_survey(struct work *w)
 		return 0;
 	w->want_survey = true;
 	work_step(w);
-	return 1;
+	return work_is_surveying(w);
 }
 
 void work_look(struct work *w)

@@ -78,6 +78,7 @@ struct fake_host {
 	struct backend backend;
 	struct splitter *splitter;
 	uint64_t now;
+	uint64_t tick; /* by which each look at the clock is later than the one before */
 	uint64_t suspended_usec;
 	uint64_t timer;
 	bool pump;
@@ -264,7 +265,9 @@ static const struct backend_ops fake_ops = {
 
 static inline uint64_t fake_now(void *userdata)
 {
-	return ((struct fake_host *)userdata)->now;
+	struct fake_host *h = userdata;
+
+	return h->now += h->tick;
 }
 
 /* Since the other clock has begun, which stands still while the host is suspended. */

@@ -75,6 +75,23 @@ static void test_short_of_memory_for_long(void **state)
 	host_free(h);
 }
 
+/* Nobody is to wait for what has failed for so long: the last survey is what there is to tell. */
+static void test_nobody_waits_for_what_fails(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	set_error(&fakes[0], -ENOMEM, UINT32_MAX, RUN_SPLIT);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run_until(h, h->now + 60 * NSEC_PER_SEC);
+	assert_int_equal(vm->progress.stage, VM_STAGE_FAILED);
+	assert_false(work_is_surveying(vm->work));
+	host_run_until(h, h->now + 2 * NSEC_PER_SEC);
+	assert_int_equal(work_survey(vm->work), 0);
+	host_free(h);
+}
+
 static const int passing[] = { -EMFILE, -ENFILE, -ENOSPC, -EROFS, -EAGAIN, -ENOMEM, -EBUSY };
 
 /* Whatever fails for a while, the goal is reached five seconds after it. */
@@ -328,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_blocks_that_stay_are_a_failure),
 		cmocka_unit_test(test_short_of_memory_for_a_while),
 		cmocka_unit_test(test_short_of_memory_for_long),
+		cmocka_unit_test(test_nobody_waits_for_what_fails),
 		cmocka_unit_test(test_errors_that_pass),
 		cmocka_unit_test(test_releases_that_fail_for_a_while),
 		cmocka_unit_test(test_leaving_while_a_release_fails),

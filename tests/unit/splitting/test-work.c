@@ -352,6 +352,31 @@ static void test_unthrottled(void **state)
 	host_free(h);
 }
 
+/* Whenever a pause may be, it is seen to be too early, or it takes place. */
+static void test_pauses_while_time_goes_on(void **state)
+{
+	struct work_limits limits = { .host = { .rate = 1, .burst = 1 },
+				      .batch = 1,
+				      .method = WORK_PAUSE };
+
+	for (uint64_t nsec = 1; nsec < 100; nsec++) {
+		struct fake_host *h = host_new(1, 1, false);
+		struct vm *vm;
+
+		h->batch = 1;
+		limits.vm_pause_rate = NSEC_PER_SEC / nsec;
+		splitter_set_limits(h->splitter, &limits);
+		fake_vm_init(&fakes[0], h, 10);
+		vm = host_add_vm(h, &fakes[0], 1);
+		host_run(h);
+		h->tick = 7;
+		work_set_goal(vm->work, VM_GOAL_SPLIT);
+		host_run(h);
+		assert_int_equal(vm->progress.stage, VM_STAGE_SPLIT);
+		host_free(h);
+	}
+}
+
 /* Pauses cost no TLBIs, and each VM has so many of them a second, there and back. */
 static void test_pauses(void **state)
 {
@@ -504,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_call_for_another_goal_fails),
 		cmocka_unit_test(test_unthrottled),
 		cmocka_unit_test(test_pauses),
+		cmocka_unit_test(test_pauses_while_time_goes_on),
 		cmocka_unit_test(test_range_that_is_done),
 		cmocka_unit_test(test_survey_on_demand),
 	};
