@@ -14,6 +14,8 @@ BLOCKS = SIZE * MIB // BLOCK
 PAGES = SIZE * 256
 WHOLE = (0, BLOCKS, 0)
 SPLIT = (0, 0, BLOCKS)
+# Of two who split at once. Each is another one, as chance has it.
+RACES = 24
 
 
 def make(lab, backing="huge"):
@@ -201,6 +203,24 @@ def gigantic(lab):
     vmm.quit()
 
 
+def two_at_once(lab):
+    """Who splits a block of 1 GiB leaves nothing of it, though another one, which goes no further, was there first."""
+    vmm = Vmm(lab)
+    vmm.add(mib=1024, backing="huge1g")
+    vmm.work("populate", 1, pages=512)
+    other = lab.new_splitter(vmm.pid)
+    wrong = []
+    for _ in range(RACES):
+        lab.splitter(vmm.pid).tell("hold+split")
+        other.tell("split", max=1)
+        found = lab.splitter(vmm.pid).answer()["error"], other.answer()["error"], vmm.leaves()
+        wrong += [found] * (found != (None, None, (0, 0, 512)))
+        lab.split(vmm.pid, "release+recover")
+    lab.eq(wrong, [], f"1 GiB, split by two at once, {RACES} times: all are pages")
+    other.close()
+    vmm.quit()
+
+
 def run(lab):
     lab.huge_pages(SIZE + 8)
     # Of a kernel that can split by pauses, there is another bit.
@@ -216,3 +236,4 @@ def run(lab):
     part_of_memory(lab)
     transparent(lab)
     gigantic(lab)
+    two_at_once(lab)
