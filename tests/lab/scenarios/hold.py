@@ -15,7 +15,7 @@ PAGES = SIZE * 256
 WHOLE = (0, BLOCKS, 0)
 SPLIT = (0, 0, BLOCKS)
 # Of two who split at once. Each is another one, as chance has it.
-RACES = 24
+RACES = 48
 
 
 def make(lab, backing="huge"):
