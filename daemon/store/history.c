@@ -133,7 +133,7 @@ static int write_file(const char *path, const char *text, size_t size)
 	if (fd < 0)
 		return -errno;
 	r = write_all(fd, text, size);
-	if (r == 0 && rename(temporary, path) < 0)
+	if (r == 0 && renameat(AT_FDCWD, temporary, AT_FDCWD, path) < 0)
 		r = -errno;
 	if (r < 0)
 		(void)unlink(temporary);

@@ -44,7 +44,7 @@ int vm_store_open(struct vm_store *s)
 		return 0;
 	closep(&s->dir);
 	s->dir = -1;
-	if (mkdir(s->path, 0700) < 0 && errno != EEXIST)
+	if (mkdirat(AT_FDCWD, s->path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return s->dir < 0 ? -errno : 1;
