@@ -35,8 +35,8 @@
 #define BLOCK_LEVELS 3
 
 /*
- * @looker, @namer: look into other processes; one that takes its time to tell a name is not to
- *		    keep VMs from being found
+ * @looker, @scanner, @namer: look into other processes: one that takes its time to tell a name,
+ *			      and all that there are, are not to keep a VM from being found
  * @no_break: the kernel splits without break-before-make, unless told otherwise; set by the
  *	      loop on each probe, and read by workers that open VMs meanwhile
  */
@@ -45,6 +45,7 @@ struct kvm {
 	char reason[128];
 	atomic_bool no_break;
 	struct fetcher *looker;
+	struct fetcher *scanner;
 	struct fetcher *namer;
 	struct uevent_socket *uevents;
 	host_event_fn event;
@@ -63,6 +64,7 @@ static void kvm_free(struct backend *backend)
 
 	uevent_socket_free(kvm->uevents);
 	fetcher_free(kvm->looker);
+	fetcher_free(kvm->scanner);
 	fetcher_free(kvm->namer);
 	free(kvm);
 }
@@ -131,7 +133,7 @@ static int kvm_watch(struct backend *backend, sd_event *loop, host_event_fn even
 static int kvm_scan(struct backend *backend, int (*found)(void *userdata, pid_t pid),
 		    void *userdata)
 {
-	return fetcher_scan(((struct kvm *)backend)->looker, found, userdata);
+	return fetcher_scan(((struct kvm *)backend)->scanner, found, userdata);
 }
 
 static int kvm_guest_names(struct backend *backend, pid_t pid, struct guest_names *ret)
@@ -383,6 +385,8 @@ int backend_kvm_new(struct backend **ret, const char *helper)
 		program = helper;
 	}
 	r = fetcher_new(&kvm->looker, socket, program, LOOK_MSEC);
+	if (r == 0)
+		r = fetcher_new(&kvm->scanner, socket, program, LOOK_MSEC);
 	if (r == 0)
 		r = fetcher_new(&kvm->namer, socket, program, LOOK_MSEC);
 	if (r < 0) {

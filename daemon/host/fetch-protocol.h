@@ -26,7 +26,7 @@ enum fetch_kind {
 };
 
 /* How many users one can be told to stay away from. */
-#define FETCH_AVOID_MAX 16
+#define FETCH_AVOID_MAX 64
 
 /**
  * struct fetch_request - what is wanted

@@ -78,11 +78,11 @@ static int serve_look(int socket, pid_t pid)
 	int n = 0, r;
 
 	r = list_vms(pid, &vms, &uid);
-	for (size_t i = 0; i < vms.n && r >= 0; i++) {
+	/* What there is of them is of use, whatever becomes of the others. */
+	for (size_t i = 0; i < vms.n; i++) {
 		r = send_splitter(socket, vms.fds[i], vms.numbers[i], uid);
 		n += r == 0;
 	}
-	/* What there is of them is of use, whatever became of the others. */
 	return send_end(socket, n ? n : r);
 }
 

@@ -17,10 +17,20 @@
 
 /*
  * How many helpers may hang at a time. One of each user: what is his is not looked at again as long
- * as that lasts, so that it takes as many users to hold up the others. There are two of us:
- * MaxConnections= of eagersplitd-fetch.socket has room for what both leave, and both use.
+ * as that lasts, so that it takes as many users to hold up the others. There are three of us:
+ * MaxConnections= of eagersplitd-fetch.socket has room for what all leave, and all use.
  */
-#define LEFT_MAX FETCH_AVOID_MAX
+#define LEFT_MAX 16
+
+/* How many users one scan can do without, besides those. */
+#define SHUNNED_MAX (FETCH_AVOID_MAX - LEFT_MAX)
+
+/*
+ * What all processes of one user may hold a scan up for, in times of what one of them may. Those
+ * of more users than this are taken for one user's.
+ */
+#define SPENT_FACTOR 30
+#define SPENT_USERS  64
 
 /* A helper that is only started is nobody's doing: on a busy host that takes so many times as long. */
 #define START_FACTOR 10
@@ -35,6 +45,25 @@ struct left {
 	int socket;
 	pid_t helper;
 	int64_t uid;
+};
+
+/**
+ * struct scan - one that is under way
+ * @after: the process that was looked at last
+ * @asked: when that was begun, nanoseconds
+ * @spent: of each user, how long his processes have held it up, nanoseconds
+ * @shunned: users that it does without from now on
+ */
+struct scan {
+	pid_t after;
+	uint64_t asked;
+	struct {
+		int64_t uid;
+		uint64_t nsec;
+	} spent[SPENT_USERS];
+	size_t n_spent;
+	uint32_t shunned[SHUNNED_MAX];
+	size_t n_shunned;
 };
 
 /**
@@ -244,13 +273,16 @@ static int fail(struct fetcher *f, int r)
 	return r == -ETIMEDOUT ? r : -EBUSY;
 }
 
-static int send_request(struct fetcher *f, enum fetch_kind kind, pid_t pid)
+/* @scan: what it is for, or NULL. */
+static int send_request(struct fetcher *f, enum fetch_kind kind, pid_t pid, const struct scan *scan)
 {
 	struct fetch_request request = { .kind = kind, .pid = pid };
 
 	for (size_t i = 0; i < f->n_left; i++)
 		if (f->left[i].uid >= 0)
 			request.avoid[request.n_avoid++] = (uint32_t)f->left[i].uid;
+	for (size_t i = 0; scan && i < scan->n_shunned; i++)
+		request.avoid[request.n_avoid++] = scan->shunned[i];
 	if (send(f->socket, &request, sizeof(request), MSG_NOSIGNAL) >= 0)
 		return 0;
 	return errno == EPIPE ? -ECONNRESET : -errno;
@@ -346,8 +378,8 @@ static int check_user(struct fetcher *f, pid_t pid)
  * Asks, and waits for the first reply. A helper that was there and has gone since was killed,
  * most likely: then another one is asked.
  */
-static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, struct fetch_reply *reply,
-	       int *ret_fd)
+static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, const struct scan *scan,
+	       struct fetch_reply *reply, int *ret_fd)
 {
 	bool fresh = f->socket < 0, again;
 	int r;
@@ -361,14 +393,14 @@ static int ask(struct fetcher *f, enum fetch_kind kind, pid_t pid, struct fetch_
 		r = check_user(f, pid);
 	if (r < 0)
 		return r;
-	r = send_request(f, kind, pid);
+	r = send_request(f, kind, pid, scan);
 	if (r == 0)
 		r = receive(f, reply, ret_fd);
 	if (r == 0)
 		return 0;
 	again = !fresh && r == -ECONNRESET;
 	r = fail(f, r);
-	return again ? ask(f, kind, pid, reply, ret_fd) : r;
+	return again ? ask(f, kind, pid, scan, reply, ret_fd) : r;
 }
 
 /* The next reply. */
@@ -398,7 +430,7 @@ static int look(struct fetcher *f, pid_t pid, struct fetched *ret)
 	struct fetch_reply reply;
 	int fd, r;
 
-	for (r = ask(f, FETCH_LOOK, pid, &reply, &fd); r == 0 && reply.more;
+	for (r = ask(f, FETCH_LOOK, pid, NULL, &reply, &fd); r == 0 && reply.more;
 	     r = next(f, &reply, &fd)) {
 		r = fetched_add(ret, reply.number, fd);
 		if (r < 0)
@@ -431,7 +463,7 @@ int fetcher_names(struct fetcher *f, pid_t pid, struct guest_names *ret)
 	int fd = -1, r;
 
 	pthread_mutex_lock(&f->lock);
-	r = ask(f, FETCH_NAMES, pid, &reply, &fd);
+	r = ask(f, FETCH_NAMES, pid, NULL, &reply, &fd);
 	pthread_mutex_unlock(&f->lock);
 	closep(&fd);
 	if (r < 0)
@@ -440,19 +472,83 @@ int fetcher_names(struct fetcher *f, pid_t pid, struct guest_names *ret)
 	return reply.result;
 }
 
-/* Up to its end, or until a process makes it hang: then @after is that, and -ETIMEDOUT. */
-static int scan_from(struct fetcher *f, pid_t *after, int (*found)(void *userdata, pid_t pid),
-		     void *userdata)
+/* The rest of the scan does without that user. False: of too many. */
+static bool shun(struct scan *scan, int64_t uid)
+{
+	if (uid < 0 || scan->n_shunned == SHUNNED_MAX)
+		return false;
+	scan->shunned[scan->n_shunned++] = (uint32_t)uid;
+	return true;
+}
+
+static uint64_t *get_spent(struct scan *scan, int64_t uid)
+{
+	size_t i = 0;
+
+	while (i < scan->n_spent && scan->spent[i].uid != uid)
+		i++;
+	if (i == SPENT_USERS)
+		return &scan->spent[i - 1].nsec;
+	if (i == scan->n_spent)
+		scan->spent[scan->n_spent++].uid = uid;
+	return &scan->spent[i].nsec;
+}
+
+/*
+ * Whether the process that was looked at last is one too many of its user's: many that take their
+ * time do as much harm as one that hangs. Root's are as many as there have to be.
+ */
+static bool is_too_slow(const struct fetcher *f, struct scan *scan)
+{
+	uint64_t now = now_nsec(CLOCK_MONOTONIC), *spent;
+
+	if (f->uid <= 0)
+		return false;
+	spent = get_spent(scan, f->uid);
+	*spent += now - scan->asked;
+	return *spent > f->timeout_msec * NSEC_PER_MSEC * SPENT_FACTOR;
+}
+
+/*
+ * The next reply of a scan. The end of the helper is taken for that process's doing, too: it may
+ * have had it take up more memory than it may, and would have the next one do so.
+ */
+static int scan_next(struct fetcher *f, struct fetch_reply *reply, int *ret_fd)
+{
+	int r = receive(f, reply, ret_fd), e;
+
+	if (r == 0)
+		return 0;
+	e = fail(f, r);
+	return r == -ECONNRESET ? -ETIMEDOUT : e;
+}
+
+/* What is to be done about a reply that is not the last one. Returns as scan_on(). */
+static int scan_take(struct fetcher *f, struct scan *scan, const struct fetch_reply *reply,
+		     int (*found)(void *userdata, pid_t pid), void *userdata)
+{
+	if (is_too_slow(f, scan))
+		return -EAGAIN;
+	scan->after = reply->number;
+	scan->asked = now_nsec(CLOCK_MONOTONIC);
+	f->uid = reply->uid;
+	return reply->result == -EINPROGRESS ? 0 : found(userdata, reply->number);
+}
+
+/*
+ * Up to its end, or until another helper is to go on behind @scan->after: -ETIMEDOUT: that makes it
+ * hang, or end; -EAGAIN: it is one too many of its user's.
+ */
+static int scan_on(struct fetcher *f, struct scan *scan, int (*found)(void *userdata, pid_t pid),
+		   void *userdata)
 {
 	struct fetch_reply reply;
 	int fd, r;
 
-	for (r = ask(f, FETCH_SCAN, *after, &reply, &fd); r == 0 && reply.more;
-	     r = next(f, &reply, &fd)) {
+	for (r = ask(f, FETCH_SCAN, scan->after, scan, &reply, &fd); r == 0 && reply.more;
+	     r = scan_next(f, &reply, &fd)) {
 		closep(&fd);
-		*after = reply.number;
-		f->uid = reply.uid;
-		r = reply.result == -EINPROGRESS ? 0 : found(userdata, reply.number);
+		r = scan_take(f, scan, &reply, found, userdata);
 		if (r != 0) {
 			/* What else it says is not wanted. */
 			leave_helper(f, -1);
@@ -465,20 +561,24 @@ static int scan_from(struct fetcher *f, pid_t *after, int (*found)(void *userdat
 
 int fetcher_scan(struct fetcher *f, int (*found)(void *userdata, pid_t pid), void *userdata)
 {
-	bool missed = false;
-	pid_t after = 0, hung;
+	struct scan scan = {};
+	bool missed = false, on;
 	int r;
 
 	pthread_mutex_lock(&f->lock);
 	do {
-		hung = after;
-		r = scan_from(f, &after, found, userdata);
-		if (r == -ETIMEDOUT && after != hung) {
-			missed = true;
+		pid_t before = scan.after;
+
+		r = scan_on(f, &scan, found, userdata);
+		on = (r == -ETIMEDOUT || r == -EAGAIN) && scan.after != before;
+		missed |= on;
+		if (on && r == -EAGAIN)
+			log_warning("Processes of user %d take too long to be looked into",
+				    (int)f->uid);
+		else if (on)
 			log_warning("Process %d cannot be looked into: it makes the helper hang",
-				    (int)after);
-		}
-	} while (r == -ETIMEDOUT && after != hung);
+				    (int)scan.after);
+	} while (on && shun(&scan, f->uid));
 	pthread_mutex_unlock(&f->lock);
-	return r == 0 && missed ? -EBUSY : r;
+	return missed && (r == 0 || on) ? -EBUSY : r;
 }

@@ -57,8 +57,9 @@ int fetcher_names(struct fetcher *f, pid_t pid, struct guest_names *ret);
 
 /*
  * Has @found called for each process with a VM until that returns other than 0, which is
- * returned. Goes on behind a process that makes the helper hang, and leaves out its user's. 0, -EBUSY: of
- * some it is not known whether they have one, for that or for want of something; or as above.
+ * returned. Goes on behind a process that makes the helper hang, or end, or that is one of many of
+ * its user's that take their time, and leaves out what else is that user's. 0, -EBUSY: of some it is
+ * not known whether they have one, for that or for want of something; or as above.
  */
 int fetcher_scan(struct fetcher *f, int (*found)(void *userdata, pid_t pid), void *userdata);
 

@@ -41,16 +41,31 @@ static char helper[4096];
  * @greeted: a helper's first words, which are none of these, are waited for as ever, too
  * @over: then, once this is posted, its time is over
  * @msec: how long it would have waited, the last two times
+ * @slow_at: the reply that takes longer than all may, 1: the next one; 0: none
+ * @later: by how many seconds its clock is fast
  */
 static struct {
 	int replies;
 	bool greeted;
 	sem_t over;
 	unsigned int msec[2];
+	int slow_at;
+	uint64_t later;
 } patience = { .replies = -1 };
 
 ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int r = __real_clock_gettime(clock, ret);
+
+	ret->tv_sec += (time_t)patience.later;
+	return r;
+}
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
 {
@@ -60,6 +75,8 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
 	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &size), 0);
 	patience.msec[0] = patience.msec[1];
 	patience.msec[1] = (unsigned int)(limit.tv_sec * 1000 + limit.tv_usec / 1000);
+	if (patience.slow_at > 0 && --patience.slow_at == 0)
+		patience.later += TIMEOUT_MSEC;
 	if (patience.replies < 0 || (patience.greeted && patience.msec[1] > TIMEOUT_MSEC) ||
 	    patience.replies-- > 0)
 		return __real_recvmsg(fd, message, flags);
@@ -453,11 +470,73 @@ static void test_hangs_in_a_scan_and_is_gone(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(h.sizes[1], sizeof(h.requests[1]));
 	assert_int_equal(h.requests[1].pid, h.pid);
-	assert_int_equal(h.requests[1].n_avoid, 1);
+	/* For now, and because that helper hangs. */
+	assert_int_equal(h.requests[1].n_avoid, 2);
 	assert_int_equal(h.requests[1].avoid[0], CULPRIT);
 	for (size_t i = 0; i < ARRAY_SIZE(h.sockets); i++)
 		close(h.sockets[i]);
 	close(h.fd);
+}
+
+static void *end_in_a_scan(void *userdata)
+{
+	struct helpers *h = userdata;
+	const struct fetch_reply reply = {
+		.more = true,
+		.result = -EINPROGRESS,
+		.number = h->pid,
+		.uid = CULPRIT,
+	};
+
+	say(be_helper(h, 0), &reply);
+	close(h->sockets[0]);
+	say(be_helper(h, 1), &(struct fetch_reply){});
+	return NULL;
+}
+
+static void *scan_slowly(void *userdata)
+{
+	struct helpers *h = userdata;
+	struct fetch_reply reply = {
+		.more = true,
+		.result = -EINPROGRESS,
+		.number = h->pid,
+		.uid = CULPRIT,
+	};
+
+	say(be_helper(h, 0), &reply);
+	reply.number++;
+	say(h->sockets[0], &reply);
+	say(be_helper(h, 1), &(struct fetch_reply){});
+	return NULL;
+}
+
+/* Nor who has the helper killed, or take its time over many, keeps a scan from others' processes. */
+static void test_scan_goes_on(void **state)
+{
+	static void *(*const doings[])(void *) = { end_in_a_scan, scan_slowly };
+
+	for (size_t i = 0; i < ARRAY_SIZE(doings); i++) {
+		struct helpers h = { .pid = 4711 };
+		struct search wanted = {};
+		struct fetcher *f;
+		pthread_t thread;
+
+		patience.replies = -1;
+		/* The helper's first words, what is looked at first, and then it takes its time. */
+		patience.slow_at = i == 1 ? 3 : 0;
+		h.fd = listen_for(&f);
+		assert_int_equal(pthread_create(&thread, NULL, doings[i], &h), 0);
+		assert_int_equal(fetcher_scan(f, search, &wanted), -EBUSY);
+		fetcher_free(f);
+		pthread_join(thread, NULL);
+		assert_int_equal(h.sizes[1], sizeof(h.requests[1]));
+		assert_int_equal(h.requests[1].pid, h.pid);
+		assert_int_equal(h.requests[1].n_avoid, 1);
+		assert_int_equal(h.requests[1].avoid[0], CULPRIT);
+		close(h.sockets[1]);
+		close(h.fd);
+	}
 }
 
 bool __wrap_file_tables_add(struct file_tables *tables, pid_t pid, int64_t uid);
@@ -514,6 +593,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_hangs_and_is_gone),
 		cmocka_unit_test(test_hangs_in_a_scan_and_is_gone),
+		cmocka_unit_test(test_scan_goes_on),
 		cmocka_unit_test(test_scan_announces),
 	};
 	const char *build = getenv("BUILDDIR") ?: ".";
