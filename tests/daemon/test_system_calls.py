@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import FAST, Daemon, Vmm
+from harness import DAEMON, FAST, Daemon, Vmm
 from tap import Skip, equal, main, test
 
 UNIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../systemd/eagersplitd.service.in")
@@ -28,6 +28,9 @@ def allowed():
 
 def traced(path):
     """Its tracer leaves it where its parent expects it to be."""
+    with open(DAEMON, "rb") as program:
+        if re.search(rb"__[at]san_", program.read()):
+            raise Skip("the sanitizers make calls of their own")
     if not shutil.which("strace"):
         raise Skip("no strace here")
     if subprocess.run(["strace", "-qq", "-o", path, "true"], capture_output=True, check=False).returncode:
@@ -37,10 +40,7 @@ def traced(path):
 
 def calls_in(path):
     with open(path, encoding="utf-8", errors="replace") as trace:
-        text = trace.read()
-    if "sched_getaffinity" in text or "sigaltstack" in text:
-        raise Skip("the sanitizers' calls are among them")
-    return set(re.findall(r"^\d+ +(\w+)\(", text, re.M))
+        return set(re.findall(r"^\d+ +(\w+)\(", trace.read(), re.M))
 
 
 @test
