@@ -47,9 +47,9 @@ class Migration:
         self._process = subprocess.Popen(
             [os.path.join(EXAMPLES, "virsh-migrate-split"), *domain, "qemu+ssh://there/system",
              "--p2p"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            # A shell cannot trap what was ignored when it began, as it is in a background job.
+            # A shell cannot trap what was ignored when it began, as it is in a background job, and by nohup.
             stderr=subprocess.STDOUT, text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+            preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (signal.SIGHUP, signal.SIGINT)])
 
     def _write(self, name, text):
         with open(self.daemon.path(name), "w", encoding="utf-8") as f:
@@ -101,18 +101,19 @@ def migration_fails():
 
 @test
 def migration_called_off():
-    """virsh-migrate-split: a signal while it prepares calls the migration off"""
-    with Daemon(**STUCK) as daemon, Vmm() as vmm:
-        migration = Migration(daemon, vmm, "exit 0")
-        with daemon.client() as client:
-            for vm in client.watch():
-                if vm["migration"] == "scheduled":
-                    break
-        migration.signal(signal.SIGTERM)
-        status, out = migration.wait()
-        equal(status, 130, out)
-        equal(state(daemon), "cancelled")
-        true(not os.path.exists(daemon.path("virsh-arguments")), "virsh was not called")
+    """virsh-migrate-split: a signal, or a hangup, while it prepares calls the migration off"""
+    for number in signal.SIGTERM, signal.SIGHUP:
+        with Daemon(**STUCK) as daemon, Vmm() as vmm:
+            migration = Migration(daemon, vmm, "exit 0")
+            with daemon.client() as client:
+                for vm in client.watch():
+                    if vm["migration"] == "scheduled":
+                        break
+            migration.signal(number)
+            status, out = migration.wait()
+            equal(status, 130, out)
+            equal(state(daemon), "cancelled")
+            true(not os.path.exists(daemon.path("virsh-arguments")), "virsh was not called")
 
 
 @test
@@ -164,15 +165,16 @@ def migration_with_a_daemon_that_hangs():
 
 @test
 def migration_aborted():
-    """virsh-migrate-split: a signal while virsh migrates has libvirt give up"""
-    for ends, told in ("exit 1", "cancelled"), ("exit 0", "completed"):
+    """virsh-migrate-split: a signal, or a hangup, while virsh migrates has libvirt give up"""
+    for number, ends, told in ((signal.SIGINT, "exit 1", "cancelled"), (signal.SIGINT, "exit 0", "completed"),
+                               (signal.SIGHUP, "exit 1", "cancelled")):
         with Daemon(**FAST) as daemon, Vmm() as vmm:
             os.mkfifo(daemon.path("started"))
             os.mkfifo(daemon.path("abort"))
             migration = Migration(daemon, vmm,
                                   f'echo >"$FOLDER/started"; read domain <"$FOLDER/abort"; {ends}')
             migration.read("started")
-            migration.signal(signal.SIGINT)
+            migration.signal(number)
             status, out = migration.wait()
             equal(status, 130, out)
             equal(state(daemon), told)
