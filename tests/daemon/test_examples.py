@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The examples of conf/examples, with the real daemon; virsh is one of ours that does as told."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 
 from harness import CTL, FAST, STUCK, Daemon, Vmm
 from tap import Skip, equal, main, test, true
@@ -137,6 +139,33 @@ def migration_late():
         status, out = Migration(daemon, vmm, "exit 0", SPLIT_DEADLINE="2000-01-01").wait()
         equal(status, 0, out)
         true("could not be prepared" in out, out)
+
+
+@test
+def migration_keeps_a_deadline():
+    """virsh-migrate-split: the deadline that a prepared guest has is kept, unless SPLIT_DEADLINE says another"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        daemon.call("Register", pid=vmm.pid, name="guest")
+        given = (int(time.time()) + 7200) * 1000000
+
+        def saw(**environment):
+            migration = Migration(daemon, vmm, "exit 0", **environment)
+            status, out = migration.wait()
+            equal(status, 0, out)
+            return json.loads(migration.read("virsh-saw"))["vm"]["deadlineUSec"]
+
+        def prepare():
+            daemon.call("SetMigrationState", vm="guest", migration="scheduled", deadlineUSec=given)
+
+        prepare()
+        equal(saw(), given)
+        # That of the migration that has ended by now is none of the next one.
+        true(saw() < given, "the next migration has the usual one")
+        prepare()
+        true(saw(SPLIT_DEADLINE="+1h") < given, "that of SPLIT_DEADLINE")
+        # Prepared without one.
+        daemon.call("SetMigrationState", vm="guest", migration="scheduled")
+        true(saw() < given, "the usual one")
 
 
 @test
