@@ -150,5 +150,20 @@ def uninstall():
         equal(folders, [])
 
 
+@test
+def configuration_stays():
+    """The administrator's configuration is neither written over by make install, nor removed by make uninstall"""
+    with Installed() as installed:
+        conf = installed.find("eagersplitd/eagersplitd.conf")
+        with open(conf, "a", encoding="utf-8") as f:
+            f.write("[Budget]\nTlbiRate=1\n")
+        changed = read(conf)
+        make("install", f"DESTDIR={installed.root}")
+        equal(read(conf), changed)
+        make("uninstall", f"DESTDIR={installed.root}")
+        equal(files_below(installed.root), [os.path.relpath(conf, installed.root)])
+        equal(read(conf), changed)
+
+
 if __name__ == "__main__":
     main()
