@@ -3,9 +3,12 @@
 """What ./configure adds by itself against those who break the programs' memory, read from their ELF files."""
 
 import os
+import re
+import shlex
 import subprocess
+import tempfile
 
-from tap import Skip, main, test, true
+from tap import Skip, equal, main, test, true
 
 PROGRAMS = [os.environ["EAGERSPLITD"], os.environ["EAGERSPLITCTL"],
             os.path.join(os.path.dirname(os.environ["EAGERSPLITD"]), "eagersplitd-fetch")]
@@ -49,8 +52,26 @@ def stack_is_watched():
 def buffers_are_checked():
     """The C library checks the sizes of the buffers it is given."""
     if "_FORTIFY_SOURCE" not in os.environ.get("HARDENING", ""):
-        raise Skip("built without optimization, which FORTIFY needs")
+        raise Skip("built without optimization, which FORTIFY needs, or CPPFLAGS or CFLAGS say of it what they like")
     each_program("--symbols", "__snprintf_chk", "FORTIFY")
+
+
+@test
+def fortify_of_others_wins():
+    """What CPPFLAGS or CFLAGS say of FORTIFY is left to them."""
+    source = os.path.abspath(os.environ["SRCDIR"])
+    if os.path.exists(os.path.join(source, "config.status")):
+        raise Skip("built among the sources: ./configure runs nowhere else then")
+    as_built = shlex.split(subprocess.run(["./config.status", "--config"], cwd=os.environ["BUILDDIR"], text=True,
+                                          capture_output=True, check=True).stdout)
+    for said in "CPPFLAGS=-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=1", "CFLAGS=-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=1":
+        with tempfile.TemporaryDirectory(prefix="eagersplitd-configure-") as folder:
+            r = subprocess.run([os.path.join(source, "configure"), "-q", "--no-create", *as_built, said], cwd=folder,
+                               capture_output=True, text=True, check=False)
+            equal(r.returncode, 0, r.stdout + r.stderr)
+            with open(os.path.join(folder, "config.status"), encoding="utf-8") as f:
+                flags, = re.findall(r'^S\["HARDEN_CFLAGS"\]="(.*)"$', f.read(), re.M)
+            true("_FORTIFY_SOURCE" not in flags, f"{said}, and HARDEN_CFLAGS={flags}")
 
 
 if __name__ == "__main__":
