@@ -11,6 +11,7 @@
 #include "ctl/format.h"
 #include "ctl/json.h"
 #include "ctl/params.h"
+#include "ctl/text.h"
 #include "ctl/wait.h"
 #include "varlink/json.h"
 
@@ -159,7 +160,7 @@ static const char *get_argument(void *names, size_t i)
 
 static const char *get_listed(void *names, size_t i)
 {
-	return ctl_json_string(json_object_array_get_idx(names, i), "vm");
+	return json_object_get_string(json_object_array_get_idx(names, i)) ?: "";
 }
 
 /* A connection on which what is said may be said twice. */
@@ -181,17 +182,20 @@ static int tell_given(const struct ctl *ctl, char **args, size_t n, const char *
 	return tell(ctl, client, state, n, get_argument, args);
 }
 
-/* Those that are not migrating already. */
-static json_object *list_vms(struct client *client)
+/* The names of those that are not migrating already, as they are shown: so are names taken. */
+static json_object *list_names(struct client *client)
 {
 	_cleanup_json_ json_object *reply = client_ask(client, "ListVms", json_object_new_object());
 	json_object *vms = ctl_json_member(reply, "vms"), *array = json_object_new_array();
 
 	for (size_t i = 0; i < ctl_json_length(vms); i++) {
 		json_object *vm = json_object_array_get_idx(vms, i);
+		char name[TEXT_ESCAPED_MAX];
 
-		if (strcmp(ctl_json_string(vm, "migration"), "active") != 0)
-			(void)json_object_array_add(array, json_object_get(vm));
+		if (strcmp(ctl_json_string(vm, "migration"), "active") == 0)
+			continue;
+		text_escape(name, ctl_json_string(vm, "vm"));
+		(void)json_object_array_add(array, json_object_new_string(name));
 	}
 	if (reply)
 		return array;
@@ -202,14 +206,14 @@ static json_object *list_vms(struct client *client)
 static int tell_all(const struct ctl *ctl, const char *state)
 {
 	_cleanup_(client_freep) struct client *client = NULL;
-	_cleanup_json_ json_object *vms = NULL;
+	_cleanup_json_ json_object *names = NULL;
 
 	if (connect_patiently(&client, ctl) < 0)
 		return EXIT_FAILURE;
-	vms = list_vms(client);
-	if (!vms)
+	names = list_names(client);
+	if (!names)
 		return EXIT_FAILURE;
-	return tell(ctl, client, state, ctl_json_length(vms), get_listed, vms);
+	return tell(ctl, client, state, ctl_json_length(names), get_listed, names);
 }
 
 static size_t count(char **args)

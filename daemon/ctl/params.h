@@ -8,13 +8,13 @@
 
 #include "ctl/ctl.h"
 
-/* vm may be NULL: not given. */
+/* vm: as it is given or shown, text_unescape() is done here; it may be NULL: not given. */
 json_object *params_vm(const char *vm);
 
 /* name may be NULL: not given. */
 json_object *params_register(int64_t pid, const char *name);
 
-/* With the deadline and the rate of the command line, where they are given. */
+/* vm: the same. With the deadline and the rate of the command line, where they are given. */
 json_object *params_migration(const struct ctl *ctl, const char *vm, const char *migration);
 
 #endif /* EAGERSPLITD_CTL_PARAMS_H */

@@ -481,6 +481,23 @@ def names():
         equal(daemon.ctl("status", "4194305")[0], 4)
 
 
+@test
+def names_like_escapes():
+    """A VM whose name reads like another's as it is shown is told itself by prepare --all, and waited for"""
+    odd = {"a\\x41": "a\\x5cx41", "aA": "aA"}
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(Daemon(**FAST))
+        for name in odd:
+            daemon.register(stack.enter_context(Vmm()), name)
+        status, out, err = daemon.ctl("prepare", "--all", "--wait")
+        equal((status, err), (0, ""))
+        equal([line.split(":")[0] for line in out.splitlines() if "split 512" in line], list(odd.values()))
+        equal({vm["vm"]: vm["stage"] for vm in daemon.call("ListVms")["vms"]}, dict.fromkeys(odd, "split"))
+        # One that is given is understood as it is shown.
+        for given, name in ("a\\x41", "aA"), ("a\\x5cx41", "a\\x41"), ("aA", "aA"):
+            equal(json.loads(daemon.ctl("status", given, "--json")[1])["vm"]["vm"], name)
+
+
 def on_screen(daemon, keys, columns, rows):
     """
     What top shows on a terminal of that size: for each text the first screen with it in its title, and then the key
