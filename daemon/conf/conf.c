@@ -138,6 +138,11 @@ static void reader_parse(struct reader *reader, char *line)
 	reader->ignoring = !setting_section_exists(reader->section);
 	if (reader->ignoring)
 		reader_problem(reader, 0, "unknown section [%s], ignored", reader->section);
+	/* A setting there would be missed without a word. */
+	line = strip(end + 1);
+	if (*line)
+		reader_problem(reader, -EINVAL, "\"%s\" behind [%s]: it needs a line of its own",
+			       line, reader->section);
 }
 
 /*

@@ -169,6 +169,9 @@ static void test_bad_lines(void **state)
 		{ "[Budget]\nTlbiRate 5\n", ":2: ", "neither [Section] nor Setting=value" },
 		{ "[Budget\nTlbiRate=5\n", ":1: ", "neither [Section] nor Setting=value" },
 		{ "[Budget]\nTlbiRate=#5\n", ":2: ", "TlbiRate=: " NOT_A_RATE },
+		{ "[Budget] TlbiLoad=0.1% # too much\n",
+		  ":1: ", "\"TlbiLoad=0.1%\" behind [Budget]: it needs a line of its own" },
+		{ "[Budget]]\n", ":1: ", "\"]\" behind [Budget]: it needs a line of its own" },
 		/* The first one counts. */
 		{ "[Budget]\nTlbiRate=5\nTlbiRate=x\nTlbiBurst=x\n",
 		  ":3: ", "TlbiRate=x: " NOT_A_RATE },
@@ -268,7 +271,10 @@ static void test_all_problems(void **state)
 			"[ Sim]\n"
 			"[Sim] # the simulated host\n"
 			"BbmLevel=1\n"
-			"BbmLevel",
+			"BbmLevel\n"
+			"[Weather]Rain=yes\n"
+			"[Budget][Sim]#\n"
+			"TlbiBurst=0\n",
 			-EINVAL,
 			"E:2: TlbiRate=x: " NOT_A_RATE "\n"
 			"E:3: TlbiBurst=0: not between 1 and 1000000000\n"
@@ -278,7 +284,11 @@ static void test_all_problems(void **state)
 			"E:8: neither [Section] nor Setting=value\n"
 			"W:9: unknown section [ Sim], ignored\n"
 			"E:11: BbmLevel=1: not one of 0, 2\n"
-			"E:12: neither [Section] nor Setting=value\n");
+			"E:12: neither [Section] nor Setting=value\n"
+			"W:13: unknown section [Weather], ignored\n"
+			"E:13: \"Rain=yes\" behind [Weather]: it needs a line of its own\n"
+			"E:14: \"[Sim]#\" behind [Budget]: it needs a line of its own\n"
+			"E:15: TlbiBurst=0: not between 1 and 1000000000\n");
 	/* The first one is what is returned. */
 	assert_problems("[Budget]\nTlbiBurst=0\nTlbiRate=x\n", -ERANGE,
 			"E:2: TlbiBurst=0: not between 1 and 1000000000\n"
