@@ -111,8 +111,7 @@ int parse_percent(const char *s, uint64_t *ret_ppm)
 	if (__builtin_mul_overflow(whole, 10000, &whole))
 		return -ERANGE;
 	/* Rounded up: a little is not the same as none. */
-	*ret_ppm = whole + (millionths + 99) / 100;
-	return 0;
+	return __builtin_add_overflow(whole, (millionths + 99) / 100, ret_ppm) ? -ERANGE : 0;
 }
 
 /* The unit at *@s in microseconds, and moves behind it; 0: there is none that is known. */
@@ -145,6 +144,7 @@ static uint64_t parse_duration_unit(const char **s)
 int parse_fraction(const char **s, uint64_t *ret)
 {
 	uint64_t weight = 100000;
+	bool more = false;
 
 	*ret = 0;
 	if (**s != '.')
@@ -152,8 +152,12 @@ int parse_fraction(const char **s, uint64_t *ret)
 	++*s;
 	if (**s < '0' || **s > '9')
 		return -EINVAL;
-	for (; **s >= '0' && **s <= '9'; ++*s, weight /= 10)
+	for (; **s >= '0' && **s <= '9'; ++*s, weight /= 10) {
 		*ret += (uint64_t)(**s - '0') * weight;
+		more = more || (weight == 0 && **s != '0');
+	}
+	/* Rounded up: a little is not the same as none. */
+	*ret += more;
 	return 0;
 }
 

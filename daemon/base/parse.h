@@ -19,20 +19,20 @@ int parse_size(const char *s, uint64_t *ret);
 /* So many a second: a number, then K, M or G (powers of 1000) if wanted, then /s if wanted. */
 int parse_rate(const char *s, uint64_t *ret);
 
-/* Millionths of the whole, from percents, of which four digits of a fraction count: "0.5%". */
+/* Millionths of the whole, from percents, and what is left of a millionth counts as one: "0.5%". */
 int parse_percent(const char *s, uint64_t *ret_ppm);
 
 /*
  * Microseconds, as settings and commands have them: numbers, whole or with a fraction,
  * with a unit (us, ms, s or sec, m or min, h, d), which add up, as in "1h 30min" or
- * "1.5 h"; or one number without, which counts @unit_usec microseconds each. Of a
- * fraction six digits count, and what is left of a microsecond then counts as one.
+ * "1.5 h"; or one number without, which counts @unit_usec microseconds each. Fractions
+ * are those of parse_fraction(), and what is left of a microsecond then counts as one.
  */
 int parse_duration(const char *s, uint64_t unit_usec, uint64_t *ret_usec);
 
 /*
- * The digits behind a point at *@s, if there is one, as millionths, and moves behind them;
- * without one, 0.
+ * The digits behind a point at *@s, if there is one, as millionths, of which what is left
+ * counts as one: 0 to 1000000; and moves behind them. Without one, 0.
  */
 int parse_fraction(const char **s, uint64_t *ret);
 

@@ -321,15 +321,23 @@ static void test_how_lines_may_look(void **state)
 	assert_int_equal(config->control_group, 0);
 }
 
-/* Less than a second is not never. */
-static void test_times_are_rounded_up(void **state)
+/* Less than a second is not never, nor is a small part no limit. */
+static void test_a_little_is_rounded_up(void **state)
 {
-	_cleanup_(config_freep) struct config *config = NULL;
-	_cleanup_free_ char *error = NULL;
+	static const char *const texts[] = {
+		"[Split]\nScheduledTimeoutSec=1us\n[Budget]\nTlbiLoad=0.0001%\n",
+		"[Split]\nScheduledTimeoutSec=0.0000001\n[Budget]\nTlbiLoad=0.0000001%\n",
+	};
 
-	write_file("c.conf", "[Split]\nScheduledTimeoutSec=1us\n");
-	assert_int_equal(config_load(&config, path, true, &error), 0);
-	assert_int_equal(config->scheduled_timeout_sec, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup_(config_freep) struct config *config = NULL;
+		_cleanup_free_ char *error = NULL;
+
+		write_file("c.conf", texts[i]);
+		assert_int_equal(config_load(&config, path, true, &error), 0);
+		assert_int_equal(config->scheduled_timeout_sec, 1);
+		assert_int_equal(config->tlbi_load, 1);
+	}
 }
 
 static void test_missing_file(void **state)
@@ -397,7 +405,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_settings),
 		cmocka_unit_test(test_all_problems),
 		cmocka_unit_test(test_how_lines_may_look),
-		cmocka_unit_test(test_times_are_rounded_up),
+		cmocka_unit_test(test_a_little_is_rounded_up),
 		cmocka_unit_test(test_missing_file),
 		cmocka_unit_test(test_drop_ins),
 	};
