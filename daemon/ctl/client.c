@@ -13,6 +13,7 @@
 #include "base/control-names.h"
 #include "ctl/format.h"
 #include "ctl/json.h"
+#include "ctl/text.h"
 #include "varlink/frame.h"
 #include "varlink/json.h"
 
@@ -450,17 +451,22 @@ static void report_exists(const struct ctl *ctl, json_object *p)
 {
 	const char *vm = ctl_json_string(p, "vm");
 	long long pid = (long long)ctl_json_int(p, "pid");
+	char shown[TEXT_ESCAPED_MAX];
 
+	text_escape(shown, vm);
 	if (ctl->name && strcmp(ctl->name, vm) == 0)
-		fprintf(stderr, "The name \"%s\" is taken, by the VM of process %lld.\n", vm, pid);
+		fprintf(stderr, "The name \"%s\" is taken, by the VM of process %lld.\n", shown,
+			pid);
 	else
-		fprintf(stderr, "Process %lld is registered already, as \"%s\".\n", pid, vm);
+		fprintf(stderr, "Process %lld is registered already, as \"%s\".\n", pid, shown);
 }
 
 void client_report(struct client *client, const struct varlink_reply *reply)
 {
 	json_object *p = reply->parameters;
+	char vm[TEXT_ESCAPED_MAX];
 
+	text_escape(vm, ctl_json_string(p, "vm"));
 	if (client->ctl->json) {
 		ctl_json_print(reply->message);
 		client->ctl->outcome->told = true;
@@ -471,7 +477,7 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 		set_status(client->ctl, CTL_NO_SUCH_VM);
 	if (client_reply_is_error(reply, CONTROL_ERROR_NO_SUCH_VM))
 		fprintf(stderr, "No VM \"%s\": \"eagersplitctl list\" shows those there are.\n",
-			ctl_json_string(p, "vm"));
+			vm);
 	else if (client_reply_is_error(reply, CONTROL_ERROR_NO_SUCH_PROCESS))
 		fprintf(stderr, "No process %lld.\n", (long long)ctl_json_int(p, "pid"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_NOT_A_VMM))
@@ -484,7 +490,7 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 	else if (client_reply_is_error(reply, CONTROL_ERROR_NOT_KEPT))
 		fprintf(stderr,
 			"Refused: what is known of \"%s\" can be neither written nor removed: %s.\n",
-			ctl_json_string(p, "vm"), ctl_json_string(p, "reason"));
+			vm, ctl_json_string(p, "reason"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_INVALID_CONFIGURATION))
 		fprintf(stderr, "Nothing was changed: %s\n", ctl_json_string(p, "reason"));
 	else if (client_reply_is_error(reply, CONTROL_ERROR_TRY_AGAIN))

@@ -605,6 +605,31 @@ def timeout():
 
 
 @test
+def names_in_refusals():
+    """A name in what is refused is shown as a word, whatever the daemon says that it is"""
+    name, shown = "a\x1b[31m \u202eb\\", "a\\x1b[31m\\x20\\xe2\\x80\\xaeb\\x5c"
+    env = os.environ | {"LC_ALL": "C.UTF-8"}
+    with tempfile.TemporaryDirectory() as folder, deaf(os.path.join(folder, "sock")) as listener:
+        for arguments, error, parameters, text in (
+            (["register", "7"], "VmExists", {"pid": 7}, f'Process 7 is registered already, as "{shown}".\n'),
+            (["register", "7", f"--name={name}"], "VmExists", {"pid": 8},
+             f'The name "{shown}" is taken, by the VM of process 8.\n'),
+            (["unregister", "a"], "NotKept", {"reason": "No space left on device"},
+             f'Refused: what is known of "{shown}" can be neither written nor removed: No space left on device.\n'),
+            (["watch", "a"], "NoSuchVm", {}, f'No VM "{shown}": "eagersplitctl list" shows those there are.\n'),
+        ):
+            with subprocess.Popen([CTL, "--socket", listener.getsockname(), *arguments], env=env,
+                                  stderr=subprocess.PIPE, text=True) as ctl:
+                with listener.accept()[0] as connection:
+                    while not connection.recv(4096).endswith(b"\0"):
+                        pass
+                    connection.sendall(json.dumps({"error": f"org.eagersplit.Manager.{error}",
+                                                   "parameters": {"vm": name} | parameters}).encode() + b"\0")
+                    _, err = ctl.communicate()
+                equal((ctl.returncode, err), (4 if error == "NoSuchVm" else 1, text))
+
+
+@test
 def terminal():
     """On a terminal prepare --wait draws a bar, no wider than the terminal"""
     with Daemon(TlbiRate=4000, Memory="4G", TlbiUSec=0) as daemon, Vmm() as vmm:
