@@ -227,9 +227,11 @@ static int take_option(struct ctl *ctl, struct ctl_request *request, const struc
 int options_parse(struct ctl *ctl, struct ctl_request *request, int argc, char **argv)
 {
 	struct option table[ARRAY_SIZE(infos) + 1];
-	int c, r;
+	bool unknown = false;
+	int c, r = 0;
 
 	make_getopt_table(table);
+	/* To the end whatever is wrong: --json says how that is told, wherever it stands. */
 	while ((c = getopt_long(argc, argv, "hj", table, NULL)) != -1) {
 		if (c == 'h') {
 			request->help = true;
@@ -239,16 +241,15 @@ int options_parse(struct ctl *ctl, struct ctl_request *request, int argc, char *
 			ctl->json = true;
 			continue;
 		}
-		if (c < OPTION_BASE) {
-			/* getopt has said why */
-			fprintf(stderr, "Try: eagersplitctl --help\n");
-			return CTL_USAGE;
-		}
-		r = take_option(ctl, request, &infos[c - OPTION_BASE], optarg);
-		if (r != 0)
-			return r;
+		if (c < OPTION_BASE) /* getopt has said why */
+			unknown = true;
+		else if (take_option(ctl, request, &infos[c - OPTION_BASE], optarg) != 0)
+			r = CTL_USAGE;
 	}
-	return 0;
+	if (!unknown)
+		return r;
+	fprintf(stderr, "Try: eagersplitctl --help\n");
+	return CTL_USAGE;
 }
 
 void options_print(unsigned int set)

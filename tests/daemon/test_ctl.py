@@ -90,6 +90,18 @@ def usage():
 
 
 @test
+def usage_as_json():
+    """Wrong usage is an object, too, wherever --json stands"""
+    for wrong in "--nonsense", "-x", "--limit=x", "--json=yes", "--nonsense -x --limit=x":
+        for arguments in ["--json", *wrong.split()], [*wrong.split(), "--json"], [*wrong.split(), "list", "-j"]:
+            status, out, err = run("--socket=/nonexistent", *arguments)
+            equal((status, out), (2, '{"error":"eagersplitctl.Usage","parameters":{}}\n'), arguments)
+            # Each is told of, and where to look once.
+            equal(len(err.splitlines()), len(wrong.split()) + (wrong != "--limit=x"), err)
+        equal(run("--socket=/nonexistent", *wrong.split(), "--", "--json")[:2], (2, ""), wrong)
+
+
+@test
 def help_and_version():
     """--help and --version need no daemon"""
     for general in ["--help"], ["-h"], ["help"], ["help", "help"]:
