@@ -34,6 +34,7 @@
  * @call: what was called last, as it was sent
  * @more: that has many replies
  * @until_nsec: CLOCK_MONOTONIC, by when the reply must have come; NO_LIMIT
+ * @before_report: called with @userdata before something is said about a call; may be NULL
  */
 struct client {
 	const struct ctl *ctl;
@@ -46,6 +47,8 @@ struct client {
 	json_object *call;
 	bool more;
 	uint64_t until_nsec;
+	void (*before_report)(void *userdata);
+	void *userdata;
 };
 
 /* What the command will end with, unless something else is said. */
@@ -187,6 +190,18 @@ void client_set_patient(struct client *client)
 	client->patient = true;
 }
 
+void client_set_before_report(struct client *client, void (*before)(void *userdata), void *userdata)
+{
+	client->before_report = before;
+	client->userdata = userdata;
+}
+
+static void begin_report(const struct client *client)
+{
+	if (client->before_report)
+		client->before_report(client->userdata);
+}
+
 struct client *client_free(struct client *client)
 {
 	if (!client)
@@ -202,6 +217,7 @@ struct client *client_free(struct client *client)
 /* Returns r, after saying what it means for the connection. */
 static int report_lost(const struct client *client, int r)
 {
+	begin_report(client);
 	if (r == -ETIMEDOUT) {
 		report_no_answer(client->ctl);
 	} else if (r == -EPIPE || r == -ECONNRESET) {
@@ -352,10 +368,12 @@ int client_receive(struct client *client, struct varlink_reply *ret)
 	const char *why;
 	int r = receive_reply(client, ret, &why);
 
-	if (r < 0 && why)
+	if (r < 0 && why) {
+		begin_report(client);
 		fprintf(stderr, "eagersplitd sent an invalid reply: %s\n", why);
-	else if (r < 0)
+	} else if (r < 0) {
 		report_lost(client, r);
+	}
 	return r;
 }
 
@@ -466,6 +484,7 @@ void client_report(struct client *client, const struct varlink_reply *reply)
 	json_object *p = reply->parameters;
 	char vm[TEXT_ESCAPED_MAX];
 
+	begin_report(client);
 	text_escape(vm, ctl_json_string(p, "vm"));
 	if (client->ctl->json) {
 		ctl_json_print(reply->message);

@@ -32,6 +32,10 @@ int client_try(struct client **ret, const struct ctl *ctl);
  */
 void client_set_patient(struct client *client);
 
+/* Has before() called whenever something is going to be said on stderr about a call. */
+void client_set_before_report(struct client *client, void (*before)(void *userdata),
+			      void *userdata);
+
 /* Closes the connection. Returns NULL. */
 struct client *client_free(struct client *client);
 DEFINE_CLEANUP(struct client *, client_free);

@@ -57,6 +57,7 @@ struct sample {
  * @before: the one before, to tell how fast it goes
  * @order: of the VMs
  * @paused: nothing is asked
+ * @screen: that it is shown on, or NULL
  */
 struct top {
 	const struct ctl *ctl;
@@ -65,6 +66,7 @@ struct top {
 	enum order order;
 	bool reverse;
 	bool paused;
+	struct screen *screen;
 };
 
 static void sample_done(struct sample *sample)
@@ -75,8 +77,17 @@ static void sample_done(struct sample *sample)
 	*sample = (struct sample){ 0 };
 }
 
+/* What is said while the screen is up vanishes with it. */
+static void leave_screen(void *userdata)
+{
+	struct top *top = userdata;
+
+	top->screen = screen_free(top->screen);
+}
+
 static void top_done(struct top *top)
 {
+	leave_screen(top);
 	client_free(top->client);
 	sample_done(&top->now);
 	sample_done(&top->before);
@@ -348,11 +359,11 @@ static void print_keys(const struct top *top, const struct term *term, FILE *f)
 	put_line(line, term, f);
 }
 
-static int draw(struct top *top, struct screen *screen)
+static int draw(struct top *top)
 {
 	/* Now: its size may have changed since. */
 	struct term term = term_stdout();
-	int height = screen_height(screen);
+	int height = screen_height(top->screen);
 	_cleanup_free_ char *text = NULL;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
@@ -365,7 +376,7 @@ static int draw(struct top *top, struct screen *screen)
 	r = print_vms(top, height > HEAD_LINES ? (size_t)(height - HEAD_LINES) : 0, &term, f);
 	if (fclose(f) != 0 || r < 0)
 		return -1;
-	screen_draw(screen, text);
+	screen_draw(top->screen, text);
 	return 0;
 }
 
@@ -387,12 +398,12 @@ static bool take_key(struct top *top, int key)
 /* Returns the exit status. */
 static int run(struct top *top)
 {
-	_cleanup_(screen_freep) struct screen *screen = NULL;
 	uint64_t next = now_nsec(CLOCK_MONOTONIC);
 	int key = SCREEN_NONE;
 
-	if (screen_new(&screen) < 0)
+	if (screen_new(&top->screen) < 0)
 		return EXIT_FAILURE;
+	client_set_before_report(top->client, leave_screen, top);
 	while (take_key(top, key)) {
 		uint64_t now = now_nsec(CLOCK_MONOTONIC);
 
@@ -402,10 +413,10 @@ static int run(struct top *top)
 				return EXIT_FAILURE;
 			next = now + INTERVAL_USEC * NSEC_PER_USEC;
 		}
-		if (draw(top, screen) < 0)
+		if (draw(top) < 0)
 			return EXIT_FAILURE;
 		now = now_nsec(CLOCK_MONOTONIC);
-		key = screen_wait(screen, next > now ? (next - now) / NSEC_PER_USEC : 0);
+		key = screen_wait(top->screen, next > now ? (next - now) / NSEC_PER_USEC : 0);
 	}
 	return EXIT_SUCCESS;
 }

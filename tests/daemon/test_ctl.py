@@ -564,6 +564,35 @@ def top():
 
 
 @test
+def top_says_why_it_ends():
+    """Why top ends is said once its screen is left, which would take it along"""
+    env = os.environ | {"TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    for end, reason in (Daemon.stop, "eagersplitd"), (lambda daemon: daemon.kill(signal.SIGSTOP), "has not answered within 0.2s"):
+        with Daemon(**STUCK) as daemon:
+            ours, theirs = pty.openpty()
+            before = termios.tcgetattr(theirs)
+            with subprocess.Popen([CTL, f"--socket={daemon.socket_path}", "--timeout=200ms", "top"], env=env,
+                                  stdin=theirs, stdout=theirs, stderr=theirs) as ctl:
+                out = b""
+                while b"\x1b[J" not in out:
+                    out += os.read(ours, 65536)
+                end(daemon)
+                status = ctl.wait()
+            if end is not Daemon.stop:
+                daemon.kill(signal.SIGCONT)
+            equal(status, 3)
+            equal(termios.tcgetattr(theirs), before, "the terminal is as it was")
+            os.close(theirs)
+            with contextlib.suppress(OSError):
+                while data := os.read(ours, 65536):
+                    out += data
+            os.close(ours)
+            screen, left, said = out.decode().partition("\x1b[?1049l")
+            true(left and "eagersplitd" not in screen, screen)
+            true(reason in said, said)
+
+
+@test
 def restart():
     """prepare --wait and watch go on with the daemon that is started anew"""
     with Daemon(**STUCK) as daemon, Vmm() as vmm:
