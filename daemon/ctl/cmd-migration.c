@@ -49,6 +49,7 @@ static void print_told(const struct ctl_vm *vm)
 struct told {
 	struct ctl ctl; /* with its own deadline */
 	json_object *reply; /* NULL: it was refused */
+	uint64_t nsec; /* CLOCK_MONOTONIC, when it was told */
 };
 
 /* What is told, of whom. */
@@ -108,6 +109,7 @@ static bool tell_one(struct telling *t, struct client *client, const char *name)
 	if (t->ctl->given & CTL_OPTION_STAGGER)
 		told->ctl.deadline_usec += t->n * t->ctl->stagger_usec;
 	t->n++;
+	told->nsec = now_nsec(CLOCK_MONOTONIC);
 	told->reply = client_call(client, "SetMigrationState",
 				  params_migration(&told->ctl, name, t->state));
 	if (!told->reply) {
@@ -124,6 +126,8 @@ static bool tell_one(struct telling *t, struct client *client, const char *name)
 /* All go on at once: to wait for one after the other is to wait for all. */
 static void wait_for_all(struct telling *t)
 {
+	bool behind = false;
+
 	for (size_t i = 0; i < t->n; i++) {
 		const struct told *told = &t->told[i];
 		struct ctl_vm vm;
@@ -131,8 +135,10 @@ static void wait_for_all(struct telling *t)
 		if (!told->reply)
 			continue;
 		ctl_vm_from_json(&vm, ctl_json_member(told->reply, "vm"));
-		add_status(t, is_preparing(t) ? wait_until_split(&told->ctl, &vm)
-					      : wait_until_whole(&told->ctl, &vm));
+		add_status(t, is_preparing(t)
+				      ? wait_until_split(&told->ctl, &vm, told->nsec, behind)
+				      : wait_until_whole(&told->ctl, &vm, told->nsec, behind));
+		behind = true;
 	}
 }
 

@@ -193,13 +193,14 @@ static void summarize_back(const struct progress *p, const struct ctl_vm *vm, co
 		       plural(vm->tlbis - p->start_tlbis), format_bytes(size, vm->block_bytes));
 }
 
-void progress_summary(struct progress *p, const struct ctl_vm *vm, uint64_t now)
+void progress_summary(struct progress *p, const struct ctl_vm *vm, uint64_t now, bool at_most)
 {
 	uint64_t spent = vm->tlbis - p->start_tlbis, split = get_blocks(p, vm);
-	char size[FORMAT_SIZE], span[FORMAT_SIZE];
+	char size[FORMAT_SIZE], time[FORMAT_SIZE], span[FORMAT_SIZE + 8];
 
 	progress_end(p);
-	format_span(span, (now - p->start_nsec) / NSEC_PER_USEC);
+	snprintf(span, sizeof(span), "%s%s", at_most ? "at most " : "",
+		 format_span(time, (now - p->start_nsec) / NSEC_PER_USEC));
 	if (p->back)
 		summarize_back(p, vm, span);
 	else if (split == 0)

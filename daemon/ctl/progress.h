@@ -47,8 +47,9 @@ void progress_update(struct progress *progress, const struct ctl_vm *vm, uint64_
 /* Ends the bar's line, so that other output may follow. */
 void progress_end(struct progress *progress);
 
-/* Says what was done since the first update. */
-void progress_summary(struct progress *progress, const struct ctl_vm *vm, uint64_t now_nsec);
+/* Says what was done since the first update; @at_most: it may have been done before now. */
+void progress_summary(struct progress *progress, const struct ctl_vm *vm, uint64_t now_nsec,
+		      bool at_most);
 
 /* How far the splitting has got, 0 to 1. */
 double progress_fraction(const struct progress *progress, const struct ctl_vm *vm);

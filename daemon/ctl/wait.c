@@ -10,6 +10,18 @@
 #include "ctl/format.h"
 #include "ctl/progress.h"
 
+/**
+ * struct wait - for a VM
+ * @progress: how far it is
+ * @unseen: nothing has been heard of the VM since another one was waited for
+ * @passed: and its deadline passed meanwhile
+ */
+struct wait {
+	struct progress progress;
+	bool unseen;
+	bool passed;
+};
+
 /* Whether the VM has been split by now, but after --deadline=; says so. */
 static bool report_missed(const struct ctl *ctl, const struct ctl_vm *vm)
 {
@@ -44,9 +56,12 @@ static const char *given_up(const struct progress *progress, const struct ctl_vm
 static enum next show_progress(const struct ctl *ctl, const struct ctl_vm *vm, void *userdata)
 {
 	uint64_t now = now_nsec(CLOCK_MONOTONIC);
-	struct progress *progress = userdata;
+	struct wait *wait = userdata;
+	struct progress *progress = &wait->progress;
 	const char *why = given_up(progress, vm);
+	bool unseen = wait->unseen;
 
+	wait->unseen = false;
 	if (why) {
 		progress_end(progress);
 		fprintf(stderr, "%s: %s.\n", vm->name, why);
@@ -58,24 +73,26 @@ static enum next show_progress(const struct ctl *ctl, const struct ctl_vm *vm, v
 	if (!progress_is_done(progress, vm))
 		return NEXT_GO_ON;
 	if (!ctl->json)
-		progress_summary(progress, vm, now);
-	if (progress->back || !report_missed(ctl, vm))
+		progress_summary(progress, vm, now, unseen);
+	/* The exit status does not hang on it: the one before was late then, or has failed. */
+	if (progress->back || (unseen && wait->passed) || !report_missed(ctl, vm))
 		return NEXT_SUCCESS;
 	*ctl->outcome = (struct ctl_outcome){ .status = CTL_LATE, .told = true };
 	return NEXT_FAILURE;
 }
 
-static int wait_for(const struct ctl *ctl, struct progress *progress, const struct ctl_vm *vm)
+static int wait_for(const struct ctl *ctl, struct wait *wait, const struct ctl_vm *vm,
+		    uint64_t since)
 {
 	_cleanup_(client_freep) struct client *client = NULL;
 	enum next next = NEXT_FAILURE;
 	int status;
 
 	if (!ctl->json)
-		progress_update(progress, vm, now_nsec(CLOCK_MONOTONIC));
+		progress_update(&wait->progress, vm, since);
 	if (client_connect_patiently(&client, ctl) == 0)
-		next = follow_vms(ctl, client, vm->name, show_progress, progress);
-	progress_end(progress);
+		next = follow_vms(ctl, client, vm->name, show_progress, wait);
+	progress_end(&wait->progress);
 	if (next == NEXT_SUCCESS)
 		return EXIT_SUCCESS;
 	status = ctl->outcome->status;
@@ -83,18 +100,23 @@ static int wait_for(const struct ctl *ctl, struct progress *progress, const stru
 	return status ? status : EXIT_FAILURE;
 }
 
-int wait_until_split(const struct ctl *ctl, const struct ctl_vm *vm)
+int wait_until_split(const struct ctl *ctl, const struct ctl_vm *vm, uint64_t since_nsec,
+		     bool behind)
 {
-	struct progress progress;
+	struct wait wait = {
+		.unseen = behind,
+		.passed = behind && clock_usec(CLOCK_REALTIME) > ctl->deadline_usec,
+	};
 
-	progress_init(&progress, &ctl->term, false);
-	return wait_for(ctl, &progress, vm);
+	progress_init(&wait.progress, &ctl->term, false);
+	return wait_for(ctl, &wait, vm, since_nsec);
 }
 
-int wait_until_whole(const struct ctl *ctl, const struct ctl_vm *vm)
+int wait_until_whole(const struct ctl *ctl, const struct ctl_vm *vm, uint64_t since_nsec,
+		     bool behind)
 {
-	struct progress progress;
+	struct wait wait = { .unseen = behind };
 
-	progress_init(&progress, &ctl->term, true);
-	return wait_for(ctl, &progress, vm);
+	progress_init(&wait.progress, &ctl->term, true);
+	return wait_for(ctl, &wait, vm, since_nsec);
 }

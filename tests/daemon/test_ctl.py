@@ -449,6 +449,30 @@ def several():
 
 
 @test
+def split_while_another_is_waited_for():
+    """What is split while another VM is waited for is not said to be late with that, nor to have taken as little as the rest"""
+    deadline = 3
+    with Daemon(TlbiRate=0, VmTlbiRate=128, TlbiUSec=0) as daemon, Vmm() as slow, Vmm() as quick:
+        for vmm, name, blocks in (slow, "slow", 512), (quick, "quick", 1):
+            daemon.create_vm(vmm, blocks=blocks)
+            daemon.register(vmm, name)
+        status, out, err = daemon.ctl("prepare", "slow", "quick", "--wait", f"--deadline=+{deadline}s")
+        equal(status, 6)
+        true(re.fullmatch(r"slow: that is \S+ after the deadline\.\n", err), err)
+        said = {name: re.search(rf"^{name}: split {n} blocks? \(.*\) in (at most )?(\d\.\d)s, for", out, re.M)
+                for name, n in (("slow", 512), ("quick", 1))}
+        true(all(said.values()), out)
+        equal([m[1] for m in said.values()], [None, "at most "])
+        # Both from when they were told.
+        true(all(float(m[2]) >= deadline for m in said.values()), out)
+        # The other way round both are seen.
+        equal(daemon.ctl("cancel", "slow", "quick", "--wait")[0], 0)
+        status, out, err = daemon.ctl("prepare", "quick", "slow", "--wait", f"--deadline=+{deadline}s")
+        equal(status, 6)
+        true(re.fullmatch(r"slow: that is \S+ after the deadline\.\n", err) and "at most" not in out, (out, err))
+
+
+@test
 def recovering():
     """cancel --wait shows how far the blocks are back, on a terminal by a bar"""
     with Daemon(TlbiRate=0, Memory="4G", TlbiUSec=0) as daemon, Vmm() as vmm:
