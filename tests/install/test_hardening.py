@@ -66,7 +66,8 @@ def fortify_of_others_wins():
                                           capture_output=True, check=True).stdout)
     for said in "CPPFLAGS=-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=1", "CFLAGS=-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=1":
         with tempfile.TemporaryDirectory(prefix="eagersplitd-configure-") as folder:
-            r = subprocess.run([os.path.join(source, "configure"), "-q", "--no-create", *as_built, said], cwd=folder,
+            r = subprocess.run([os.path.join(source, "configure"), "-q", "--no-create", *as_built, f"--srcdir={source}",
+                                said], cwd=folder,
                                capture_output=True, text=True, check=False)
             equal(r.returncode, 0, r.stdout + r.stderr)
             with open(os.path.join(folder, "config.status"), encoding="utf-8") as f:
