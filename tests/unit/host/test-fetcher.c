@@ -437,17 +437,22 @@ static void test_hangs_and_is_gone(void **state)
 /* A user that there need not be. */
 #define CULPRIT 54321
 
+/* A process of his is about to be looked at. */
+static void say_next(int socket, pid_t pid)
+{
+	say(socket, &(struct fetch_reply){
+			    .more = true,
+			    .result = -EINPROGRESS,
+			    .number = pid,
+			    .uid = CULPRIT,
+		    });
+}
+
 static void *hang_in_a_scan(void *userdata)
 {
 	struct helpers *h = userdata;
-	const struct fetch_reply reply = {
-		.more = true,
-		.result = -EINPROGRESS,
-		.number = h->pid,
-		.uid = CULPRIT,
-	};
 
-	say(be_helper(h, 0), &reply);
+	say_next(be_helper(h, 0), h->pid);
 	be_impatient();
 	say(be_helper(h, 1), &(struct fetch_reply){});
 	return NULL;
@@ -481,14 +486,8 @@ static void test_hangs_in_a_scan_and_is_gone(void **state)
 static void *end_in_a_scan(void *userdata)
 {
 	struct helpers *h = userdata;
-	const struct fetch_reply reply = {
-		.more = true,
-		.result = -EINPROGRESS,
-		.number = h->pid,
-		.uid = CULPRIT,
-	};
 
-	say(be_helper(h, 0), &reply);
+	say_next(be_helper(h, 0), h->pid);
 	close(h->sockets[0]);
 	say(be_helper(h, 1), &(struct fetch_reply){});
 	return NULL;
@@ -497,16 +496,9 @@ static void *end_in_a_scan(void *userdata)
 static void *scan_slowly(void *userdata)
 {
 	struct helpers *h = userdata;
-	struct fetch_reply reply = {
-		.more = true,
-		.result = -EINPROGRESS,
-		.number = h->pid,
-		.uid = CULPRIT,
-	};
 
-	say(be_helper(h, 0), &reply);
-	reply.number++;
-	say(h->sockets[0], &reply);
+	say_next(be_helper(h, 0), h->pid);
+	say_next(h->sockets[0], h->pid + 1);
 	say(be_helper(h, 1), &(struct fetch_reply){});
 	return NULL;
 }
