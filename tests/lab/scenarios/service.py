@@ -147,6 +147,8 @@ def measured(lab, daemon):
     lines = lab.must("journalctl", "--no-pager", "-o", "cat", "-u", "eagersplitd-metrics.service")
     lab.eq(lines.strip(), "", "metrics: the journal is not filled with it")
     lab.must("systemctl", "start", "eagersplitd")
+    # Nothing was kept for it.
+    daemon.wait_known(NAME)
 
 
 def hung(lab, daemon, vmm):
