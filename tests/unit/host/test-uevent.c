@@ -225,15 +225,19 @@ static void test_kvm_itself(void **state)
 		print_message("# the kernel sends this network namespace no uevents\n");
 		skip();
 	}
-	assert_true(heard.n > 0);
-	assert_int_equal(heard.uevents[0].type, UEVENT_VM_CREATED);
+	assert_true(heard.n > 0 || heard.lost);
 	close(vm);
-	while (heard.n < 2)
+	while (heard.n < 2 && !heard.lost)
 		assert_true(sd_event_run(heard.event, UINT64_MAX) > 0);
-	assert_int_equal(heard.uevents[1].type, UEVENT_VM_DESTROYED);
-	assert_int_equal(heard.lost, 0);
 	close(kvm);
 	stop_listening(&heard);
+	/* As test_overrun() of another run does just then. */
+	if (heard.lost) {
+		print_message("# somebody has the kernel send more than there is room for\n");
+		skip();
+	}
+	assert_int_equal(heard.uevents[0].type, UEVENT_VM_CREATED);
+	assert_int_equal(heard.uevents[1].type, UEVENT_VM_DESTROYED);
 }
 
 /* More than fit into the socket: that is told, and receiving goes on. */
