@@ -202,6 +202,15 @@ static void test_sent_by_others(void **state)
 	stop_listening(&heard);
 }
 
+/* KVM tells ids as they are in the first namespace of process ids, whose inode has this number. */
+static bool has_other_ids(void)
+{
+	char text[64] = "";
+
+	return readlink("/proc/self/ns/pid", text, sizeof(text) - 1) < 0 ||
+	       strcmp(text, "pid:[4026531836]") != 0;
+}
+
 /* The kernel's own. */
 static void test_kvm_itself(void **state)
 {
@@ -211,9 +220,11 @@ static void test_kvm_itself(void **state)
 
 	listen_or_skip(&heard);
 	vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0UL);
-	if (vm < 0) {
+	if (vm < 0 || has_other_ids()) {
+		closep(&vm);
+		closep(&kvm);
 		stop_listening(&heard);
-		print_message("# no VM can be created here (/dev/kvm)\n");
+		print_message("# no VM can be created here (/dev/kvm), or ids are others\n");
 		skip();
 	}
 	while (!heard.n && sd_event_run(heard.event, 5 * USEC_PER_SEC) > 0)
