@@ -78,6 +78,9 @@ static int serve_look(int socket, pid_t pid)
 	int n = 0, r;
 
 	r = list_vms(pid, &vms, &uid);
+	/* What was found of a process that may be another by now is nobody's to have. */
+	if (r < 0)
+		return send_end(socket, r);
 	/* What there is of them is of use, whatever becomes of the others. */
 	for (size_t i = 0; i < vms.n; i++) {
 		r = send_splitter(socket, vms.fds[i], vms.numbers[i], uid);
