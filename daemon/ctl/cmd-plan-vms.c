@@ -21,12 +21,14 @@
  * @ahead: blocks of others that are being split already
  * @speed: blocks a second
  * @measured: that is by what there was, and not only by the budget
+ * @apart: each VM has that speed, whatever is ahead of it
  */
 struct plan_vms {
 	json_object *vms;
 	uint64_t ahead;
 	double speed;
 	bool measured;
+	bool apart;
 };
 
 static bool is_named(json_object *vms, const char *name)
@@ -83,9 +85,12 @@ static void read_host(struct plan_vms *plan, json_object *object)
 		.tlbis = ctl_json_count(object, "tlbisTotal"),
 		.blocks = ctl_json_count(object, "blocksTotal"),
 		.tlbi_usec = ctl_json_count(object, "tlbiUSecTotal"),
+		.pauses = strcmp(ctl_json_string(object, "method"), "pause") == 0,
+		.pause_rate = ctl_json_count(object, "vmPauseRate"),
 	};
 
 	plan->speed = forecast_speed(&host);
+	plan->apart = host.pauses;
 	plan->measured = host.tlbis > 0;
 }
 
@@ -106,7 +111,7 @@ static int ask(const struct ctl *ctl, char **names, struct plan_vms *plan)
 	read_host(plan, ctl_json_member(host, "host"));
 	all = ctl_json_member(list, "vms");
 	plan->vms = choose_vms(client, names, *names ? NULL : all);
-	plan->ahead = count_ahead(all, plan->vms);
+	plan->ahead = plan->apart ? 0 : count_ahead(all, plan->vms);
 	return plan->vms ? 0 : -1;
 }
 
@@ -127,7 +132,7 @@ static struct verdict judge(const struct ctl *ctl, const struct plan_vms *plan, 
 		.blocks = ctl_json_count(vm, "blocks"),
 	};
 
-	*blocks += v.blocks;
+	*blocks = v.blocks + (plan->apart ? 0 : *blocks);
 	v.time_usec = v.blocks ? forecast_time(*blocks, plan->speed) : 0;
 	v.late = ctl->given & CTL_OPTION_DEADLINE &&
 		 v.time_usec > ctl->deadline_usec - ctl->now_usec;
@@ -181,7 +186,10 @@ static void print_basis(const struct plan_vms *plan)
 {
 	char n[FORMAT_SIZE], m[FORMAT_SIZE];
 
-	if (plan->speed < (double)INT64_MAX)
+	if (plan->speed < (double)INT64_MAX && plan->apart)
+		printf("\nAt %s blocks/s each, by pauses.\n",
+		       format_count(n, (uint64_t)plan->speed));
+	else if (plan->speed < (double)INT64_MAX)
 		printf("\nAt %s blocks/s (%s), behind %s block%s.\n",
 		       format_count(n, (uint64_t)plan->speed),
 		       plan->measured ? "as so far" : "one a TLBI", format_count(m, plan->ahead),

@@ -5,6 +5,9 @@
 
 #include "base/util.h"
 
+/* Blocks that the kernel splits in one pause, the most; see VmPauseRate= in eagersplitd.conf(5). */
+#define BLOCKS_PER_PAUSE 512
+
 /* TLBIs a second. */
 static double get_tlbi_speed(const struct forecast_host *host)
 {
@@ -21,6 +24,8 @@ double forecast_speed(const struct forecast_host *host)
 {
 	double each = 1;
 
+	if (host->pauses && host->pause_rate)
+		return (double)host->pause_rate * BLOCKS_PER_PAUSE;
 	if (!host->throttled)
 		return INFINITY;
 	/* What was recovered cost TLBIs as well. */

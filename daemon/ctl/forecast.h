@@ -15,6 +15,8 @@
  * @tlbis: that there have been
  * @blocks: that those have split
  * @tlbi_usec: that those took
+ * @pauses: VMs are split by pauses, which cost none, and each at its own pace
+ * @pause_rate: pauses a second of each VM, 0: no limit
  */
 struct forecast_host {
 	bool throttled;
@@ -23,11 +25,14 @@ struct forecast_host {
 	uint64_t tlbis;
 	uint64_t blocks;
 	uint64_t tlbi_usec;
+	bool pauses;
+	uint64_t pause_rate;
 };
 
 /*
  * Blocks a second that the budget is good for: by how many a TLBI has split there so far and
- * how long it took, where that is known; else a TLBI splits one, which is the least.
+ * how long it took, where that is known; else a TLBI splits one, which is the least. By pauses,
+ * blocks a second of each VM: a pause is good for as many as a call takes.
  * INFINITY: nothing limits it, as far as is known.
  */
 double forecast_speed(const struct forecast_host *host);

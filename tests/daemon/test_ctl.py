@@ -815,6 +815,20 @@ def bar_without_cursor():
 
 
 @test
+def plan_by_pauses():
+    """plan, where VMs are split by pauses: each goes by VmPauseRate=, and none waits for another"""
+    with Daemon(Memory="4G", BlockSize="2M", Method="pause", VmPauseRate=2) as daemon, Vmm() as a, Vmm() as b:
+        daemon.register(a, "a")
+        daemon.register(b, "b")
+        status, out, err = daemon.ctl("plan", "--all", "--deadline=+1s", "--json")
+        planned = json.loads(out)
+        equal([(vm["blocks"], vm["timeUSec"], vm["late"]) for vm in planned["vms"]], [(2048, 2000000, True)] * 2)
+        equal((status, err, planned["blocksAhead"], planned["blocksPerSecond"]), (6, "", 0, 1024))
+        out = daemon.ctl("plan", "a")[1]
+        true("\nAt 1024 blocks/s each, by pauses.\n" in out, out)
+
+
+@test
 def plan_of_vms():
     """plan VM... and plan --all say who will be split in time, behind what is under way"""
     with Daemon(TlbiRate=1, TlbiBurst=1, Memory="2G", BlockSize="2M", TlbiUSec=0) as daemon, \

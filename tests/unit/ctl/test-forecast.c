@@ -41,6 +41,9 @@ static void test_speed(void **state)
 					     .blocks = 10,
 					     .tlbi_usec = 200 },
 		     500);
+	/* Pauses know of no budget, and have a rate of their own, or none. */
+	assert_speed((struct forecast_host){ .pauses = true, .pause_rate = 10, .rate = 5 }, 5120);
+	assert_speed((struct forecast_host){ .pauses = true, .rate = 5 }, INFINITY);
 	/* Whichever is less. */
 	assert_speed((struct forecast_host){ .throttled = true,
 					     .rate = 400,
