@@ -19,7 +19,7 @@ from host import operations, rollover
 from host.daemon import BARE, OFTEN, Daemon, Refused
 from host.injection import Injection
 from host.kernel_log import KernelLog
-from host.lab import Failed, progress, read, write
+from host.lab import Failed, pauses, progress, read, write
 from host.machine import HOME, MAIN_BLOCKS, MAIN_MIB, UNDER_WAY, Machine, Violation, state_of
 from host.rollover import Crowd
 from host.trace import RangeStream, worst_excess
@@ -79,14 +79,13 @@ class Victim(Daemon):
 
     def find(self, pid):
         """With what it has to say about that, from time to time."""
-        found, asked = None, 0
-        while not found:
+        for asked, pause in enumerate(pauses(), 1):
             found = self.listed().get(pid)
-            asked += 1
+            if found:
+                return found
             if not asked % ASKED:
                 progress(f"lab: process {pid} is not found: {self.call('ListVms')}\n{self.journal()}")
-            time.sleep(0 if found else 0.02)
-        return found
+            time.sleep(pause)
 
     def listed(self):
         """By process, but for our own."""
@@ -397,14 +396,16 @@ class Hostile:
     def _settle(self, what, condition):
         """Waits for as long as the daemon gets anywhere."""
         looks, seen, since = self._look(False), None, 0
-        while not condition(looks):
+        for pause in pauses():
+            if condition(looks):
+                return
             surveys = self.daemon.calls("survey")
             if looks != seen or surveys < since:
                 seen, since = looks, surveys
             if surveys - since > self.looks:
                 told = {machine.name: (machine.told, machine.logged) for machine in self.machines}
                 raise Violation(f"not {what}: {looks}, and was told, and logs: {told}")
-            time.sleep(0.01)
+            time.sleep(pause)
             looks = self._look(True)
 
     def _is_right(self, looks):

@@ -17,6 +17,14 @@ BIN = os.environ.get("LAB_BIN", "/lab/bin")
 WORD_SECONDS = 60
 
 
+def pauses():
+    """Seconds between looks at what is waited for, without end: most of it is there in a moment, and some never."""
+    pause = 0.001
+    while True:
+        yield pause
+        pause = min(2 * pause, 0.02)
+
+
 class Failed(Exception):
     """Something that a scenario needs did not work, so that it cannot go on."""
 
@@ -173,14 +181,14 @@ class Lab:
     def wait_for(self, what, condition):
         """Looks until it holds. There is no limit here: a hang is the runner's to find."""
         next_word = time.monotonic() + WORD_SECONDS
-        while True:
+        for pause in pauses():
             value = condition()
             if value:
                 return value
             if time.monotonic() > next_word:
                 progress(f"lab: {self.scenario}: still waiting for {what}")
                 next_word += WORD_SECONDS
-            time.sleep(0.02)
+            time.sleep(pause)
 
     def huge_pages(self, mib):
         """Sets the pool of huge pages; the whole of it must be there."""
