@@ -50,15 +50,16 @@ static const char plan_more[] =
 
 static const char watch_more[] =
 	"Ends, with status 4, when the VM goes away. Goes on when the daemon is started\n"
-	"anew; where it is not, for some seconds, ends with status 3.\n";
+	"anew; where it is not within --timeout=, ends with status 3.\n";
 
-static const char register_more[] = "Without --name=, the VM is called PID.FD.\n";
+static const char register_more[] =
+	"Without --name=, the VM keeps the name that it is found by, else PID.FD.\n";
 
 static const char prepare_more[] =
 	"The same as \"migration VM scheduled\", for each VM. --stagger= spreads their\n"
 	"deadlines, in the order in which they are given. With --wait, the exit status\n"
 	"is 0 once all of them are mapped by pages, 6 if that was so only after\n"
-	"--deadline=, and 1 if it will not be. It goes on when the daemon is started\n"
+	"--deadline=, and another one if it will not be. It goes on when the daemon is started\n"
 	"anew meanwhile.\n";
 
 static const char history_more[] =
