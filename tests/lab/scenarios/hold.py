@@ -16,6 +16,8 @@ WHOLE = (0, BLOCKS, 0)
 SPLIT = (0, 0, BLOCKS)
 # Of two who split at once. Each is another one, as chance has it.
 RACES = 48
+# Changes of other memory's permissions meanwhile
+PROTECTIONS = 200
 
 
 def make(lab, backing="huge"):
@@ -221,6 +223,23 @@ def two_at_once(lab):
     vmm.quit()
 
 
+def beside_invalidation(lab):
+    """Blocks come back though the VMM is at other memory all the while, which MMU notifiers tell of."""
+    vmm = make(lab)
+    vmm.add(2, mib=SIZE, gpa=MEMORY + (1 << 32), backing="4k")
+    vmm.work("populate", 2)
+    lab.split(vmm.pid, "hold+split")
+    for i in range(PROTECTIONS):
+        vmm.tell("protect", 2, exec=i % 2, first=0, pages=PAGES)
+    done = lab.split(vmm.pid, "release+recover")
+    failed = [answer for answer in (vmm.answer() for _ in range(PROTECTIONS)) if answer["error"]]
+    lab.eq((done["error"], done["blocks"], failed), (None, BLOCKS, []), "recover: while other memory is invalidated, all")
+    lab.eq(vmm.leaves(), WHOLE, "recover: blocks again")
+    vmm.work("pass", 1, write=2)
+    vmm.intact("recover: memory is intact")
+    vmm.quit()
+
+
 def run(lab):
     lab.huge_pages(SIZE + 8)
     # Of a kernel that can split by pauses, there is another bit.
@@ -237,3 +256,4 @@ def run(lab):
     transparent(lab)
     gigantic(lab)
     two_at_once(lab)
+    beside_invalidation(lab)
