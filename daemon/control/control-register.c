@@ -128,6 +128,9 @@ static int refuse(struct manager *m, struct varlink_connection *connection, pid_
 	case -EUSERS:
 		return control_error_unsupported(connection,
 						 "as many VMs as there is room for are registered");
+	case -EMLINK:
+		return control_error_unsupported(connection,
+						 "the VM has as many splitters as it may have");
 	case -EROFS:
 		return control_error_not_kept(connection, name ? name : "", r);
 	case -EPERM:

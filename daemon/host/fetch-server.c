@@ -4,12 +4,14 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/kvm_eager_split.h>
 
@@ -62,13 +64,32 @@ static int list_vms(pid_t pid, struct kvm_vms *vms, int64_t *ret_uid)
 	return *ret_uid < 0 ? (int)*ret_uid : kvm_fd_list(pidfd, pid, vms);
 }
 
+/*
+ * Where there are too many of something, that may be descriptors here, for now, or splitters of the
+ * VM: that is its VMM's affair, and not worth another try.
+ */
+static int make_splitter(int vm)
+{
+	int fd = ioctl(vm, KVM_ARM_SPLIT_FD, 0), spare;
+
+	if (fd >= 0)
+		return fd;
+	if (errno != EMFILE)
+		return -errno;
+	spare = fcntl(vm, F_DUPFD_CLOEXEC, 0);
+	if (spare < 0)
+		return -errno;
+	close(spare);
+	return -EMLINK;
+}
+
 /* The VM's descriptor was fetched, and is the kernel's: only a splitter of it goes on. */
 static int send_splitter(int socket, int vm, int number, int64_t uid)
 {
 	const struct fetch_reply reply = { .more = true, .number = number, .uid = uid };
-	_cleanup_close_ int splitter = ioctl(vm, KVM_ARM_SPLIT_FD, 0);
+	_cleanup_close_ int splitter = make_splitter(vm);
 
-	return splitter < 0 ? -errno : send_reply(socket, &reply, splitter);
+	return splitter < 0 ? splitter : send_reply(socket, &reply, splitter);
 }
 
 static int serve_look(int socket, pid_t pid)

@@ -114,6 +114,20 @@ def found_and_split():
 
 
 @test
+def full_of_splitters():
+    """A VM that its VMM has made all the splitters of that there may be cannot be registered, and holds up nobody"""
+    def work(ready):
+        fcntl.fcntl(create_vm(), fcntl.F_SETFL, os.O_NONBLOCK)
+        ready()
+
+    check_kvm()
+    with Process(work) as full, daemon_on_kvm() as daemon, vmm() as other:
+        wait_for_vms(daemon, other.pid)
+        equal(daemon.error("Register", pid=full.pid),
+              ("Unsupported", {"reason": "the VM has as many splitters as it may have"}))
+
+
+@test
 def no_stranger_is_open():
     """The daemon itself has no VM open, and no file of a stranger's, but splitters"""
     with daemon_on_kvm() as daemon, vmm(2) as late:

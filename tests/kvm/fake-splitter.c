@@ -3,7 +3,8 @@
  * Preloaded into the daemon and its helper where KVM is real but not arm64's, or not patched: VMs,
  * their descriptors and the kernel's events are what they are, and a splitter is an eventfd. What
  * it has done is kept in a file of the folder $FAKE_SPLITTERS, by the number that the kernel tells
- * eventfds apart by, for all processes that have it.
+ * eventfds apart by, for all processes that have it. A VM whose descriptor is O_NONBLOCK, which means
+ * nothing to KVM, has as many splitters as it may have.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -185,6 +186,10 @@ static int make_splitter(int vm)
 
 	if (!is_called(vm, "anon_inode:kvm-vm")) {
 		errno = ENOTTY;
+		return -1;
+	}
+	if (fcntl(vm, F_GETFL) & O_NONBLOCK) {
+		errno = EMFILE;
 		return -1;
 	}
 	fd = eventfd(0, EFD_CLOEXEC);
