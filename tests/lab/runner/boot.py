@@ -3,11 +3,13 @@
 
 import json
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 from host.kernel_log import kernel_reports
+from runner import processes
 
 # A boot that says nothing for so long hangs. No scenario is ever judged by its time.
 SILENCE_SECONDS = 600
@@ -66,6 +68,7 @@ class Emulator:
             *self._disk("root", root, "cache=unsafe" if keep else "snapshot=on"), *self._disk("run", disk, "readonly=on"),
             *self._disk("out", self.out, "cache=unsafe"), *devices]
         self._visible = visible
+        self._process = None
 
     @staticmethod
     def _machine(counted, nodes, memory):
@@ -87,16 +90,15 @@ class Emulator:
 
     def start(self):
         with open(self.messages, "wb") as log:
-            self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stderr=log,
-                                             stdout=None if self._visible else log)
+            self._process = processes.start(self._argv, signal.SIGKILL, stdin=subprocess.DEVNULL, stderr=log,
+                                            stdout=None if self._visible else log)
 
     def running(self):
         return self._process.poll() is None
 
     def stop(self):
-        if self.running():
-            self._process.kill()
-        self._process.wait()
+        if self._process:
+            processes.end(self._process, signal.SIGKILL)
 
     def kernel_reports(self):
         """What kernel_reports() finds in its log."""
@@ -176,9 +178,9 @@ class Boot:
     def run(self):
         """Returns True where every test passed."""
         before = self._tap.failed
-        for emulator in self._emulators:
-            emulator.start()
         try:
+            for emulator in self._emulators:
+                emulator.start()
             self._follow()
         finally:
             for emulator in self._emulators:
@@ -199,6 +201,7 @@ class Boot:
             for record in records.read():
                 self._take(record)
                 last = time.monotonic()
+            processes.go_on()
             if not running:
                 return
             if time.monotonic() - last > self._patience:

@@ -6,9 +6,12 @@ import json
 import os
 import py_compile
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from runner import processes
 
 LAB = Path(__file__).resolve().parent.parent
 TOP = LAB.parent.parent
@@ -25,11 +28,16 @@ class BuildError(Exception):
 
 
 def _run(argv, **options):
-    try:
-        return subprocess.run(argv, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=HOURS * 3600, **options)
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"{' '.join(map(str, argv))}: not done after {HOURS} hours") from None
+    with processes.start(argv, signal.SIGTERM, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, **options) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=HOURS * 3600)
+        except subprocess.TimeoutExpired:
+            raise BuildError(f"{' '.join(map(str, argv))}: not done after {HOURS} hours") from None
+        finally:
+            processes.end(process)
+    processes.go_on()
+    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
 
 def run(*argv, cwd=TOP):
