@@ -132,10 +132,13 @@ class Bus:
         if len(head) < 16:
             return False
         _, kind, _, _, size, serial, fields_size = struct.unpack("<cBBBIII", head)
-        fields = _fields(stream.read(fields_size + -fields_size % 8)[:fields_size])
+        fields = stream.read(fields_size + -fields_size % 8)[:fields_size]
         body = stream.read(size)
+        if len(fields) < fields_size or len(body) < size:
+            return False
         if kind != CALL:
             return True
+        fields = _fields(fields)
         to = [(REPLY_SERIAL, "u", serial), (DESTINATION, "s", ":1.7")]
         if fields[MEMBER] == "Hello":
             reply = _message(RETURN, serial, [*to, (SENDER, "s", "org.freedesktop.DBus"), (SIGNATURE, "g", "s")],
