@@ -8,15 +8,22 @@
 #include <unistd.h>
 
 /*
- * fork(). Of a test that fails nobody ends the child: that would keep open what the test
- * writes to, and whoever reads it would wait for ever.
+ * For a child to begin with. Of a test that fails nobody ends it: it would keep open what the
+ * test writes to, and whoever reads that would wait for ever.
  */
+static inline void child_end_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+}
+
+/* fork(). */
 static inline pid_t child_fork(void)
 {
 	pid_t parent = getpid(), pid = fork();
 
-	if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
-		_exit(1);
+	if (pid == 0)
+		child_end_with(parent);
 	return pid;
 }
 
