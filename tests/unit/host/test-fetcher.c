@@ -128,6 +128,17 @@ static pid_t start_vmm(int n_vms)
 	return -1;
 }
 
+static pid_t start_vmm_or_skip(int n_vms)
+{
+	pid_t pid = start_vmm(n_vms);
+
+	if (pid < 0) {
+		print_message("# no VM can be created here (/dev/kvm)\n");
+		skip();
+	}
+	return pid;
+}
+
 static void end_vmm(pid_t pid)
 {
 	kill(pid, SIGKILL);
@@ -147,10 +158,8 @@ static void test_look(void **state)
 {
 	_cleanup_(fetcher_freep) struct fetcher *f = NULL;
 	_cleanup_(fetched_done) struct fetched fetched = {};
-	pid_t pid = start_vmm(3);
+	pid_t pid = start_vmm_or_skip(3);
 
-	if (pid < 0)
-		skip();
 	f = new_fetcher(helper);
 	assert_int_equal(fetcher_look(f, pid, &fetched), 0);
 	assert_int_equal(fetched.n, 3);
@@ -198,10 +207,8 @@ static int search(void *userdata, pid_t pid)
 static void test_scan(void **state)
 {
 	_cleanup_(fetcher_freep) struct fetcher *f = NULL;
-	struct search wanted = { .pid = start_vmm(1) }, other = {};
+	struct search wanted = { .pid = start_vmm_or_skip(1) }, other = {};
 
-	if (wanted.pid < 0)
-		skip();
 	other.pid = start_vmm(0);
 	f = new_fetcher(helper);
 	assert_int_equal(fetcher_scan(f, search, &wanted), 0);
@@ -218,10 +225,8 @@ static const char *write_script(const char *script);
 /* Then it is not known who has a VM, and the scan has not been one. */
 static void test_scan_in_want(void **state)
 {
-	struct search wanted = { .pid = start_vmm(1) };
+	struct search wanted = { .pid = start_vmm_or_skip(1) };
 
-	if (wanted.pid < 0)
-		skip();
 	for (int fds = 5; fds < 7; fds++) {
 		_cleanup_(fetcher_freep) struct fetcher *f = NULL;
 		char script[64];
