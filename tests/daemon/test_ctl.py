@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import socket
@@ -534,6 +535,13 @@ def names_like_escapes():
             equal(json.loads(daemon.ctl("status", given, "--json")[1])["vm"]["vm"], name)
 
 
+def read_more(terminal, ctl):
+    """What is shown there next; none of it comes where that has ended."""
+    while not select.select([terminal], [], [], 0.1)[0]:
+        true(ctl.poll() is None, f"it has ended, with status {ctl.returncode}")
+    return os.read(terminal, 65536)
+
+
 def on_screen(daemon, keys, columns, rows):
     """
     What top shows on a terminal of that size: for each text the first screen with it in its title, and then the key
@@ -551,7 +559,7 @@ def on_screen(daemon, keys, columns, rows):
             # Before that one it may have been drawn by the time alone.
             while title not in "".join(screen[3:4]):
                 while b"\x1b[J" not in out:
-                    out += os.read(ours, 65536)
+                    out += read_more(ours, ctl)
                 drawn, _, out = out.partition(b"\x1b[J")
                 screen = plain(drawn.decode().split("\x1b[H")[-1]).replace("\r\n", "\n").split("\n")
             screens.append(screen)
@@ -591,15 +599,15 @@ def top():
 def top_says_why_it_ends():
     """Why top ends is said once its screen is left, which would take it along"""
     env = os.environ | {"TERM": "xterm", "LC_ALL": "C.UTF-8"}
-    for end, reason in (Daemon.stop, "eagersplitd"), (lambda daemon: daemon.kill(signal.SIGSTOP), "has not answered within 0.2s"):
+    for end, reason in (Daemon.stop, "eagersplitd"), (lambda daemon: daemon.kill(signal.SIGSTOP), "has not answered within 5.0s"):
         with Daemon(**STUCK) as daemon:
             ours, theirs = pty.openpty()
             before = termios.tcgetattr(theirs)
-            with subprocess.Popen([CTL, f"--socket={daemon.socket_path}", "--timeout=200ms", "top"], env=env,
+            with subprocess.Popen([CTL, f"--socket={daemon.socket_path}", "--timeout=5s", "top"], env=env,
                                   stdin=theirs, stdout=theirs, stderr=theirs) as ctl:
                 out = b""
                 while b"\x1b[J" not in out:
-                    out += os.read(ours, 65536)
+                    out += read_more(ours, ctl)
                 end(daemon)
                 status = ctl.wait()
             if end is not Daemon.stop:
