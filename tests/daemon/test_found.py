@@ -120,10 +120,16 @@ def named_by_qemu():
     """A QEMU's -name is its VM's name; the id goes on being understood"""
     with Daemon(**FAST) as daemon, Qemu("guest=web,debug-threads=on") as web, Qemu("db") as db, \
             Qemu("guest=debian 12,,B\u00fcro") as odd, Qemu("not/a/name") as other, Qemu("1234.0") as another:
-        for vmm, name in (web, "web"), (db, "db"), (odd, "debian 12,B\u00fcro"), (other, None), (another, None):
+        vms = [(daemon.create_vm(vmm), vmm) for vmm in (other, another)]
+        for vm, vmm in vms:
+            equal(daemon.wait_for_vm(vm.id)["pid"], vmm.pid)
+        for vmm, name in (web, "web"), (db, "db"), (odd, "debian 12,B\u00fcro"):
             vm = daemon.create_vm(vmm)
-            equal(daemon.wait_for_vm(name or vm.id)["pid"], vmm.pid)
-            equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], name or vm.id)
+            equal(daemon.wait_for_vm(name)["pid"], vmm.pid)
+            equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], name)
+        # Names are asked for in turn: by now these have been dealt with.
+        for vm, _ in vms:
+            equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], vm.id)
         # What it is called already is no other's name.
         equal(daemon.register(db, "db")["vm"], "db")
         equal(daemon.error("Register", pid=db.pid, name="db"), ("VmExists", {"vm": "db", "pid": db.pid}))

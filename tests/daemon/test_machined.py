@@ -60,14 +60,17 @@ def no_machine():
     """A VM that is no machine goes by its id; as do those for which the answer makes no sense"""
     answers = [None, 7, b"/", b"/org/freedesktop/machine1/machine/", b"/org/freedesktop/machine1/machine/_2f",
                b"/org/freedesktop/machine1/other/x", "1.0", "x" * 255]
-    with bus_at(lambda pid: answers[0]) as bus, daemon_on(bus) as daemon:
-        while answers:
-            with Vmm() as vmm:
+    names = {}
+    with bus_at(names.get) as bus, daemon_on(bus) as daemon:
+        for n, answer in enumerate(answers):
+            with Vmm() as vmm, Vmm() as machine:
+                names |= {vmm.pid: answer, machine.pid: f"machine{n}"}
                 vm = daemon.create_vm(vmm)
-                bus.asked.acquire()
                 equal(daemon.wait_for_vm(vm.id)["pid"], vmm.pid)
                 # What is asked later is answered later.
-                answers.pop(0)
+                daemon.create_vm(machine)
+                daemon.wait_for_vm(f"machine{n}")
+                equal(daemon.call("GetVm", vm=vm.id)["vm"]["vm"], vm.id, answer)
 
 
 @test
