@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A system bus with systemd-machined on it, both as a test says: what D-Bus that takes, and no more."""
 
+import contextlib
 import os
 import socket
 import struct
@@ -90,6 +91,9 @@ class Bus:
 
     def hang_up(self):
         for connection in self._connections:
+            # At once: whoever reads it keeps what is closed open until then.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
             connection.close()
         self._connections.clear()
 
