@@ -520,6 +520,18 @@ class Daemon:
         """What the VM of that name or id is, once it is found and surveyed."""
         return self.wait_until(lambda vm: vm["vm"] == name and vm["bytes"])
 
+    def wait_for_vms(self, names, gone):
+        """
+        Until these are all that there are. Those of the ids that are gone may be found once more, for a moment, where
+        they were being looked at just then.
+        """
+        found = None
+        while found != names:
+            found = [vm["vm"] for vm in self.call("ListVms")["vms"]]
+            unknown = [name for name in found if name not in gone]
+            if unknown != names:
+                raise AssertionError(f"{unknown}, expected {names}")
+
     def wait_for_claim(self, vmm, name):
         """The same of that process's VM, once it goes by its id as that name is another's, too."""
         return self.wait_until(lambda vm: (vm["pid"], vm.get("claimedName")) == (vmm.pid, name))

@@ -23,6 +23,7 @@ def wait_until_gone(daemon, name):
 def comes_and_goes():
     """A VM is listed once it is created, and gone once its VMM is, or has closed it"""
     with Daemon(**FAST) as daemon:
+        gone = []
         for end in Vmm.exit, Vmm.kill, None:
             with contextlib.ExitStack() as stack:
                 vmm = Vmm()
@@ -36,7 +37,8 @@ def comes_and_goes():
                     stack.enter_context(vmm)
                     vm.destroy()
                 wait_until_gone(daemon, vm.id)
-                equal(names(daemon), [])
+                gone.append(vm.id)
+                daemon.wait_for_vms([], gone)
 
 
 @test
@@ -65,7 +67,7 @@ def two_of_a_process():
         equal((first.blocks, second.blocks), (512, 0))
         first.destroy()
         wait_until_gone(daemon, first.id)
-        equal(names(daemon), [second.id])
+        daemon.wait_for_vms([second.id], [first.id])
 
 
 @test
@@ -406,6 +408,8 @@ def many_in_a_row():
             # A thread may be writing that.
             return len([n for n in os.listdir(folder) if daemon.path("history") not in (target(f"{folder}/{n}") or "")])
 
+        gone = []
+
         def generation(n):
             vmms = [Vmm() for _ in range(n)]
             for vm in [daemon.create_vm(vmm) for vmm in vmms]:
@@ -414,7 +418,8 @@ def many_in_a_row():
             for vmm in vmms:
                 vmm.kill()
                 wait_until_gone(daemon, f"{vmm.pid}.0")
-            equal(client.call("ListVms"), {"vms": []})
+                gone.append(f"{vmm.pid}.0")
+            daemon.wait_for_vms([], gone)
 
         def counts():
             """Once no thread is at work, which may have opened something, and no other client is left."""
