@@ -20,7 +20,7 @@ PAGES = 32768
 BLOCKS = 64
 EVERY = 64
 WRITTEN = PAGES // EVERY
-NO_BROADCAST = {"ipas2e1is": 0, "wide": 0}
+NO_BROADCAST = {"broadcast": 0}
 
 
 def make(lab, **options):
