@@ -175,10 +175,11 @@ def not_permitted():
     if os.getuid() != 0:
         raise Skip("needs root, to be somebody else")
     with Daemon(**FAST) as daemon:
-        # Where they can execute it.
+        # Where they can execute it, however it was built.
         nobody = {"program": shutil.copy(CTL, daemon.path("ctl")), "user": 65534, "group": 65534,
                   "extra_groups": []}
-        os.chmod(daemon.folder, 0o755)
+        for path in nobody["program"], daemon.folder:
+            os.chmod(path, 0o755)
         status, out, err = daemon.ctl("list", **nobody)
         equal((status, out), (5, ""))
         true("Not permitted" in err and "root" in err, err)
