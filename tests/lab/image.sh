@@ -199,10 +199,12 @@ main()
 		scratch=$(mktemp -d "$cache/build.XXXXXX")
 		trap 'rm -rf "$scratch"' EXIT
 		"build_$kind" "$scratch/out$suffix" "$scratch" >&2
-		# Another tree of ours may use another one just now.
-		find "$cache" -maxdepth 1 -name "$kind-[0-9a-f]*" -mtime +0 -exec rm -rf {} +
+		# What a run of another tree began with days ago, it may use still.
+		find "$cache" -maxdepth 1 -name "$kind-[0-9a-f]*" -mtime +6 -exec rm -rf {} +
 		mv "$scratch/out$suffix" "$out"
 	fi
+	# It may be another user's.
+	touch -c "$out" 2>/dev/null || :
 	echo "$out"
 }
 
