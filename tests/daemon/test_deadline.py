@@ -52,17 +52,26 @@ def the_earlier_first():
     """Of VMs that need more than there is, the one with the earlier deadline gets most"""
     with Daemon(TlbiRate=20, TlbiBurst=1, Memory="2G", TlbiUSec=0) as daemon, Vmm() as a, Vmm() as b, \
             Vmm() as c:
+        def blocks_split():
+            """At one time, whenever that is."""
+            return {vm["vm"]: vm["blocksSplit"] for vm in daemon.call("ListVms")["vms"]}
+
         for vmm, name in (a, "none"), (b, "later"), (c, "sooner"):
             daemon.register(vmm, name)
         # 51 seconds each.
         daemon.migrate("sooner", "scheduled", deadlineUSec=in_seconds(40))
         daemon.migrate("later", "scheduled", deadlineUSec=in_seconds(50))
         daemon.migrate("none", "scheduled")
-        daemon.wait_for("sooner", lambda vm: vm["blocksSplit"] >= 50)
-        # At one time, whenever that is.
-        split = {vm["vm"]: vm["blocksSplit"] for vm in daemon.call("ListVms")["vms"]}
-        for name in "later", "none":
-            true(split[name] < 0.4 * split["sooner"], split)
+        before, shown = blocks_split(), False
+        # Of a while in which this machine stood still that is not so: of one of those that there are it is.
+        while not shown:
+            daemon.wait_for("sooner", lambda vm: vm["blocksSplit"] >= before["sooner"] + 50 or vm["stage"] == "split")
+            now = blocks_split()
+            meanwhile = {name: now[name] - before[name] for name in now}
+            most = max(meanwhile["later"], meanwhile["none"])
+            shown = meanwhile["sooner"] >= 50 and most < 0.4 * meanwhile["sooner"]
+            true(shown or now["sooner"] < 1024, now)
+            before = now
 
 
 @test
