@@ -113,6 +113,16 @@ def found_and_split():
             equal(daemon.wait_for_stage(name, "split")["blocksSplit"], 64)
 
 
+def links(process):
+    """Where the descriptors of a process lead."""
+    folder = f"/proc/{process.pid}/fd"
+    found = []
+    for fd in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # of a moment
+            found.append(os.readlink(os.path.join(folder, fd)))
+    return found
+
+
 @test
 def full_of_splitters():
     """A VM that its VMM has made all the splitters of that there may be cannot be registered, and holds up nobody"""
@@ -130,14 +140,17 @@ def full_of_splitters():
 @test
 def no_stranger_is_open():
     """The daemon itself has no VM open, and no file of a stranger's, but splitters"""
-    with daemon_on_kvm() as daemon, vmm(2) as late:
-        wait_for_vms(daemon, late.pid, 2)
-        folder = f"/proc/{daemon.process.pid}/fd"
-        links = []
-        for fd in os.listdir(folder):
-            with contextlib.suppress(FileNotFoundError):  # of a moment
-                links.append(os.readlink(os.path.join(folder, fd)))
-        true("anon_inode:kvm-vm" not in links, links)
+    splitter = "anon_inode:[eventfd]"  # as tests/kvm/fake-splitter.c makes them
+    with daemon_on_kvm() as daemon:
+        before = links(daemon.process)
+        with vmm(2) as late:
+            wait_for_vms(daemon, late.pid, 2)
+            theirs = set(links(late)) - set(before)
+            true({"anon_inode:kvm-vm", "/dev/kvm"} <= theirs, theirs)
+            ours = links(daemon.process)
+            equal(theirs & set(ours), set())
+            # Who is looked at again has others, as they are made here.
+            true(ours.count(splitter) >= before.count(splitter) + 2, ours)
 
 
 def resident(process):
