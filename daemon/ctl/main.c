@@ -59,8 +59,8 @@ static const char prepare_more[] =
 	"The same as \"migration VM scheduled\", for each VM. --stagger= spreads their\n"
 	"deadlines, in the order in which they are given. With --wait, the exit status\n"
 	"is 0 once all of them are mapped by pages, 6 if that was so only after\n"
-	"--deadline=, and another one if it will not be. It goes on when the daemon is started\n"
-	"anew meanwhile.\n";
+	"--deadline=, and another one if it will not be. It goes on when the daemon is\n"
+	"started anew meanwhile.\n";
 
 static const char history_more[] =
 	"PREPARED is ahead: all was split when dirty logging began; partly: LEFT blocks\n"

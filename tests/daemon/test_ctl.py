@@ -834,7 +834,7 @@ def plan_by_pauses():
         equal([(vm["blocks"], vm["timeUSec"], vm["late"]) for vm in planned["vms"]], [(2048, 2000000, True)] * 2)
         equal((status, err, planned["blocksAhead"], planned["blocksPerSecond"]), (6, "", 0, 1024))
         out = daemon.ctl("plan", "a")[1]
-        true("\nAt 1024 blocks/s each, by pauses.\n" in out, out)
+        true("\nAt 1,024 blocks/s each, by pauses.\n" in out, out)
 
 
 @test
