@@ -9,7 +9,7 @@ host/operations.py has all of it, host/hostile.py what must be so then.
 import socket
 
 from host.daemon import SOCKET
-from host.hostile import SLOW_HELPERS, Hostile
+from host.hostile import Hostile
 from host.machine import MAIN, MAIN_PAGES, STEP
 from host.vmm import Vmm
 
@@ -56,7 +56,7 @@ def not_held(hostile):
 
 
 def connected(hostile):
-    streams = [socket.socket(socket.AF_UNIX) for _ in range(SLOW_HELPERS + 1)]
+    streams = [socket.socket(socket.AF_UNIX) for _ in range(hostile.most_sockets() + 1)]
     for stream in streams:
         stream.connect(SOCKET)
     return streams.clear
