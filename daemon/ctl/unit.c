@@ -6,6 +6,7 @@
 
 #include <systemd/sd-bus.h>
 
+#include "base/system-bus.h"
 #include "base/util.h"
 
 /* A property of a unit, cut off where it is too long. Returns 0 or a negative errno. */
@@ -44,7 +45,7 @@ int unit_get_state(const char *name, struct unit_state *ret)
 	const char *path;
 	int r;
 
-	r = sd_bus_open_system(&bus);
+	r = system_bus_open(&bus);
 	if (r < 0)
 		r = open_private(&bus);
 	if (r < 0)

@@ -7,11 +7,11 @@ import socket
 import struct
 import threading
 
-CALL, RETURN, ERROR = 1, 2, 3
-PATH, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 3, 4, 5, 6, 7, 8
+CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
+PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 2, 3, 4, 5, 6, 7, 8
 
-# What a question may get instead of an answer.
-NO_ANSWER, HANG_UP = object(), object()
+# What a question may get instead of an answer; FLOOD: what a stranger sends, without end.
+NO_ANSWER, HANG_UP, FLOOD = object(), object(), object()
 
 
 def machine_path(name):
@@ -65,7 +65,7 @@ class Bus:
     """
     Listens at path. answer(pid) gives the name of the machine that a process belongs to, or None; a path
     in bytes is taken as it is, and what is above says what else may happen. @silent: it takes
-    connections, and does not say a word.
+    connections, and does not say a word. Nobody is to ask for descriptors: everybody could send some.
     """
 
     def __init__(self, path, answer, silent=False):
@@ -77,7 +77,9 @@ class Bus:
         self._listener.bind(path)
         self._listener.listen(16)
         self._connections = []
+        self._wanting_descriptors = 0
         self.asked = threading.Semaphore(0)
+        self.left = threading.Semaphore(0)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self):
@@ -88,6 +90,7 @@ class Bus:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.hang_up()
+        assert not self._wanting_descriptors, "descriptors that strangers send are welcome"
 
     def hang_up(self):
         for connection in self._connections:
@@ -116,9 +119,9 @@ class Bus:
                 pass
         except (OSError, ValueError, struct.error):
             pass  # it is gone
+        self.left.release()
 
-    @staticmethod
-    def _authenticate(connection, stream):
+    def _authenticate(self, connection, stream):
         for line in iter(stream.readline, b""):
             words = line.split()
             if words[0] == b"BEGIN":
@@ -126,6 +129,7 @@ class Bus:
             if words[0] == b"AUTH" and len(words) == 2:
                 connection.sendall(b"DATA\r\n")
             elif words[0] == b"NEGOTIATE_UNIX_FD":
+                self._wanting_descriptors += 1
                 connection.sendall(b"AGREE_UNIX_FD\r\n")
             else:
                 connection.sendall(b"OK 0123456789abcdef0123456789abcdef\r\n")
@@ -147,6 +151,8 @@ class Bus:
         if fields[MEMBER] == "Hello":
             reply = _message(RETURN, serial, [*to, (SENDER, "s", "org.freedesktop.DBus"), (SIGNATURE, "g", "s")],
                              _string(":1.7"))
+        elif fields[DESTINATION] == "org.freedesktop.systemd1":
+            reply = _message(ERROR, serial, [*to, (ERROR_NAME, "s", "org.freedesktop.DBus.Error.ServiceUnknown")])
         else:
             assert fields[MEMBER] == "GetMachineByPID", fields
             assert fields[DESTINATION] == "org.freedesktop.machine1", fields
@@ -155,6 +161,9 @@ class Bus:
         if reply is HANG_UP:
             connection.shutdown(socket.SHUT_RDWR)
             return False
+        while reply is FLOOD:
+            connection.sendall(_message(SIGNAL, 1, [(PATH, "o", "/x"), (INTERFACE, "s", "com.example.X"), (MEMBER, "s", "Y"),
+                                                    (SENDER, "s", ":1.8"), (DESTINATION, "s", ":1.7")]))
         if reply is not NO_ANSWER:
             connection.sendall(reply)
         return True
@@ -163,7 +172,7 @@ class Bus:
         name = self._answer(pid)
         self.asked.release()
         to.append((SENDER, "s", ":1.2"))
-        if name in (NO_ANSWER, HANG_UP):
+        if name in (NO_ANSWER, HANG_UP, FLOOD):
             return name
         if name is None:
             return _message(ERROR, serial, [*to, (ERROR_NAME, "s", "org.freedesktop.machine1.NoMachineForPID")])

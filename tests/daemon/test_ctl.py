@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import termios
 
+from bus import Bus
 from harness import CTL, FAST, STUCK, Daemon, Vmm
 from tap import Skip, equal, main, test, true
 
@@ -900,6 +901,11 @@ def doctor():
               [c["status"] for c in found.values()])
         status, out = on_terminal(daemon, "doctor", columns=80)
         true(all(len(line) <= 80 for line in plain(out).splitlines()), out)
+        # On the bus, where everybody may send it something.
+        with Bus(daemon.path("bus"), None) as bus:
+            status, out, err = daemon.ctl("doctor", env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": bus.address})
+            equal(err, "")
+            bus.left.acquire()
 
 
 @test

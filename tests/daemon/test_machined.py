@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 
-from bus import HANG_UP, NO_ANSWER, Bus
+from bus import FLOOD, HANG_UP, NO_ANSWER, Bus
 from harness import FAST, Daemon, Qemu, Vmm
 from tap import equal, main, test
 from varlink import Error
@@ -102,6 +102,32 @@ def bus_that_hangs():
                 daemon.wait_for_stage(vm.id, "split")
             equal(len(daemon.call("ListVms")["vms"]), 20)
             equal(daemon.stop(), 0)
+
+
+@test
+def nothing_is_asked():
+    """Who has no question is not on the bus, where everybody may send him something"""
+    names = {}
+    with bus_at(names.get) as bus, daemon_on(bus) as daemon, contextlib.ExitStack() as stack:
+        for n in range(3):
+            vmm = stack.enter_context(Vmm())
+            names[vmm.pid] = f"machine{n}"
+            daemon.create_vm(vmm)
+            bus.left.acquire()
+            equal(daemon.wait_for_vm(f"machine{n}")["pid"], vmm.pid)
+
+
+@test
+def strangers_on_the_bus():
+    """As much as others send over the bus, VMs and calls are not held up, nor is the end"""
+    with bus_at(lambda pid: FLOOD) as bus, daemon_on(bus) as daemon, contextlib.ExitStack() as stack:
+        for _ in range(20):
+            vm = daemon.create_vm(stack.enter_context(Vmm()))
+            daemon.wait_for_vm(vm.id)
+            daemon.migrate(vm.id, "scheduled")
+            daemon.wait_for_stage(vm.id, "split")
+        equal(len(daemon.call("ListVms")["vms"]), 20)
+        equal(daemon.stop(), 0)
 
 
 @test
