@@ -66,10 +66,11 @@ int varlink_connection_new(struct varlink_connection **ret, sd_event *event, int
 	c->fd = fd;
 	c->peer = *peer;
 	c->reader.max = VARLINK_MESSAGE_MAX;
-	c->reader.without_descriptors = ops->receive;
 	c->descriptor = -1;
 
-	r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
+	r = varlink_reader_init(&c->reader, fd, ops->receive);
+	if (r >= 0)
+		r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
 	if (r >= 0)
 		r = sd_event_add_defer(event, &c->defer, on_defer, c);
 	if (r >= 0)

@@ -74,6 +74,17 @@ static ssize_t receive(int fd, char *data, size_t size, bool without_descriptors
 	return n < 0 ? -errno : n;
 }
 
+/*
+ * A byte out of the band is passed over by who only looks, unless it is in line, and thrown away by who
+ * then receives, with the descriptors that it came with. One that is all there is would be told of,
+ * and not be there, without end. It counts when something is read, not when it comes.
+ */
+int varlink_reader_init(struct varlink_reader *reader, int fd, bool without_descriptors)
+{
+	reader->without_descriptors = without_descriptors;
+	return setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int)) < 0 ? -errno : 0;
+}
+
 size_t varlink_reader_get_room(const struct varlink_reader *reader)
 {
 	size_t pending = varlink_reader_pending(reader);

@@ -23,8 +23,7 @@ struct varlink_reader {
 	size_t start; /* first byte not consumed */
 	size_t end; /* one past the last byte received */
 	size_t scanned; /* up to here there is no NUL; start <= scanned <= end */
-	/* Bytes with which descriptors came are not received. */
-	bool without_descriptors;
+	bool without_descriptors; /* see varlink_reader_init() */
 };
 
 /* Bytes to be sent. All zeroes is an empty one. */
@@ -35,6 +34,13 @@ struct varlink_writer {
 	size_t end;
 	uint64_t queued; /* in all, sent or not */
 };
+
+/*
+ * What comes from the socket @fd comes from strangers: @reader, with nothing read yet, does not
+ * receive bytes with which descriptors came, if @without_descriptors, and takes those that are sent
+ * out of the band (MSG_OOB) for what they are in the stream. 0 or a negative errno.
+ */
+int varlink_reader_init(struct varlink_reader *reader, int fd, bool without_descriptors);
 
 /*
  * Receives once, at most 64 KiB. Call it only when varlink_reader_next() has

@@ -4,12 +4,14 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
 import resource
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -294,11 +296,37 @@ def sender(socket_path, path, cached):
         os.write(said, b"x")
 
     heard, said = os.pipe()
+    return started(work, heard, said)
+
+
+def started(work, heard, said):
+    """The process that does it, as nobody, once it has said so."""
     process = Process(work, NOBODY)
     os.close(said)
     os.read(heard, 1)
     os.close(heard)
     return process
+
+
+def urgent_sender(socket_path, path, order):
+    """One who sends a file that hangs who drops it, with a byte out of the band, which is the ! among others."""
+    def work(ready):
+        memory = mmap.mmap(os.open(path, os.O_RDWR), 4096)
+        file = os.open(path, os.O_RDWR)
+        ready()
+        client = send(socket_path, [], b"")
+        for byte in order:
+            if byte == "!":
+                # Flags of send_fds() come to nothing.
+                client.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", file))], socket.MSG_OOB)
+            else:
+                client.send(byte.encode())
+        os.close(file)
+        memory[0] = 1
+        os.write(said, b"x")
+
+    heard, said = os.pipe()
+    return started(work, heard, said)
 
 
 def sent(daemon, cached):
@@ -308,10 +336,24 @@ def sent(daemon, cached):
     return beside_file(lambda path: sender(daemon.socket_path, path, cached), cached)
 
 
-def check_sent(cached, end):
+@contextlib.contextmanager
+def sent_urgently(daemon, order):
+    """The same, where the daemon has not seen any of it before all had been sent."""
+    os.chmod(daemon.folder, 0o755)
+    os.chmod(daemon.socket_path, 0o666)
+    daemon.kill(signal.SIGSTOP)
+    try:
+        with beside_file(lambda path: urgent_sender(daemon.socket_path, path, order), True):
+            daemon.kill(signal.SIGCONT)
+            yield
+    finally:
+        daemon.kill(signal.SIGCONT)
+
+
+def check_sent(end, begin):
     with Daemon(**FAST) as daemon, Vmm() as vmm:
         daemon.register(vmm, "guest")
-        with sent(daemon, cached):
+        with begin(daemon):
             # Also of who comes and goes more often than he may have connections.
             for _ in range(100):
                 daemon.call("GetHost")
@@ -334,20 +376,35 @@ def kill(daemon):
 @test
 def sent_and_hanging():
     """Who sends descriptors that hang whoever closes them keeps nobody, nor the daemon from stopping"""
-    check_sent(False, lambda daemon: equal(daemon.stop(), 0))
+    check_sent(lambda daemon: equal(daemon.stop(), 0), lambda daemon: sent(daemon, False))
 
 
 @test
 def sent_and_written():
     """Nor by a file that hangs who only drops it, unread"""
-    check_sent(True, lambda daemon: equal(daemon.stop(), 0))
+    check_sent(lambda daemon: equal(daemon.stop(), 0), lambda daemon: sent(daemon, True))
 
 
 @test
 def sent_and_killed():
     """Nor does he keep the daemon from ending where it is killed, and the next one from its work"""
-    check_sent(False, kill)
-    check_sent(True, kill)
+    for cached in False, True:
+        check_sent(kill, lambda daemon, cached=cached: sent(daemon, cached))
+
+
+@test
+def sent_out_of_band():
+    """Nor by one that came with a byte out of the band, before others, between and behind them"""
+    one, other = socket.socketpair()
+    with one, other:
+        try:
+            one.send(b"!", socket.MSG_OOB)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            raise Skip("this kernel's Unix sockets have no bytes out of the band") from error
+    for order in "!", "!{", "{!}", "{!":
+        check_sent(kill, lambda daemon, order=order: sent_urgently(daemon, order))
 
 
 if __name__ == "__main__":

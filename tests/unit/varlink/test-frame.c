@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Framing over a socket pair: messages in pieces, many at once, at the bounds. */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "local-socket.h"
 #include "varlink/frame.h"
 
 struct pair {
@@ -238,6 +240,118 @@ static void test_write_to_nobody(void **state)
 	assert_int_equal(varlink_writer_flush(&p->writer, p->ours), -EPIPE);
 }
 
+/* Sends a byte, out of the band if @flags say so, with a descriptor unless that is -1. */
+static void put_urgent(int socket, char byte, int fd, int flags)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+	}
+	n = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+	if (n < 0 && flags & MSG_OOB && errno == EOPNOTSUPP) {
+		print_message("# this kernel's Unix sockets have no bytes out of the band\n");
+		skip();
+	}
+	assert_int_equal(n, 1);
+}
+
+/* Sends @text, of which what is upper case goes out of the band, and F is one with a descriptor. */
+static void put_all(int socket, const char *text, int fd)
+{
+	for (; *text; text++)
+		put_urgent(socket, *text, *text == 'F' ? fd : -1,
+			   *text >= 'A' && *text <= 'Z' ? MSG_OOB : 0);
+}
+
+static bool is_dropped(int pipe)
+{
+	struct pollfd p = { .fd = pipe, .events = POLLIN };
+
+	assert_true(poll(&p, 1, 0) >= 0);
+	return p.revents & POLLHUP;
+}
+
+/* What has come to be read before the one with the descriptor, which stays where it is. */
+static void check_urgent(int theirs, int ours, const char *text)
+{
+	struct varlink_reader reader = { .max = VARLINK_MESSAGE_MAX };
+	size_t before = strcspn(text, "F");
+	char byte = 0;
+	int fds[2], r;
+
+	assert_int_equal(pipe(fds), 0);
+	put_all(theirs, text, fds[1]);
+	close(fds[1]);
+	assert_int_equal(varlink_reader_init(&reader, ours, true), 0);
+	while ((r = varlink_reader_fill(&reader, ours)) == 1)
+		;
+	assert_int_equal(r, text[before] ? -EXDEV : -EAGAIN);
+	assert_int_equal(is_dropped(fds[0]), !text[before]);
+	assert_int_equal(varlink_reader_pending(&reader), before);
+	assert_memory_equal(reader.data, text, before);
+	/* And there is something to be read, if and only if it is told of. */
+	assert_int_equal(recv(ours, &byte, 1, 0), text[before] ? 1 : -1);
+	assert_int_equal(byte, text[before]);
+	assert_true(is_dropped(fds[0]));
+	close(fds[0]);
+	varlink_reader_done(&reader);
+}
+
+/*
+ * A byte out of the band is one like any other, before, between and behind others: with a descriptor
+ * it is not touched.
+ */
+static void test_out_of_band(void **state)
+{
+	static const char *const texts[] = {
+		"F", "Fa", "aFb", "aF", "A", "Ab", "aBc", "AF", "FA", "aBF", "AB",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct pair *p = NULL;
+
+		setup((void **)&p);
+		check_urgent(p->theirs, p->ours, texts[i]);
+		teardown((void **)&p);
+	}
+}
+
+/* Also one that was there before the connection had been accepted. */
+static void test_out_of_band_early(void **state)
+{
+	struct local_socket local;
+	int listener = local_socket_listen(&local, 1), theirs = local_socket_connect(&local), ours;
+	int fds[2];
+	struct varlink_reader reader = { .max = VARLINK_MESSAGE_MAX };
+
+	assert_true(listener >= 0 && theirs >= 0);
+	assert_int_equal(pipe(fds), 0);
+	put_all(theirs, "Fa", fds[1]);
+	close(fds[1]);
+	ours = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(ours >= 0);
+	assert_int_equal(varlink_reader_init(&reader, ours, true), 0);
+	assert_int_equal(varlink_reader_fill(&reader, ours), -EXDEV);
+	assert_false(is_dropped(fds[0]));
+	close(fds[0]);
+	close(ours);
+	close(theirs);
+	close(listener);
+	varlink_reader_done(&reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +363,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_in_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_to_nobody, setup, teardown),
+		cmocka_unit_test(test_out_of_band),
+		cmocka_unit_test(test_out_of_band_early),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

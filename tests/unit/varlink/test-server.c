@@ -637,6 +637,33 @@ static void test_no_descriptors(void **state)
 	close(fd);
 }
 
+/* A byte out of the band ends a call as any other does, and is nothing that the loop would not get rid of. */
+static void test_out_of_band(void **state)
+{
+	static const char text[] =
+		"{\"method\":\"org.example.Test.Echo\",\"parameters\":{\"text\":\"\"}}";
+	struct varlink_reader reader = { .max = VARLINK_MESSAGE_MAX };
+	struct fixture *f = *state;
+	int fd = connect_client(f), turns = 0;
+
+	assert_int_equal(send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL), sizeof(text) - 1);
+	if (send(fd, "", 1, MSG_NOSIGNAL | MSG_OOB) < 0) {
+		assert_int_equal(errno, EOPNOTSUPP);
+		close(fd);
+		run(f);
+		print_message("# this kernel's Unix sockets have no bytes out of the band\n");
+		skip();
+	}
+	while (turns < 1000 && sd_event_run(f->event, 0) > 0)
+		turns++;
+	assert_in_range(turns, 1, 999);
+	assert_int_equal(f->calls, 1);
+	assert_reply(&reader, fd, "{\"parameters\":{\"text\":\"\"}}");
+	varlink_reader_done(&reader);
+	close(fd);
+	run(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -645,6 +672,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pipeline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fire_and_forget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_out_of_band, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stream_vanished, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_reads, setup, teardown),
