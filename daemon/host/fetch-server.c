@@ -52,8 +52,34 @@ static int send_end(int socket, int result)
 	return send_reply(socket, &(struct fetch_reply){ .result = result }, -1);
 }
 
+/* Whether @pid executes what @other does. */
+static bool is_like(pid_t pid, pid_t other)
+{
+	struct program a, b;
+
+	return process_get_program(pid, &a) == 0 && process_get_program(other, &b) == 0 &&
+	       a.inode == b.inode && a.device_major == b.device_major &&
+	       a.device_minor == b.device_minor;
+}
+
+/*
+ * Whether that process, of user @uid, is a helper, a daemon, or one that closes descriptors for a
+ * daemon: any of them may be hanging, with a stranger's VM that is not its own.
+ */
+static bool is_one_of_us(int socket, pid_t pid, int64_t uid)
+{
+	struct ucred daemon;
+	socklen_t size = sizeof(daemon);
+
+	if (uid != (int64_t)getuid())
+		return false;
+	return is_like(pid, getpid()) ||
+	       (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &daemon, &size) == 0 &&
+		is_like(pid, daemon.pid));
+}
+
 /* A process that is gone, or has none, is said to be so. @ret_uid: whose it is. */
-static int list_vms(pid_t pid, struct kvm_vms *vms, int64_t *ret_uid)
+static int list_vms(int socket, pid_t pid, int64_t *ret_uid, kvm_fd_found_fn found, void *userdata)
 {
 	_cleanup_close_ int pidfd = process_open(pid);
 
@@ -61,7 +87,11 @@ static int list_vms(pid_t pid, struct kvm_vms *vms, int64_t *ret_uid)
 		return pidfd;
 	/* Before the look, whose last question is whether it is the same process still. */
 	*ret_uid = process_get_uid(pid);
-	return *ret_uid < 0 ? (int)*ret_uid : kvm_fd_list(pidfd, pid, vms);
+	if (*ret_uid < 0)
+		return (int)*ret_uid;
+	if (is_one_of_us(socket, pid, *ret_uid))
+		return -ENOTTY;
+	return kvm_fd_list(pidfd, pid, found, userdata);
 }
 
 /*
@@ -83,31 +113,64 @@ static int make_splitter(int vm)
 	return -EMLINK;
 }
 
-/* The VM's descriptor was fetched, and is the kernel's: only a splitter of it goes on. */
-static int send_splitter(int socket, int vm, int number, int64_t uid)
-{
-	const struct fetch_reply reply = { .more = true, .number = number, .uid = uid };
-	_cleanup_close_ int splitter = make_splitter(vm);
+/**
+ * struct splitters - those of a process's VMs
+ * @numbers: the VMs' descriptors over there
+ * @error: why there is none of another; 0: there is no such
+ */
+struct splitters {
+	size_t n;
+	int fds[KVM_FD_MAX];
+	int numbers[KVM_FD_MAX];
+	int error;
+};
 
-	return splitter < 0 ? splitter : send_reply(socket, &reply, splitter);
+static void splitters_done(struct splitters *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		close(s->fds[i]);
+}
+
+/* The VM's descriptor was fetched, and is the kernel's: only a splitter of it goes on. */
+static int on_vm(void *userdata, int vm, int number)
+{
+	struct splitters *s = userdata;
+	int fd = make_splitter(vm);
+
+	if (fd < 0) {
+		s->error = fd;
+		return 0;
+	}
+	s->numbers[s->n] = number;
+	s->fds[s->n++] = fd;
+	return 0;
+}
+
+static int send_splitters(int socket, const struct splitters *s, int64_t uid)
+{
+	int n = 0, r = s->error;
+
+	/* What there is of them is of use, whatever becomes of the others. */
+	for (size_t i = 0; i < s->n; i++) {
+		const struct fetch_reply reply = { .more = true,
+						   .number = s->numbers[i],
+						   .uid = uid };
+
+		r = send_reply(socket, &reply, s->fds[i]);
+		n += r == 0;
+	}
+	return send_end(socket, n ? n : r);
 }
 
 static int serve_look(int socket, pid_t pid)
 {
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	_cleanup_(splitters_done) struct splitters splitters = {};
 	int64_t uid = -1;
-	int n = 0, r;
+	int r;
 
-	r = list_vms(pid, &vms, &uid);
+	r = list_vms(socket, pid, &uid, on_vm, &splitters);
 	/* What was found of a process that may be another by now is nobody's to have. */
-	if (r < 0)
-		return send_end(socket, r);
-	/* What there is of them is of use, whatever becomes of the others. */
-	for (size_t i = 0; i < vms.n; i++) {
-		r = send_splitter(socket, vms.fds[i], vms.numbers[i], uid);
-		n += r == 0;
-	}
-	return send_end(socket, n ? n : r);
+	return r < 0 ? send_end(socket, r) : send_splitters(socket, &splitters, uid);
 }
 
 static int serve_names(int socket, pid_t pid)
@@ -133,6 +196,12 @@ static bool is_avoided(const struct fetch_request *request, int64_t uid)
 	return false;
 }
 
+/* One is enough. */
+static int on_first_vm(void *userdata, int vm, int number)
+{
+	return 1;
+}
+
 /*
  * Whoever asks knows by the first reply where a look has hung, and whose doing that is, which cannot
  * be found out afterwards: the process may have gone, and what the look waits for not. Comparing its
@@ -143,7 +212,6 @@ static int scan_one(int socket, const struct fetch_request *request, struct file
 		    pid_t pid, bool *missed)
 {
 	struct fetch_reply reply = { .more = true, .result = -EINPROGRESS, .number = pid };
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
 	int r;
 
 	reply.uid = process_get_uid(pid);
@@ -156,7 +224,7 @@ static int scan_one(int socket, const struct fetch_request *request, struct file
 		return r;
 	if (!file_tables_add(tables, pid, reply.uid))
 		return 0;
-	r = list_vms(pid, &vms, &reply.uid);
+	r = list_vms(socket, pid, &reply.uid, on_first_vm, NULL);
 	if (r < 0) {
 		*missed |= error_is_transient(r);
 		return 0;

@@ -131,62 +131,77 @@ static bool candidate_is_plausible(pid_t pid, int number, int anon_mount)
 	return fdinfo_is_plausible(AT_FDCWD, path, anon_mount);
 }
 
-/* 0: both are the same VM; more: they are not; -1: the kernel cannot tell. */
-static int compare_files(int a, int b)
+/**
+ * struct look - one at a process
+ * @numbers: of the VMs that were found, their descriptors over there
+ */
+struct look {
+	int pidfd;
+	pid_t pid;
+	int anon_mount;
+	kvm_fd_found_fn found;
+	void *userdata;
+	int numbers[KVM_FD_MAX];
+	size_t n;
+};
+
+/*
+ * Whether the VM behind descriptor @number over there is known. The process is asked, as we have none
+ * to compare with; it may lie, which is to its own harm, or the kernel cannot tell: then it is told
+ * of twice.
+ */
+static bool look_knows(const struct look *look, int number)
 {
-	return (int)syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b);
+	for (size_t i = 0; i < look->n; i++)
+		if (syscall(SYS_kcmp, look->pid, look->pid, KCMP_FILE, look->numbers[i], number) ==
+		    0)
+			return true;
+	return false;
 }
 
 /*
- * Adds the VM behind descriptor @number over there to @vms, which has room for it, if
- * there is one, and a new one.
+ * Tells of the VM behind descriptor @number over there, if there is one, and a new one. It is closed
+ * before the next one is fetched, which may hang: whoever looks at us then finds none.
  */
-static int look_behind(struct kvm_vms *vms, int pidfd, pid_t pid, int number, int anon_mount)
+static int look_behind(struct look *look, int number)
 {
 	_cleanup_close_ int fd = -1;
 
 	/* Once more, as late as possible: what is none of ours is better left alone. */
-	if (!candidate_is_plausible(pid, number, anon_mount))
+	if (!candidate_is_plausible(look->pid, number, look->anon_mount) ||
+	    look_knows(look, number))
 		return 0;
-	fd = kvm_fd_get(pidfd, number);
+	fd = kvm_fd_get(look->pidfd, number);
 	if (fd < 0)
 		return fd == -ENXIO ? 0 : fd;
-	for (size_t i = 0; i < vms->n; i++)
-		if (compare_files(vms->fds[i], fd) == 0)
-			return 0;
-	vms->numbers[vms->n] = number;
-	vms->fds[vms->n++] = take_fd(&fd);
-	return 0;
+	look->numbers[look->n++] = number;
+	return look->found(look->userdata, fd, number);
 }
 
-void kvm_vms_done(struct kvm_vms *vms)
-{
-	for (size_t i = 0; i < vms->n; i++)
-		close(vms->fds[i]);
-	vms->n = 0;
-}
-
-int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret)
+int kvm_fd_list(int pidfd, pid_t pid, kvm_fd_found_fn found, void *userdata)
 {
 	struct pollfd process = { .fd = pidfd, .events = POLLIN };
+	struct look look = { .pidfd = pidfd,
+			     .pid = pid,
+			     .anon_mount = anon_mount_id(),
+			     .found = found,
+			     .userdata = userdata };
 	_cleanup_free_ int *numbers = NULL;
-	int anon_mount = anon_mount_id();
 	size_t n = 0;
 	int r;
 
-	ret->n = 0;
-	/* What we have is others', fetched for a while. */
+	/* What we have is others', fetched for a moment. */
 	if (pid == getpid())
 		return -ENOTTY;
-	r = list_candidates(pid, anon_mount, &numbers, &n);
-	for (size_t i = 0; i < n && r == 0 && ret->n < KVM_FD_MAX; i++)
-		r = look_behind(ret, pidfd, pid, numbers[i], anon_mount);
+	r = list_candidates(pid, look.anon_mount, &numbers, &n);
+	for (size_t i = 0; i < n && r == 0 && look.n < KVM_FD_MAX; i++)
+		r = look_behind(&look, numbers[i]);
 	/* What has no descriptors left is no answer about the process that was meant. */
-	if (r == 0 && poll(&process, 1, 0) > 0)
+	if (r >= 0 && poll(&process, 1, 0) > 0)
 		r = -ESRCH;
 	if (r < 0)
 		return r;
-	return ret->n ? 0 : -ENOTTY;
+	return look.n ? 0 : -ENOTTY;
 }
 
 int kvm_fd_get(int pidfd, int number)

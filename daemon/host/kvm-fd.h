@@ -16,30 +16,24 @@
  */
 #define KVM_FD_LOOK_MAX 16384
 
-/**
- * struct kvm_vms - the VMs of a process
- * @numbers: their descriptors over there, the lowest of each, in order
- * @fds: duplicates of those, owned
+/*
+ * Told of a VM: the descriptor @number over there, of which @vm is a duplicate that is closed when this
+ * returns. 0: go on; 1: that is enough; or a negative errno, which ends it.
  */
-struct kvm_vms {
-	size_t n;
-	int numbers[KVM_FD_MAX];
-	int fds[KVM_FD_MAX];
-};
-
-/* Closes the duplicates. */
-void kvm_vms_done(struct kvm_vms *vms);
+typedef int (*kvm_fd_found_fn)(void *userdata, int vm, int number);
 
 /*
- * Fetches the VMs of the process that @pidfd stands for and that has the id
- * @pid, the first KVM_FD_MAX among its first KVM_FD_LOOK_MAX descriptors; that
- * there are more of those is logged. May hang: what else has to be duplicated to be seen is a
- * stranger's, and so is the closing of it. 0, and @ret is to be done with, also on error.
+ * Tells @found of the VMs of the process that @pidfd stands for and that has the id
+ * @pid, by the lowest of the descriptors of each, in order: the first KVM_FD_MAX among its first
+ * KVM_FD_LOOK_MAX descriptors; that there are more of those is logged. One that changes its descriptors
+ * meanwhile may be told to have a VM twice. May hang: what else has to be duplicated to be seen is a
+ * stranger's, and so is the closing of it; no VM is open here then. 0; what @found has been told of counts
+ * for nothing on error.
  *
  * -ENOTTY: it has none, or is this one; -ESRCH: it is gone; -EPERM, -EACCES: not permitted
  * (CAP_SYS_PTRACE, or the same user, is what it takes).
  */
-int kvm_fd_list(int pidfd, pid_t pid, struct kvm_vms *ret);
+int kvm_fd_list(int pidfd, pid_t pid, kvm_fd_found_fn found, void *userdata);
 
 /*
  * Duplicates the VM that descriptor @number of that process is; owned by the

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -76,6 +77,18 @@ int64_t process_get_uid(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	r = read_proc(path, text, sizeof(text));
 	return r < 0 ? r : proc_parse_uid(text);
+}
+
+int process_get_program(pid_t pid, struct program *ret)
+{
+	struct statx st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
+		return -errno;
+	*ret = (struct program){ st.stx_dev_major, st.stx_dev_minor, st.stx_ino };
+	return 0;
 }
 
 pid_t process_of_thread(pid_t tid)

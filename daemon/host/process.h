@@ -29,6 +29,19 @@ int process_get_start_time(pid_t pid, uint64_t *ret);
 /* The user that the process with the id @pid is of, or a negative errno, -ESRCH: it is gone. */
 int64_t process_get_uid(pid_t pid);
 
+/* A file that processes execute. */
+struct program {
+	uint32_t device_major;
+	uint32_t device_minor;
+	uint64_t inode;
+};
+
+/*
+ * What the process with the id @pid executes, without asking whoever is behind that file: 0, or a
+ * negative errno; -ENOENT: it has ended.
+ */
+int process_get_program(pid_t pid, struct program *ret);
+
 /* The process that thread @tid belongs to, or -ESRCH. */
 pid_t process_of_thread(pid_t tid);
 

@@ -4,7 +4,8 @@
  * their descriptors and the kernel's events are what they are, and a splitter is an eventfd. What
  * it has done is kept in a file of the folder $FAKE_SPLITTERS, by the number that the kernel tells
  * eventfds apart by, for all processes that have it. A VM whose descriptor is O_NONBLOCK, which means
- * nothing to KVM, has as many splitters as it may have.
+ * nothing to KVM, has as many splitters as it may have. Where there is no KVM, and $FAKE_VMS is set,
+ * VMs are inotify's.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -59,18 +60,25 @@ static bool is_called(int fd, const char *name)
 	return n == (ssize_t)strlen(name) && memcmp(target, name, (size_t)n) == 0;
 }
 
-/* Eventfds are called what splitters are. */
+static const char vm_name[] = "anon_inode:kvm-vm", splitter_name[] = "anon_inode:kvm-splitter",
+		  eventfd_name[] = "anon_inode:[eventfd]", inotify_name[] = "anon_inode:inotify";
+
+/* What the @n bytes at @buf are, by another name if it has one. */
+static ssize_t rename_link(char *buf, size_t size, ssize_t n, const char *from, const char *to)
+{
+	if (n != (ssize_t)strlen(from) || memcmp(buf, from, (size_t)n) != 0 || size <= strlen(to))
+		return n;
+	memcpy(buf, to, strlen(to));
+	return (ssize_t)strlen(to);
+}
+
+/* Eventfds are called what splitters are, and VMs that are none what they would be. */
 ssize_t readlink(const char *path, char *buf, size_t size)
 {
-	static const char eventfd_name[] = "anon_inode:[eventfd]",
-			  name[] = "anon_inode:kvm-splitter";
 	ssize_t n = real_readlink(path, buf, size);
 
-	if (n != sizeof(eventfd_name) - 1 || memcmp(buf, eventfd_name, (size_t)n) != 0 ||
-	    size < sizeof(name))
-		return n;
-	memcpy(buf, name, sizeof(name) - 1);
-	return sizeof(name) - 1;
+	n = rename_link(buf, size, n, eventfd_name, splitter_name);
+	return getenv("FAKE_VMS") ? rename_link(buf, size, n, inotify_name, vm_name) : n;
 }
 
 /* What FORTIFY makes of it. */
@@ -87,7 +95,7 @@ static uint64_t splitter_id(int fd)
 	uint64_t id = 0;
 	FILE *file;
 
-	if (!is_called(fd, "anon_inode:[eventfd]"))
+	if (!is_called(fd, eventfd_name))
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	file = fopen(path, "re");
@@ -182,9 +190,9 @@ static long on_splitter(uint64_t id, unsigned long request, unsigned long arg)
 static int make_splitter(int vm)
 {
 	struct state *state;
-	int fd;
+	int fd, spare;
 
-	if (!is_called(vm, "anon_inode:kvm-vm")) {
+	if (!is_called(vm, vm_name) && !(getenv("FAKE_VMS") && is_called(vm, inotify_name))) {
 		errno = ENOTTY;
 		return -1;
 	}
@@ -195,6 +203,14 @@ static int make_splitter(int vm)
 	fd = eventfd(0, EFD_CLOEXEC);
 	if (fd < 0)
 		return -1;
+	/* With room for what follows; it is not KVM that lacks that. */
+	spare = eventfd(0, EFD_CLOEXEC);
+	if (spare < 0) {
+		close(fd);
+		errno = ENFILE;
+		return -1;
+	}
+	close(spare);
 	state = open_state(splitter_id(fd));
 	*state = (struct state){ .blocks_left = BLOCKS };
 	munmap(state, sizeof(*state));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The helper, as the daemon starts it, with VMs that are real where there is /dev/kvm. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -11,7 +13,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -99,33 +103,70 @@ static void be_impatient(void)
 	assert_int_equal(sem_post(&patience.over), 0);
 }
 
-/* A child that has so many VMs, or none. -1: there is no KVM. */
-static pid_t start_vmm(int n_vms)
+/* One that a program that is executed has, too; where there is no KVM, what tests/kvm/ takes for one. */
+static int create_vm(void)
 {
-	int fds[2];
+	_cleanup_close_ int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int vm;
+
+	if (getenv("FAKE_VMS"))
+		return inotify_init1(0);
+	vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0UL);
+	return vm < 0 || fcntl(vm, F_SETFD, 0) < 0 ? -1 : vm;
+}
+
+/* As many as it may have, of what is @fd. */
+static void fill_with(int fd)
+{
+	struct rlimit limit;
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = min_u64(limit.rlim_max, 16000);
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	while (dup(fd) >= 0)
+		;
+}
+
+/*
+ * A child that has so many VMs, or none, and executes another program than this one, which stands for the
+ * daemon; @full: and as many descriptors as it may have, of one of them. -1: there is no KVM.
+ */
+static pid_t start_vmm_with(int n_vms, bool full)
+{
+	char *const sleep[] = { (char *)"sleep", (char *)"infinity", NULL };
+	int fds[2], vm = -1;
 	char ok = 1;
 	pid_t pid;
 
-	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	pid = child_fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-		for (int i = 0; i < n_vms; i++)
-			ok = ok && kvm >= 0 && ioctl(kvm, KVM_CREATE_VM, 0UL) >= 0;
+		for (int i = 0; i < n_vms; i++) {
+			vm = create_vm();
+			ok = ok && vm >= 0;
+		}
 		(void)!write(fds[1], &ok, 1);
-		for (;;)
-			pause();
+		if (full)
+			fill_with(vm);
+		execvp(sleep[0], sleep);
+		_exit(1);
 	}
 	close(fds[1]);
 	assert_int_equal(read(fds[0], &ok, 1), 1);
+	/* Which it closes as it executes that. */
+	assert_int_equal(read(fds[0], &(char){ 0 }, 1), 0);
 	close(fds[0]);
 	if (ok)
 		return pid;
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return -1;
+}
+
+static pid_t start_vmm(int n_vms)
+{
+	return start_vmm_with(n_vms, false);
 }
 
 static pid_t start_vmm_or_skip(int n_vms)
@@ -227,7 +268,7 @@ static void test_scan_in_want(void **state)
 {
 	struct search wanted = { .pid = start_vmm_or_skip(1) };
 
-	for (int fds = 5; fds < 7; fds++) {
+	for (int fds = 4; fds < 6; fds++) {
 		_cleanup_(fetcher_freep) struct fetcher *f = NULL;
 		char script[64];
 
@@ -237,6 +278,124 @@ static void test_scan_in_want(void **state)
 		assert_false(wanted.found);
 	}
 	end_vmm(wanted.pid);
+}
+
+/**
+ * struct left - a helper that runs beside those that are started by the fetcher
+ */
+struct left {
+	pid_t pid;
+	int socket;
+};
+
+static struct left start_left(void)
+{
+	struct fetch_reply greeting;
+	int fds[2];
+	struct left left;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	left.socket = fds[0];
+	left.pid = child_fork();
+	assert_true(left.pid >= 0);
+	if (left.pid == 0) {
+		dup2(fds[1], STDIN_FILENO);
+		execl(helper, helper, NULL);
+		_exit(1);
+	}
+	close(fds[1]);
+	assert_int_equal(recv(left.socket, &greeting, sizeof(greeting), 0), sizeof(greeting));
+	return left;
+}
+
+static void end_left(const struct left *left)
+{
+	end_vmm(left->pid);
+	close(left->socket);
+}
+
+/* How many VMs that process has open. */
+static int count_vms(pid_t pid)
+{
+	char path[512], target[64];
+	struct dirent *entry;
+	ssize_t length;
+	int n = 0;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	folder = opendir(path);
+	assert_non_null(folder);
+	while ((entry = readdir(folder))) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid, entry->d_name);
+		length = readlink(path, target, sizeof(target));
+		n += length == sizeof("anon_inode:kvm-vm") - 1 &&
+		     memcmp(target, "anon_inode:kvm-vm", (size_t)length) == 0;
+	}
+	closedir(folder);
+	return n;
+}
+
+/*
+ * While it goes through all that a process has, which may hang, it has no VM open but the one that it has
+ * just found, at the lowest number that is free, for a moment.
+ */
+static void test_no_vm_is_kept(void **state)
+{
+	static const enum fetch_kind kinds[] = { FETCH_LOOK, FETCH_SCAN };
+	pid_t pid = start_vmm_or_skip(3);
+
+	end_vmm(pid);
+	pid = start_vmm_with(3, true);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct left left = start_left();
+		struct fetch_request request = { .kind = kinds[i], .pid = pid };
+		struct pollfd p = { .fd = left.socket, .events = POLLIN };
+		struct fetch_reply reply;
+
+		request.pid -= kinds[i] == FETCH_SCAN;
+		assert_int_equal(send(left.socket, &request, sizeof(request), 0), sizeof(request));
+		do {
+			while (poll(&p, 1, 0) == 0)
+				assert_in_range(count_vms(left.pid), 0, 1);
+			assert_int_equal(recv(left.socket, &reply, sizeof(reply), 0),
+					 sizeof(reply));
+		} while (reply.more);
+		end_left(&left);
+	}
+	end_vmm(pid);
+}
+
+/* A helper that hangs with a VM that it was to look at, and a daemon, are none that have one. */
+static void test_one_of_us(void **state)
+{
+	_cleanup_(fetcher_freep) struct fetcher *f = new_fetcher(helper);
+	struct search vmm = { .pid = start_vmm_or_skip(1) }, left_behind = {}, daemon = {};
+	struct left left;
+	struct fetched fetched;
+	int vm = create_vm();
+
+	assert_true(vm >= 0);
+	left = start_left();
+	assert_int_equal(count_vms(left.pid), 1);
+	daemon.pid = child_fork();
+	assert_true(daemon.pid >= 0);
+	if (daemon.pid == 0)
+		for (;;)
+			pause();
+	left_behind.pid = left.pid;
+	assert_int_equal(fetcher_scan(f, search, &vmm), 0);
+	assert_true(vmm.found);
+	assert_int_equal(fetcher_scan(f, search, &left_behind), 0);
+	assert_false(left_behind.found);
+	assert_int_equal(fetcher_look(f, left.pid, &fetched), -ENOTTY);
+	assert_int_equal(fetcher_scan(f, search, &daemon), 0);
+	assert_false(daemon.found);
+	assert_int_equal(fetcher_look(f, daemon.pid, &fetched), -ENOTTY);
+	close(vm);
+	end_left(&left);
+	end_vmm(daemon.pid);
+	end_vmm(vmm.pid);
 }
 
 static const char *write_script(const char *script)
@@ -581,6 +740,8 @@ int main(void)
 		cmocka_unit_test(test_name),
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_scan_in_want),
+		cmocka_unit_test(test_no_vm_is_kept),
+		cmocka_unit_test(test_one_of_us),
 		cmocka_unit_test(test_hangs),
 		cmocka_unit_test(test_starts_slowly),
 		cmocka_unit_test(test_ends),
@@ -602,6 +763,8 @@ int main(void)
 	assert_non_null(mkdtemp(dir));
 	setenv("HELPER", helper, 1);
 	setenv("FAKE_SPLITTERS", dir, 1);
+	if (access("/dev/kvm", R_OK | W_OK) < 0)
+		setenv("FAKE_VMS", "1", 1);
 	/* For the helper; this program has no use for it but to know splitters by their name. */
 	if (!getenv("LD_PRELOAD")) {
 		setenv("LD_PRELOAD", fake, 1);

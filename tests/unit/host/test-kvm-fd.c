@@ -38,6 +38,28 @@ struct child {
 	int vm;
 };
 
+/* The VMs that were told of: their numbers. */
+struct kvm_vms {
+	size_t n;
+	int numbers[KVM_FD_MAX];
+};
+
+static int on_vm(void *userdata, int vm, int number)
+{
+	struct kvm_vms *vms = userdata;
+
+	assert_true(anon_inode_is(vm, "kvm-vm"));
+	assert_in_range(vms->n, 0, KVM_FD_MAX - 1);
+	vms->numbers[vms->n++] = number;
+	return 0;
+}
+
+static int list_vms(const struct child *child, struct kvm_vms *ret)
+{
+	ret->n = 0;
+	return kvm_fd_list(child->pidfd, child->pid, on_vm, ret);
+}
+
 /* Opens so many, at least one, the first of them twice. -1: that is not possible. */
 static int child_open_vms(unsigned int n)
 {
@@ -119,9 +141,9 @@ static void stop_child(const struct child *child)
 static void test_process_without_a_vm(void **state)
 {
 	struct child child = start_child(false);
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms;
 
-	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), -ENOTTY);
+	assert_int_equal(list_vms(&child, &vms), -ENOTTY);
 	assert_int_equal(kvm_fd_get(child.pidfd, 0), -ENXIO);
 	assert_int_equal(kvm_fd_get(child.pidfd, 1000), -ENXIO);
 	stop_child(&child);
@@ -130,11 +152,11 @@ static void test_process_without_a_vm(void **state)
 static void test_process_that_is_gone(void **state)
 {
 	struct child child = start_child(false);
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms;
 
 	kill(child.pid, SIGKILL);
 	waitpid(child.pid, NULL, 0);
-	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), -ESRCH);
+	assert_int_equal(list_vms(&child, &vms), -ESRCH);
 	assert_int_equal(kvm_fd_get(child.pidfd, 0), -ESRCH);
 	close(child.pidfd);
 }
@@ -143,11 +165,11 @@ static void test_process_that_is_gone(void **state)
 static void test_pid_reused(void **state)
 {
 	struct child gone = start_child(false), other = start_child(true);
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms = {};
 
 	kill(gone.pid, SIGKILL);
 	waitpid(gone.pid, NULL, 0);
-	assert_int_equal(kvm_fd_list(gone.pidfd, other.pid, &vms), -ESRCH);
+	assert_int_equal(kvm_fd_list(gone.pidfd, other.pid, on_vm, &vms), -ESRCH);
 	close(gone.pidfd);
 	stop_child(&other);
 }
@@ -157,20 +179,20 @@ static void test_our_own(int vm)
 {
 	pid_t self = getpid();
 	int pidfd = pidfd_open(self, 0), fd;
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms = {};
 
 	assert_true(pidfd >= 0);
 	fd = kvm_fd_get(pidfd, vm);
 	assert_true(fd >= 0);
 	close(fd);
-	assert_int_equal(kvm_fd_list(pidfd, self, &vms), -ENOTTY);
+	assert_int_equal(kvm_fd_list(pidfd, self, on_vm, &vms), -ENOTTY);
 	close(pidfd);
 }
 
 static void test_process_with_a_vm(void **state)
 {
 	struct child child = start_child(true);
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms;
 	int fd;
 
 	if (child.vm < 0) {
@@ -179,7 +201,7 @@ static void test_process_with_a_vm(void **state)
 		skip();
 	}
 	/* Its duplicate is the same VM, and not a second one. */
-	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), 0);
+	assert_int_equal(list_vms(&child, &vms), 0);
 	assert_int_equal(vms.n, 1);
 	assert_int_equal(vms.numbers[0], child.vm);
 	fd = kvm_fd_get(child.pidfd, child.vm);
@@ -191,18 +213,49 @@ static void test_process_with_a_vm(void **state)
 	stop_child(&child);
 }
 
+static int on_first_vm(void *userdata, int vm, int number)
+{
+	(void)on_vm(userdata, vm, number);
+	return 1;
+}
+
+static int fail_at_vm(void *userdata, int vm, int number)
+{
+	(void)on_vm(userdata, vm, number);
+	return -EMFILE;
+}
+
+/* Whoever is told says when that is enough. */
+static void test_one_is_enough(void **state)
+{
+	struct child child = start_child_with(0, 3, 0);
+	struct kvm_vms vms = {};
+
+	if (child.vm < 0) {
+		stop_child(&child);
+		print_message("# no VM can be created here (/dev/kvm)\n");
+		skip();
+	}
+	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, on_first_vm, &vms), 0);
+	assert_int_equal(vms.n, 1);
+	vms.n = 0;
+	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, fail_at_vm, &vms), -EMFILE);
+	assert_int_equal(vms.n, 1);
+	stop_child(&child);
+}
+
 /* Nor is there room for as many VMs as it likes: the first are listed. */
 static void test_many_vms(void **state)
 {
 	struct child child = start_child_with(0, KVM_FD_MAX + 3, 0);
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms;
 
 	if (child.vm < 0) {
 		stop_child(&child);
 		print_message("# not so many VMs can be created here (/dev/kvm)\n");
 		skip();
 	}
-	assert_int_equal(kvm_fd_list(child.pidfd, child.pid, &vms), 0);
+	assert_int_equal(list_vms(&child, &vms), 0);
 	assert_int_equal(vms.n, KVM_FD_MAX);
 	assert_int_equal(vms.numbers[0], child.vm);
 	for (size_t i = 1; i < vms.n; i++)
@@ -219,7 +272,7 @@ static int list_and_read_log(const struct child *child, struct kvm_vms *vms, cha
 
 	assert_true(log >= 0 && before >= 0);
 	assert_int_equal(dup2(log, STDERR_FILENO), STDERR_FILENO);
-	r = kvm_fd_list(child->pidfd, child->pid, vms);
+	r = list_vms(child, vms);
 	assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
 	close(before);
 	n = pread(log, text, size - 1, 0);
@@ -233,7 +286,7 @@ static int list_and_read_log(const struct child *child, struct kvm_vms *vms, cha
 static void test_many_descriptors(void **state)
 {
 	struct child child = start_child_with(KVM_FD_LOOK_MAX, 1, 0);
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms;
 	char log[256];
 
 	if (child.vm == -2) {
@@ -244,7 +297,6 @@ static void test_many_descriptors(void **state)
 	assert_int_equal(list_and_read_log(&child, &vms, log, sizeof(log)), -ENOTTY);
 	assert_non_null(strstr(log, "more than 16384 descriptors"));
 	stop_child(&child);
-	kvm_vms_done(&vms);
 
 	child = start_child_with(0, 1, KVM_FD_LOOK_MAX);
 	assert_int_equal(list_and_read_log(&child, &vms, log, sizeof(log)),
@@ -258,7 +310,7 @@ static void test_many_descriptors(void **state)
 /* In a child of our own, as a user who may not look into the other. */
 static void test_not_permitted(void **state)
 {
-	_cleanup_(kvm_vms_done) struct kvm_vms vms = {};
+	struct kvm_vms vms;
 	struct child child;
 	int status, r;
 	pid_t pid;
@@ -273,7 +325,7 @@ static void test_not_permitted(void **state)
 	if (pid == 0) {
 		if (setgroups(0, NULL) < 0 || setgid(UID_NOBODY) < 0 || setuid(UID_NOBODY) < 0)
 			_exit(1);
-		r = kvm_fd_list(child.pidfd, child.pid, &vms);
+		r = list_vms(&child, &vms);
 		_exit(r == -EACCES || r == -EPERM ? 0 : 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -301,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_pid_reused),
 		cmocka_unit_test(test_process_with_a_vm),
 		cmocka_unit_test(test_what_is_no_splitter),
+		cmocka_unit_test(test_one_is_enough),
 		cmocka_unit_test(test_many_vms),
 		cmocka_unit_test(test_many_descriptors),
 		cmocka_unit_test(test_not_permitted),
