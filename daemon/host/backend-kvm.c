@@ -11,6 +11,7 @@
 
 #include <linux/kvm_eager_split.h>
 
+#include "base/transient.h"
 #include "host/anon-inode.h"
 #include "host/backend.h"
 #include "host/fetcher.h"
@@ -194,6 +195,12 @@ static int kvm_look(struct backend *backend, pid_t pid, int numbers[BACKEND_VMS_
 	r = fetcher_look(kvm->looker, pid, &fetched);
 	for (size_t i = 0; i < fetched.n; i++) {
 		r = kvm_make_vm(kvm, take_fd(&fetched.splitters[i]), &vms[n]);
+		/* It is looked at anew: who has some takes them for all that there are. */
+		if (error_is_transient(r)) {
+			while (n)
+				kvm_close_vm(vms[--n]);
+			return r;
+		}
 		if (r < 0)
 			continue;
 		vms[n]->uid = fetched.uid;

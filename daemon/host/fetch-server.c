@@ -137,6 +137,9 @@ static int on_vm(void *userdata, int vm, int number)
 	struct splitters *s = userdata;
 	int fd = make_splitter(vm);
 
+	/* There may be one later: the look is made anew then, as who has some takes them for all. */
+	if (error_is_transient(fd))
+		return fd;
 	if (fd < 0) {
 		s->error = fd;
 		return 0;
@@ -148,18 +151,16 @@ static int on_vm(void *userdata, int vm, int number)
 
 static int send_splitters(int socket, const struct splitters *s, int64_t uid)
 {
-	int n = 0, r = s->error;
-
-	/* What there is of them is of use, whatever becomes of the others. */
 	for (size_t i = 0; i < s->n; i++) {
 		const struct fetch_reply reply = { .more = true,
 						   .number = s->numbers[i],
 						   .uid = uid };
 
-		r = send_reply(socket, &reply, s->fds[i]);
-		n += r == 0;
+		/* Too many descriptors are on their way, perhaps. */
+		if (send_reply(socket, &reply, s->fds[i]) < 0)
+			return send_end(socket, -EBUSY);
 	}
-	return send_end(socket, n ? n : r);
+	return send_end(socket, s->n ? (int)s->n : s->error);
 }
 
 static int serve_look(int socket, pid_t pid)

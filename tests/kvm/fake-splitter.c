@@ -5,7 +5,7 @@
  * it has done is kept in a file of the folder $FAKE_SPLITTERS, by the number that the kernel tells
  * eventfds apart by, for all processes that have it. A VM whose descriptor is O_NONBLOCK, which means
  * nothing to KVM, has as many splitters as it may have. Where there is no KVM, and $FAKE_VMS is set,
- * VMs are inotify's.
+ * VMs are inotify's. The survey of that number for which $FAKE_WANT asks lacks memory.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -169,10 +169,17 @@ static int run(struct state *state, struct kvm_arm_split_run *run)
 static long on_splitter(uint64_t id, unsigned long request, unsigned long arg)
 {
 	struct state *state = open_state(id);
+	const char *want = getenv("FAKE_WANT");
+	static int n_surveys;
 	int r = 0;
 
 	switch (request) {
 	case KVM_ARM_SPLIT_SURVEY:
+		if (want && ++n_surveys == atoi(want)) {
+			errno = ENOMEM;
+			r = -1;
+			break;
+		}
 		r = survey(id, state, (void *)arg);
 		break;
 	case KVM_ARM_SPLIT_HOLD:

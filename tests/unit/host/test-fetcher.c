@@ -26,7 +26,9 @@
 
 #include <cmocka.h>
 
+#include "base/transient.h"
 #include "host/anon-inode.h"
+#include "host/backend.h"
 #include "host/fetch-server.h"
 #include "host/fetcher.h"
 #include "host/file-tables.h"
@@ -278,6 +280,48 @@ static void test_scan_in_want(void **state)
 		assert_false(wanted.found);
 	}
 	end_vmm(wanted.pid);
+}
+
+/* A look that has some of the VMs is none, either: who wants to know of all has it made again. */
+static void test_look_in_want(void **state)
+{
+	pid_t pid = start_vmm_or_skip(3);
+	int complete = 0;
+
+	for (int fds = 5; fds < 16; fds++) {
+		_cleanup_(fetcher_freep) struct fetcher *f = NULL;
+		_cleanup_(fetched_done) struct fetched fetched = {};
+		char script[64];
+		int r;
+
+		snprintf(script, sizeof(script), "ulimit -n %d; exec \"$HELPER\"", fds);
+		f = new_fetcher(write_script(script));
+		r = fetcher_look(f, pid, &fetched);
+		assert_true(r == 0 || error_is_transient(r));
+		assert_int_equal(fetched.n, r == 0 ? 3 : 0);
+		complete += r == 0;
+	}
+	assert_in_range(complete, 1, 10);
+	end_vmm(pid);
+}
+
+/* The same, where it is the daemon that has no memory for the second one. */
+static void test_backend_in_want(void **state)
+{
+	pid_t pid = start_vmm_or_skip(3);
+	struct backend *backend;
+	struct backend_vm *vms[BACKEND_VMS_MAX];
+	int numbers[BACKEND_VMS_MAX];
+
+	assert_int_equal(backend_kvm_new(&backend, helper), 0);
+	setenv("FAKE_WANT", "2", 1);
+	assert_int_equal(backend->ops->look(backend, pid, numbers, vms), -ENOMEM);
+	unsetenv("FAKE_WANT");
+	assert_int_equal(backend->ops->look(backend, pid, numbers, vms), 3);
+	for (int i = 0; i < 3; i++)
+		backend->ops->close_vm(vms[i]);
+	backend_free(backend);
+	end_vmm(pid);
 }
 
 /**
@@ -740,6 +784,8 @@ int main(void)
 		cmocka_unit_test(test_name),
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_scan_in_want),
+		cmocka_unit_test(test_look_in_want),
+		cmocka_unit_test(test_backend_in_want),
 		cmocka_unit_test(test_no_vm_is_kept),
 		cmocka_unit_test(test_one_of_us),
 		cmocka_unit_test(test_hangs),
