@@ -434,15 +434,35 @@ static bool strangers_wait(struct strangers *s, uint64_t msec)
 	return true;
 }
 
+/*
+ * It has the table, and ends with the daemon, when it can: until then its descriptors are open. Nobody
+ * hears of it any more.
+ */
+static void hand_leave(struct hand *h)
+{
+	sd_event_source_disable_unref(h->io);
+	sd_event_source_disable_unref(h->end);
+	free(h->job);
+	free(h);
+}
+
 struct strangers *strangers_free(struct strangers *s)
 {
+	struct stranger_job *job;
+
 	if (!s)
 		return NULL;
-	/* Those that wait have the table, and end with the daemon, when they can. */
-	if (!strangers_wait(s, LAST_MSEC))
-		return NULL;
+	(void)strangers_wait(s, LAST_MSEC);
 	for (size_t i = 0; i < s->n_hands; i++)
-		hand_free(s->hands[i]);
+		if (s->hands[i]->job)
+			hand_leave(s->hands[i]);
+		else
+			hand_free(s->hands[i]);
+	/* What waits for them stays open, too. */
+	while ((job = TAILQ_FIRST(&s->waiting))) {
+		TAILQ_REMOVE(&s->waiting, job, link);
+		free(job);
+	}
 	sd_event_unref(s->event);
 	free(s);
 	return NULL;

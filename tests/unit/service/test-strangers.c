@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -203,12 +204,36 @@ static void test_killed(void **state)
 	assert_int_equal(f->result, -EAGAIN);
 }
 
+/* Nobody takes the place of one that was left behind in the end. */
+static void test_left_behind(void **state)
+{
+	struct fixture *f = *state;
+	pid_t child = find_child();
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(kill(child, SIGSTOP), 0);
+	strangers_close(f->strangers, 1000, fds[1]);
+	f->strangers = strangers_free(f->strangers);
+	assert_null(f->strangers);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)child, &(siginfo_t){}, WEXITED | WNOWAIT), 0);
+	while (sd_event_run(f->event, 0) > 0)
+		;
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_received, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_left_behind, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
