@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,9 @@
 
 /* Messages that may wait for the journal. */
 #define LOG_MAX 1024
+
+/* Memory that is asked for in pieces of this size, or larger, the system takes back at once. */
+#define LARGE_BYTES (128 << 10)
 
 /**
  * struct options - the command line
@@ -468,6 +472,11 @@ int main(int argc, char **argv)
 	if (options.check_config)
 		return check_config(&options);
 
+	/*
+	 * What is as large as a survey of all memslots that there may be goes back to the system with its
+	 * end: it would stay with each worker, in pieces, between what is kept of one VM and the next.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	/* Without it the loop waits for the journal, which is better than to stay away. */
 	if (outbox_new(&outbox, LOG_MAX, log_gap) == 0)
 		log_set_outbox(outbox);

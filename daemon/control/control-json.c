@@ -41,12 +41,12 @@ static json_object *memslot_to_json(const struct memslot *memslot)
 	return varlink_json_finish(object, r);
 }
 
-static json_object *memslots_to_json(const struct memslot *memslots, size_t n)
+static json_object *memslots_to_json(const struct memslot *memslots, uint64_t n)
 {
 	json_object *array = json_object_new_array();
 	int r = 0;
 
-	for (size_t i = 0; i < n && i < CONTROL_MEMSLOTS_MAX; i++)
+	for (uint64_t i = 0; i < n && i < CONTROL_MEMSLOTS_MAX; i++)
 		r |= varlink_json_append(array, memslot_to_json(&memslots[i]));
 	return varlink_json_finish(array, r);
 }

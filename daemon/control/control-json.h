@@ -11,7 +11,7 @@
 #include "manager/manager.h"
 
 /* The most memslots that a VM is told with. */
-#define CONTROL_MEMSLOTS_MAX 256
+#define CONTROL_MEMSLOTS_MAX SURVEY_SLOTS_MAX
 
 /* The interface's Host. */
 json_object *control_host_to_json(const struct host_info *info);

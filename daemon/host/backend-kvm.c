@@ -258,13 +258,6 @@ static void memslot_from_kvm(struct memslot *slot, const struct kvm_arm_split_sl
 	}
 }
 
-static int compare_memslots(const void *a, const void *b)
-{
-	const struct memslot *x = a, *y = b;
-
-	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
-}
-
 /*
  * Asks with room for *@n memslots; if that is too little, -E2BIG, and *@n says how many there
  * are.
@@ -273,6 +266,7 @@ static int kvm_try_survey(const struct kvm_vm *vm, uint32_t *n, struct survey *r
 {
 	_cleanup_free_ struct kvm_arm_split_slot *slots = calloc(*n, sizeof(*slots));
 	struct kvm_arm_split_survey survey;
+	struct memslot *memslots;
 	uint32_t room = *n;
 	int r;
 
@@ -285,9 +279,11 @@ static int kvm_try_survey(const struct kvm_vm *vm, uint32_t *n, struct survey *r
 	if (survey.nr_slots > room)
 		return -E2BIG;
 
-	ret->slots = calloc(max_u64(survey.nr_slots, 1), sizeof(*ret->slots));
-	if (!ret->slots)
+	memslots = calloc(max_u64(survey.nr_slots, 1), sizeof(*memslots));
+	if (!memslots)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < survey.nr_slots; i++)
+		memslot_from_kvm(&memslots[i], &slots[i]);
 	ret->held = survey.flags & KVM_ARM_SPLIT_SURVEY_HELD;
 	ret->holders = survey.holders;
 	ret->counters = (struct vm_counters){
@@ -295,11 +291,7 @@ static int kvm_try_survey(const struct kvm_vm *vm, uint32_t *n, struct survey *r
 		.stall_nsec = survey.stats.stall_ns,
 		.stall_max_nsec = survey.stats.stall_max_ns,
 	};
-	ret->n_slots = survey.nr_slots;
-	for (uint32_t i = 0; i < survey.nr_slots; i++)
-		memslot_from_kvm(&ret->slots[i], &slots[i]);
-	qsort(ret->slots, ret->n_slots, sizeof(*ret->slots), compare_memslots);
-	return 0;
+	return survey_set_memslots(ret, memslots, survey.nr_slots);
 }
 
 static int kvm_survey(struct backend_vm *backend_vm, struct survey *ret)

@@ -406,9 +406,7 @@ static int sim_survey(struct backend_vm *backend_vm, struct survey *ret)
 		.dirty_logging = image->dirty_logging & SIM_LOG_MEMORY,
 	};
 	ret->holders = (uint32_t)holders;
-	ret->n_slots = n;
-	ret->slots = slots;
-	return 0;
+	return survey_set_memslots(ret, slots, n);
 }
 
 static int sim_set_hold(struct backend_vm *backend_vm, bool hold)

@@ -33,7 +33,7 @@ bool walk_next(struct walk *walk, const struct survey *survey, bool all, struct 
 		return false;
 	for (; walk->slot < survey->n_slots; walk->slot++) {
 		const struct memslot *slot = &survey->slots[walk->slot];
-		uint64_t end = slot->gpa + slot->bytes;
+		uint64_t end = memslot_end(slot);
 
 		/* One that had no blocks to begin with; others are walked to their end. */
 		if (!all && !slot->blocks && walk->gpa <= slot->gpa)

@@ -36,7 +36,7 @@ struct walk {
 	unsigned int idle_passes;
 };
 
-/* Part of the memslot at index @slot of the survey. */
+/* Part of the memslot, or the area, at index @slot of the survey; holes may be in it. */
 struct walk_range {
 	size_t slot;
 	uint64_t gpa;

@@ -104,18 +104,6 @@ uint64_t vm_count_blocks(const struct vm *vm)
 	return vm->progress.blocks;
 }
 
-static void vm_add_up(struct vm *vm)
-{
-	vm->progress.bytes = vm->progress.blocks = vm->progress.block_bytes = 0;
-	for (size_t i = 0; i < vm->progress.survey.n_slots; i++) {
-		const struct memslot *slot = &vm->progress.survey.slots[i];
-
-		vm->progress.bytes += slot->bytes;
-		vm->progress.blocks += slot->blocks;
-		vm->progress.block_bytes += slot->block_bytes;
-	}
-}
-
 bool vm_take_survey(struct vm *vm, struct survey *survey)
 {
 	bool is_news = !vm->progress.surveyed || !survey_is_same(&vm->progress.survey, survey);
@@ -124,7 +112,9 @@ bool vm_take_survey(struct vm *vm, struct survey *survey)
 	vm->progress.survey = *survey;
 	*survey = (struct survey){};
 	vm->progress.surveyed = true;
-	vm_add_up(vm);
+	vm->progress.bytes = vm->progress.survey.sums.bytes;
+	vm->progress.blocks = vm->progress.survey.sums.blocks;
+	vm->progress.block_bytes = vm->progress.survey.sums.block_bytes;
 	return is_news;
 }
 
@@ -288,7 +278,7 @@ void vm_get_info(const struct vm *vm, uint64_t realtime_usec, struct vm_info *in
 		.deadline_usec = vm->migration.deadline_usec,
 		.error = vm->progress.error,
 		.memslots = vm->progress.survey.slots,
-		.n_memslots = vm->progress.survey.n_slots,
+		.n_memslots = vm->progress.survey.sums.memslots,
 	};
 	info->has_eta = vm->progress.get_eta && vm->progress.get_eta(vm, &info->eta_usec);
 	info->late = vm->progress.stage == VM_STAGE_SPLITTING &&

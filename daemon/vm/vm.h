@@ -62,6 +62,8 @@ struct work;
  * @deadline_usec: CLOCK_REALTIME, as given, where @has_deadline
  * @late: the ETA lies past the deadline
  * @error: why the stage is VM_STAGE_FAILED, otherwise NULL
+ * @memslots: the first of them, SURVEY_SLOTS_MAX at the most
+ * @n_memslots: how many there are
  */
 struct vm_info {
 	const char *name;
@@ -85,7 +87,7 @@ struct vm_info {
 	bool late;
 	const char *error;
 	const struct memslot *memslots;
-	size_t n_memslots;
+	uint64_t n_memslots;
 };
 
 /* So many may watch it at once. */

@@ -418,20 +418,20 @@ static int fake_survey(struct backend_vm *vm, struct survey *ret)
 {
 	struct file *file = container_of(vm, struct fake_splitter, vm)->file;
 	int r = begin_call(file, HOST_CALL_SURVEY);
+	struct memslot *slots;
 
 	if (r < 0)
 		return r;
 	file->news = false;
 	ret->held = file->held;
 	ret->holders = (uint32_t)file->held + file->vm->held_by_other;
-	ret->n_slots = file->vm->n_slots;
-	ret->slots = calloc(HOST_SLOTS_MAX, sizeof(*ret->slots));
-	check(ret->slots);
+	slots = calloc(HOST_SLOTS_MAX, sizeof(*slots));
+	check(slots);
 	for (size_t i = 0; i < file->vm->n_slots; i++) {
 		const struct host_slot *slot = &file->vm->slots[i];
 		unsigned int blocks = (unsigned int)__builtin_popcount(slot->blocks);
 
-		ret->slots[i] = (struct memslot){
+		slots[i] = (struct memslot){
 			.slot = (uint32_t)i,
 			.gpa = slot->gpa,
 			.bytes = slot->n_blocks * HOST_BLOCK_BYTES,
@@ -440,7 +440,7 @@ static int fake_survey(struct backend_vm *vm, struct survey *ret)
 			.dirty_logging = slot->logged,
 		};
 	}
-	return 0;
+	return survey_set_memslots(ret, slots, file->vm->n_slots);
 }
 
 static int fake_hold(struct backend_vm *vm)

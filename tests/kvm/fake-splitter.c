@@ -5,7 +5,9 @@
  * it has done is kept in a file of the folder $FAKE_SPLITTERS, by the number that the kernel tells
  * eventfds apart by, for all processes that have it. A VM whose descriptor is O_NONBLOCK, which means
  * nothing to KVM, has as many splitters as it may have. Where there is no KVM, and $FAKE_VMS is set,
- * VMs are inotify's. The survey of that number for which $FAKE_WANT asks lacks memory.
+ * VMs are inotify's. The survey of that number for which $FAKE_WANT asks lacks memory. With
+ * $FAKE_MEMSLOTS, each VM has so many, of a page each, and no blocks; and with that, /dev/kvm is there
+ * for whoever asks what KVM can, also where it is not.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -125,22 +127,63 @@ static struct state *open_state(uint64_t id)
 	return state;
 }
 
+/* 0: one, with blocks. */
+static uint32_t count_memslots(void)
+{
+	const char *n = getenv("FAKE_MEMSLOTS");
+
+	return n ? (uint32_t)strtoul(n, NULL, 10) : 0;
+}
+
+int open(const char *path, int flags, ...)
+{
+	static int (*next)(const char *, int, ...);
+	va_list ap;
+	mode_t mode;
+
+	if (!next)
+		next = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
+	va_start(ap, flags);
+	mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+	va_end(ap);
+	if (count_memslots() && strcmp(path, "/dev/kvm") == 0)
+		path = "/dev/null";
+	return next(path, flags, mode);
+}
+
+/* Pages with one between them, the last one first. */
+static void fill_memslots(struct kvm_arm_split_slot *slots, uint32_t n)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	for (uint32_t i = 0; i < n; i++)
+		slots[i] = (struct kvm_arm_split_slot){
+			.slot = n - 1 - i,
+			.guest_phys_addr = (n - 1 - i) * 2 * page,
+			.memory_size = page,
+		};
+}
+
 static int survey(uint64_t id, const struct state *state, struct kvm_arm_split_survey *survey)
 {
 	struct kvm_arm_split_slot *slot = (void *)(uintptr_t)survey->slots;
-	uint32_t room = survey->nr_slots;
+	uint32_t room = survey->nr_slots, n = count_memslots();
 
 	*survey = (struct kvm_arm_split_survey){
 		.slots = survey->slots,
-		.nr_slots = 1,
+		.nr_slots = n ? n : 1,
 		.flags = state->held ? KVM_ARM_SPLIT_SURVEY_HELD : 0,
 		.vm_id = id,
 		.holders = state->held,
 		.stats.blocks_split = BLOCKS - state->blocks_left,
 	};
-	if (!room) {
+	if (room < survey->nr_slots) {
 		errno = E2BIG;
 		return -1;
+	}
+	if (n) {
+		fill_memslots(slot, n);
+		return 0;
 	}
 	*slot = (struct kvm_arm_split_slot){ .memory_size = BLOCKS * BLOCK_SIZE,
 					     .blocks[2] = state->blocks_left };

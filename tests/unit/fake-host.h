@@ -133,17 +133,17 @@ static inline int fake_survey(struct backend_vm *backend_vm, struct survey *ret)
 {
 	struct fake_vm *vm = (struct fake_vm *)backend_vm;
 	struct fake_call *log = fake_log(vm, 0);
+	struct memslot *slots;
 
 	log->result = fake_result(vm, 0);
 	if (log->result < 0)
 		return log->result;
 	ret->held = vm->held;
-	ret->n_slots = vm->n_slots;
-	ret->slots = calloc(SLOTS_MAX, sizeof(*ret->slots));
-	assert_non_null(ret->slots);
+	slots = calloc(SLOTS_MAX, sizeof(*slots));
+	assert_non_null(slots);
 	for (size_t i = 0; i < vm->n_slots; i++) {
 		const struct fake_slot *from = &vm->slots[i];
-		struct memslot *slot = &ret->slots[i];
+		struct memslot *slot = &slots[i];
 
 		slot->slot = (uint32_t)i;
 		slot->gpa = from->gpa;
@@ -153,7 +153,7 @@ static inline int fake_survey(struct backend_vm *backend_vm, struct survey *ret)
 		slot->block_bytes = slot->blocks * BLOCK;
 		slot->dirty_logging = from->logged;
 	}
-	return 0;
+	return survey_set_memslots(ret, slots, vm->n_slots);
 }
 
 /* A block is to be changed. False: that would take a TLBI, or a pause, more than may be spent. */

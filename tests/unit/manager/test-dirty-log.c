@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -27,16 +28,19 @@ struct slot {
 /* Of memslots that follow each other, up to one of no size. */
 static enum dirty_log get(const struct slot *slots)
 {
-	struct memslot memslots[8] = {};
-	struct survey survey = { .slots = memslots };
+	struct memslot *memslots = calloc(8, sizeof(*memslots));
+	struct survey survey = {};
+	enum dirty_log log;
 	uint64_t gpa = 0;
+	size_t n;
 
-	for (; slots[survey.n_slots].bytes; survey.n_slots++) {
-		const struct slot *from = &slots[survey.n_slots];
+	assert_non_null(memslots);
+	for (n = 0; slots[n].bytes; n++) {
+		const struct slot *from = &slots[n];
 
-		assert_true(survey.n_slots < ARRAY_SIZE(memslots));
-		memslots[survey.n_slots] = (struct memslot){
-			.slot = (uint32_t)survey.n_slots,
+		assert_true(n < 8);
+		memslots[n] = (struct memslot){
+			.slot = (uint32_t)n,
 			.gpa = gpa,
 			.bytes = from->bytes,
 			.read_only = from->flags & READ_ONLY,
@@ -44,7 +48,10 @@ static enum dirty_log get(const struct slot *slots)
 		};
 		gpa += from->bytes;
 	}
-	return dirty_log_get(&survey);
+	assert_int_equal(survey_set_memslots(&survey, memslots, n), 0);
+	log = dirty_log_get(&survey);
+	survey_done(&survey);
+	return log;
 }
 
 #define GET(...) get((const struct slot[]){ __VA_ARGS__, { 0, 0 } })

@@ -20,6 +20,16 @@ static struct memslot slots[] = {
 };
 static const struct survey survey = { .n_slots = ARRAY_SIZE(slots), .slots = slots };
 
+static void assert_range_of(const struct survey *of, struct walk *walk, size_t slot, uint64_t gpa,
+			    uint64_t size)
+{
+	struct walk_range range;
+
+	assert_true(walk_next(walk, of, false, &range));
+	assert_int_equal(range.slot, slot);
+	assert_true(range.gpa == gpa && range.size == size);
+}
+
 static void assert_range(struct walk *walk, bool all, size_t slot, uint64_t gpa, uint64_t size)
 {
 	struct walk_range range;
@@ -153,12 +163,30 @@ static void test_going_back(void **state)
 	assert_false(walk_next(&walk, &both, true, &range));
 }
 
+/* Several memslots that are kept as one: to the end of the last of them. */
+static void test_area(void **state)
+{
+	struct memslot two[] = {
+		{ .gpa = GIB, .bytes = 2 * GIB, .holes = 3 * GIB, .blocks = 1 },
+		{ .gpa = 8 * GIB, .bytes = GIB, .blocks = 1 },
+	};
+	const struct survey both = { .n_slots = 2, .slots = two };
+	struct walk walk = {};
+
+	walk_start(&walk);
+	assert_range_of(&both, &walk, 0, GIB, 4 * GIB);
+	walk_advance(&walk, 5 * GIB, 0);
+	assert_range_of(&both, &walk, 0, 5 * GIB, GIB);
+	walk_advance(&walk, 6 * GIB, 1);
+	assert_range_of(&both, &walk, 1, 8 * GIB, GIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranges),	       cmocka_unit_test(test_all_memslots),
 		cmocka_unit_test(test_another_survey), cmocka_unit_test(test_idle_passes),
-		cmocka_unit_test(test_going_back),
+		cmocka_unit_test(test_going_back),     cmocka_unit_test(test_area),
 	};
 
 	return cmocka_run_group_tests_name("walk", tests, NULL, NULL);

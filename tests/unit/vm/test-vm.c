@@ -46,7 +46,8 @@ static void test_names_of_vms(void **state)
 static void test_survey_splits_and_recoveries(void **state)
 {
 	_cleanup_(vm_freep) struct vm *vm = NULL;
-	struct survey survey = { .n_slots = 2 };
+	struct survey survey = {};
+	struct memslot *slots;
 	struct vm_info info;
 
 	assert_int_equal(vm_new(&vm, NULL, 1, 7, NULL), 0);
@@ -56,10 +57,11 @@ static void test_survey_splits_and_recoveries(void **state)
 	assert_false(info.surveyed);
 	assert_int_equal(info.bytes, 0);
 
-	survey.slots = calloc(2, sizeof(*survey.slots));
-	assert_non_null(survey.slots);
-	survey.slots[0] = (struct memslot){ .bytes = 100, .blocks = 10, .block_bytes = 80 };
-	survey.slots[1] = (struct memslot){ .bytes = 50, .blocks = 1, .block_bytes = 50 };
+	slots = calloc(2, sizeof(*slots));
+	assert_non_null(slots);
+	slots[0] = (struct memslot){ .bytes = 100, .blocks = 10, .block_bytes = 80 };
+	slots[1] = (struct memslot){ .gpa = 100, .bytes = 50, .blocks = 1, .block_bytes = 50 };
+	assert_int_equal(survey_set_memslots(&survey, slots, 2), 0);
 	vm_take_survey(vm, &survey);
 	assert_null(survey.slots);
 
