@@ -40,6 +40,10 @@ struct budget_client;
  * @surveyed_at: when the last survey ended, 0: there was none
  * @look_at: survey at that time, 0: not until there is a reason
  * @looks: surveys in a row that saw no memory
+ * @news_at: the VM has told of something, which is to be looked at then; 0: it has not, since
+ *	     the last survey began
+ * @no_news_before: what it tells is not looked at before that time
+ * @news_pause: how long that is after the last time, 0: it has told nothing in a while
  * @walk: since the goal was set
  * @retries: failures in a row
  * @failing: it has failed so far, and goes on trying
@@ -79,6 +83,9 @@ struct work {
 	uint64_t surveyed_at;
 	uint64_t look_at;
 	unsigned int looks;
+	uint64_t news_at;
+	uint64_t no_news_before;
+	uint64_t news_pause;
 	struct walk walk;
 	unsigned int retries;
 	bool failing;

@@ -12,6 +12,15 @@
 /* A survey that somebody asks for is answered by one that is no older. */
 #define SURVEY_AGE_NSEC NSEC_PER_SEC
 
+/*
+ * What a VM tells is looked at at once, and what it goes on to tell after a pause, which is twice as
+ * long each time, until it has told nothing for as long as the longest. A VMM that begins a migration
+ * has it tell of one memslot after the other; and one that toggles a memslot's logging without end, or
+ * thousands of them, must not keep the threads from others' calls.
+ */
+#define NEWS_PAUSE_MIN_NSEC (10 * NSEC_PER_MSEC)
+#define NEWS_PAUSE_MAX_NSEC NSEC_PER_SEC
+
 static void work_done(struct job *job, int result);
 static int work_run(struct job *job);
 
@@ -99,6 +108,8 @@ static enum step work_next(struct work *w)
 		w->look_at = 0;
 		w->want_survey = true;
 	}
+	if (w->news_at && w->news_at <= work_group_now(w->group))
+		w->want_survey = true;
 
 	/* What has failed stays so until someone sets a goal; one may look, though. */
 	if (w->goal != VM_GOAL_RELEASE && w->vm->progress.stage == VM_STAGE_FAILED && !w->failing)
@@ -139,6 +150,19 @@ static void work_submit_pause(struct work *w, enum step step, uint64_t now)
 	work_submit_walk(w, step, 1);
 }
 
+/* Whatever a survey is made for, it sees what the VM has told of until then. */
+static void work_submit_survey(struct work *w, uint64_t now)
+{
+	w->want_survey = false;
+	if (w->news_at) {
+		w->news_at = 0;
+		w->news_pause = w->news_pause ? min_u64(2 * w->news_pause, NEWS_PAUSE_MAX_NSEC)
+					      : NEWS_PAUSE_MIN_NSEC;
+		w->no_news_before = now + w->news_pause;
+	}
+	work_submit(w, STEP_SURVEY);
+}
+
 /* Does the next step, or asks the budget for it. */
 static void work_do_next(struct work *w, uint64_t now)
 {
@@ -156,8 +180,7 @@ static void work_do_next(struct work *w, uint64_t now)
 		work_submit(w, step);
 		break;
 	case STEP_SURVEY:
-		w->want_survey = false;
-		work_submit(w, step);
+		work_submit_survey(w, now);
 		break;
 	case STEP_SPLIT:
 	case STEP_RECOVER:
@@ -171,16 +194,20 @@ static void work_do_next(struct work *w, uint64_t now)
 	}
 }
 
+/* Of two times, either of which may be 0: never. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a && b ? min_u64(a, b) : a + b;
+}
+
 /* When it is to go on after a failure, or to look again, 0: it does not wait for that. */
 static uint64_t work_get_retry(const struct work *w, uint64_t now)
 {
-	uint64_t at = w->not_before ?: w->look_at;
+	uint64_t at = w->not_before ?: earlier(w->look_at, w->news_at);
 
 	if (w->step != STEP_NONE)
 		return 0;
-	if (w->pause_at > now)
-		at = at ? min_u64(at, w->pause_at) : w->pause_at;
-	return at;
+	return w->pause_at > now ? earlier(at, w->pause_at) : at;
 }
 
 /* Whether the budget is divided for it, too. */
@@ -411,10 +438,15 @@ int work_survey(struct work *w)
 
 void work_look(struct work *w)
 {
-	if (w->leaving)
+	uint64_t now = work_group_now(w->group);
+
+	if (w->leaving || w->news_at)
 		return;
+	if (now >= w->no_news_before + NEWS_PAUSE_MAX_NSEC)
+		w->news_pause = 0;
+	w->news_at = max_u64(now, w->no_news_before);
 	w->looks = 0;
-	w->want_survey = true;
+	w->want_survey = w->want_survey || w->news_at <= now;
 	work_step(w);
 	work_group_pump(w->group);
 }
@@ -431,6 +463,7 @@ void work_leave(struct work *w, bool release)
 	w->retries = 0;
 	w->not_before = 0;
 	w->look_at = 0;
+	w->news_at = 0;
 	budget_client_set_want(w->client, 0);
 
 	if (w->step != STEP_NONE)

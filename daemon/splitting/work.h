@@ -46,7 +46,10 @@ void work_repeat(struct work *work);
 /* vm->migration.tlbi_rate has changed. */
 void work_update_ceiling(struct work *work);
 
-/* Has the VM surveyed as it is from now on, even if a survey is under way. */
+/*
+ * The VM has told of something: has it surveyed as it is from now on, even if a survey is under way;
+ * in a second at the latest, where it tells of something all the time.
+ */
 void work_look(struct work *work);
 
 /* See manager_survey_vm() and manager_is_surveying_vm(). */

@@ -13,6 +13,10 @@
 #include "host/backend.h"
 #include "base/log-quota.h"
 
+/* How often a VM is listened to, in how long; one that begins a migration tells of each memslot. */
+#define NEWS_MAX	   16
+#define NEWS_INTERVAL_USEC USEC_PER_SEC
+
 static const char *const stages[VM_STAGE_MAX_] = {
 	[VM_STAGE_WHOLE] = "whole",   [VM_STAGE_SPLITTING] = "splitting",
 	[VM_STAGE_SPLIT] = "split",   [VM_STAGE_RECOVERING] = "recovering",
@@ -95,8 +99,11 @@ int vm_watch(struct vm *vm, sd_event *event, void (*tells)(struct vm *vm, unsign
 	r = sd_event_add_io(event, &vm->watch, vm->host_vm->fd, EPOLLIN | EPOLLET, on_events, vm);
 	if (r < 0)
 		return r;
-	/* Before all else: whatever is done meanwhile is in vain. */
-	return sd_event_source_set_priority(vm->watch, SD_EVENT_PRIORITY_IMPORTANT);
+	/*
+	 * In its turn, and not all the time: its VMM has it tell by a system call each, and so may those
+	 * of thousands. What it tells in between is there when it is listened to again.
+	 */
+	return sd_event_source_set_ratelimit(vm->watch, NEWS_INTERVAL_USEC, NEWS_MAX);
 }
 
 uint64_t vm_count_blocks(const struct vm *vm)

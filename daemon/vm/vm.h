@@ -248,7 +248,10 @@ int vm_new(struct vm **ret, struct backend_vm *host_vm, pid_t pid, int number, v
 struct vm *vm_free(struct vm *vm);
 DEFINE_CLEANUP(struct vm *, vm_free);
 
-/* Has @tells called from the loop when the splitter does, with VM_TELLS_*. 0 or a negative errno. */
+/*
+ * Has @tells called from the loop when the splitter does, with VM_TELLS_*; where that is all the time,
+ * 16 times a second. 0 or a negative errno.
+ */
 int vm_watch(struct vm *vm, sd_event *event, void (*tells)(struct vm *vm, unsigned int what));
 
 /* Gives up the splitter, which is watched no more. */

@@ -238,6 +238,35 @@ def unannounced():
             equal((vm.held, vm.blocks), (False, 512))
 
 
+def surveys(daemon):
+    calls = daemon.call("org.eagersplit.Metrics.GetMetrics")["metrics"]["calls"]
+    return next(call["count"] for call in calls if call["operation"] == "survey")
+
+
+@test
+def logging_on_and_off():
+    """However often a VMM switches dirty logging, the daemon does little about it, and sees the last of it"""
+    toggles = 1000
+    with Daemon(**FAST) as daemon, Vmm() as vmm, daemon.client() as client:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        watch = client.watch_all(vm=vm.id)
+        told = [next(watch)]
+        before = surveys(daemon)
+        for i in range(toggles):
+            vm.log_dirty_pages(i % 2 == 0)
+            # By then it has heard of that.
+            daemon.call("GetHost")
+        vm.log_dirty_pages(True)
+        for answer in watch:
+            told.append(answer)
+            if answer["vm"]["migration"] == "active" and logging(daemon.call("GetVm", vm=vm.id)["vm"])[1 << 30]:
+                break
+        equal(daemon.wait_for_stage(vm.id, "split")["migration"], "active")
+        counts = surveys(daemon) - before, len(told)
+        true(max(counts) < toggles / 10, f"{counts} surveys and replies")
+
+
 def logging(vm):
     """What of its memslots is logged, by their sizes."""
     return {slot["bytes"]: slot["dirtyLogging"] for slot in vm["memslots"]}

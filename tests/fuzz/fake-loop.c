@@ -36,7 +36,6 @@ struct sd_event_source {
 	sd_event *event;
 	enum source_kind kind;
 	int enabled;
-	int64_t priority;
 	int fd;
 	uint32_t wanted;
 	uint32_t revents;
@@ -136,12 +135,12 @@ static bool source_is_due(const sd_event_source *s)
 
 static sd_event_source *event_get_due(sd_event *event)
 {
-	sd_event_source *first = NULL, *s;
+	sd_event_source *s;
 
 	TAILQ_FOREACH(s, &event->sources, link)
-		if (source_is_due(s) && (!first || s->priority < first->priority))
-			first = s;
-	return first;
+		if (source_is_due(s))
+			break;
+	return s;
 }
 
 static int source_dispatch(sd_event_source *s)
@@ -179,17 +178,10 @@ static bool event_dispatch(sd_event *event, sd_event_source *s)
 		source_free(s);
 		return true;
 	}
-	/* So that those of one priority take turns. */
+	/* So that they take turns. */
 	TAILQ_REMOVE(&event->sources, s, link);
 	TAILQ_INSERT_TAIL(&event->sources, s, link);
 	return true;
-}
-
-bool loop_turn_important(sd_event *event)
-{
-	sd_event_source *s = event_get_due(event);
-
-	return event_dispatch(event, s && s->priority < SD_EVENT_PRIORITY_NORMAL ? s : NULL);
 }
 
 bool loop_turn(sd_event *event)
@@ -344,9 +336,9 @@ int sd_event_source_set_io_events(sd_event_source *s, uint32_t events)
 	return 0;
 }
 
-int sd_event_source_set_priority(sd_event_source *s, int64_t priority)
+/* Whoever tells here tells of what there is: there is no flood. */
+int sd_event_source_set_ratelimit(sd_event_source *s, uint64_t interval, unsigned int burst)
 {
-	s->priority = priority;
 	return 0;
 }
 

@@ -30,8 +30,7 @@ void loop_set_wall_clock(int64_t offset_nsec);
 /* What is watching @fd is to be told of @revents, once. */
 void loop_poll(sd_event *event, int fd, uint32_t revents);
 
-/* Dispatches what is due first, of what is more important than usual, or of all. False: nothing is. */
-bool loop_turn_important(sd_event *event);
+/* Dispatches what is due first. False: nothing is. */
 bool loop_turn(sd_event *event);
 
 /* In how many nanoseconds the next timer will be due; UINT64_MAX: none will ever. */

@@ -275,12 +275,12 @@ static void check_table(const struct manager *m)
 /* Dispatches what is due first. False: nothing is. */
 static bool turn(struct player *p)
 {
-	bool any = loop_turn_important(p->event);
+	bool any;
 
 	/* By turns, as of two that have something to tell. */
-	if (!any && p->n_turns++ % 2)
+	if (p->n_turns++ % 2)
 		any = loop_turn(p->event) || pool_end_job();
-	else if (!any)
+	else
 		any = pool_end_job() || loop_turn(p->event);
 	any |= clients_turn();
 	sync_meter(p);

@@ -129,6 +129,125 @@ static void test_looks_are_no_progress(void **state)
 	host_free(h);
 }
 
+/* Toggles the logging of the VM's memory so often in a second, of which it tells each time. */
+static void flip(struct fake_host *h, struct vm *vm, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		fakes[0].slots[0].logged = i % 2 == 0;
+		work_look(vm->work);
+		host_run_until(h, h->now + NSEC_PER_SEC / n);
+	}
+}
+
+/* A VMM may have it tell as often as it likes: that is not as often as it is looked at. */
+static void test_flood_of_news(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+	size_t before;
+
+	h = start(1000, 16, 100, &vm);
+	before = h->n_calls;
+	flip(h, vm, 1000);
+	assert_in_range(h->n_calls - before, 2, 20);
+	/* What it was in the end is seen, whenever that is, and then there is nothing to do. */
+	fakes[0].slots[0].logged = true;
+	work_look(vm->work);
+	host_run(h);
+	assert_true(vm->progress.survey.slots[0].dirty_logging);
+	assert_true(h->timer == UINT64_MAX);
+	assert_in_range(h->n_calls - before, 2, 20);
+
+	/* As long as it goes on, once a second. */
+	flip(h, vm, 1000);
+	before = h->n_calls;
+	for (int i = 0; i < 60; i++)
+		flip(h, vm, 1000);
+	assert_in_range(h->n_calls - before, 30, 61);
+	fakes[0].slots[0].logged = false;
+	work_look(vm->work);
+	host_run(h);
+	assert_false(vm->progress.survey.slots[0].dirty_logging);
+	host_free(h);
+}
+
+/* What is told for the first time in a while is looked at at once, and what follows soon. */
+static void test_first_news(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	for (int i = 0; i < 10; i++) {
+		uint64_t began = h->now;
+		size_t before = h->n_calls;
+
+		work_look(vm->work);
+		assert_true(host_end_call(h));
+		assert_int_equal(h->now, began);
+		/* As the memslots' logging is switched, one after the other. */
+		work_look(vm->work);
+		work_look(vm->work);
+		host_run(h);
+		assert_in_range(h->now, began, began + 20 * NSEC_PER_MSEC);
+		assert_int_equal(h->n_calls - before, 2);
+		h->now += 2 * NSEC_PER_SEC;
+	}
+	host_free(h);
+}
+
+/* What is told while a survey is under way, which may have seen nothing of it yet, is looked at. */
+static void test_news_meanwhile(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+
+	h = start(1000, 16, 100, &vm);
+	for (int i = 0; i < 100; i++) {
+		work_look(vm->work);
+		if (h->n_jobs)
+			h->jobs[0]->run(h->jobs[0]);
+		survey_done(&vm->work->survey);
+		fakes[0].slots[0].logged = i % 2 == 0;
+		work_look(vm->work);
+		host_run(h);
+		assert_int_equal(vm->progress.survey.slots[0].dirty_logging, i % 2 == 0);
+	}
+	host_free(h);
+}
+
+/* Surveys that are made for other reasons have seen it, too, and put off none. */
+static void test_news_and_other_surveys(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+	size_t before;
+
+	h = start(1000, 16, 100, &vm);
+	work_set_goal(vm->work, VM_GOAL_SPLIT);
+	host_run(h);
+	flip(h, vm, 1000);
+	host_run(h);
+	for (int i = 0; i < 100; i++) {
+		work_look(vm->work);
+		work_set_goal(vm->work, VM_GOAL_RELEASE);
+		work_set_goal(vm->work, VM_GOAL_SPLIT);
+		host_run_until(h, h->now);
+	}
+	assert_true(h->timer == UINT64_MAX);
+	before = h->n_calls;
+	work_look(vm->work);
+	host_run_until(h, h->now + NSEC_PER_SEC);
+	assert_int_equal(h->n_calls - before, 1);
+	/* Nor is one that leaves looked at. */
+	work_look(vm->work);
+	work_leave(vm->work, true);
+	host_run(h);
+	assert_int_equal(h->left, 1);
+	assert_int_equal(h->n_calls - before, 2);
+	host_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +255,10 @@ int main(void)
 		cmocka_unit_test(test_looks_do_not_begin_anew),
 		cmocka_unit_test(test_memslots_that_change_at_a_look),
 		cmocka_unit_test(test_looks_are_no_progress),
+		cmocka_unit_test(test_flood_of_news),
+		cmocka_unit_test(test_first_news),
+		cmocka_unit_test(test_news_meanwhile),
+		cmocka_unit_test(test_news_and_other_surveys),
 	};
 
 	return cmocka_run_group_tests_name("work-looks", tests, NULL, NULL);

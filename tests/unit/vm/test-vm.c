@@ -114,6 +114,24 @@ static void on_tells(struct vm *vm, unsigned int what)
 	*(unsigned int *)vm->owner = *(unsigned int *)vm->owner * 10 + what;
 }
 
+static unsigned int flood_read_events(struct backend_vm *vm, uint32_t revents)
+{
+	eventfd_t n;
+
+	(void)!eventfd_read(vm->fd, &n);
+	return VM_TELLS_LOG;
+}
+
+static const struct backend_ops flood_ops = {
+	.close_vm = fake_close_vm,
+	.read_events = flood_read_events,
+};
+
+static void on_flood(struct vm *vm, unsigned int what)
+{
+	++*(unsigned int *)vm->owner;
+}
+
 /* What it tells is told as often as it does; that it is gone once, and then no more. */
 static void test_watching(void **state)
 {
@@ -144,6 +162,35 @@ static void test_watching(void **state)
 	sd_event_unref(event);
 }
 
+/* One that tells without end is not listened to all the time, and its last word is heard. */
+static void test_watching_a_flood(void **state)
+{
+	struct backend backend = { .ops = &flood_ops };
+	struct backend_vm host_vm = { .backend = &backend, .fd = eventfd(0, EFD_NONBLOCK) };
+	sd_event *event = NULL;
+	unsigned int told = 0;
+	int64_t priority;
+	struct vm *vm;
+
+	assert_int_equal(sd_event_new(&event), 0);
+	assert_int_equal(vm_new(&vm, &host_vm, 1, 0, &told), 0);
+	assert_true(vm_watch(vm, event, on_flood) >= 0);
+	/* It has its turn as others have. */
+	assert_true(sd_event_source_get_priority(vm->watch, &priority) >= 0);
+	assert_int_equal(priority, SD_EVENT_PRIORITY_NORMAL);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(eventfd_write(host_vm.fd, 1), 0);
+		assert_true(sd_event_run(event, 0) >= 0);
+	}
+	assert_in_range(told, 2, 100);
+	told = 0;
+	assert_int_equal(eventfd_write(host_vm.fd, 1), 0);
+	while (!told)
+		assert_true(sd_event_run(event, UINT64_MAX) >= 0);
+	vm_free(vm);
+	sd_event_unref(event);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_names_of_vms),
 		cmocka_unit_test(test_survey_splits_and_recoveries),
 		cmocka_unit_test(test_watching),
+		cmocka_unit_test(test_watching_a_flood),
 	};
 
 	return cmocka_run_group_tests_name("vm", tests, NULL, NULL);
