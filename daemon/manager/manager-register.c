@@ -204,6 +204,21 @@ static void registration_done(struct job *job, int result)
 	registration_free(&r->head);
 }
 
+/* Whether one more of @teller may be under way. */
+static bool manager_has_room_for_registration(const struct manager *m, int64_t teller)
+{
+	size_t max = REGISTRATIONS_MAX, n = 0, his = 0;
+	const struct registration_head *head;
+
+	TAILQ_FOREACH(head, &m->registrations, link) {
+		n++;
+		his += container_of(head, struct registration, head)->teller == teller;
+	}
+	if (teller == REGISTER_TOLD)
+		return n < max;
+	return n < max - REGISTRATIONS_TOLD_MIN && his < REGISTRATIONS_UID_MAX;
+}
+
 int manager_register(struct manager *m, pid_t pid, const char *name, int64_t teller, int splitter,
 		     void *caller, struct vm **ret)
 {
@@ -221,6 +236,8 @@ int manager_register(struct manager *m, pid_t pid, const char *name, int64_t tel
 		r = manager_finish_registration(m, vm, name, teller);
 		return r < 0 ? r : 1;
 	}
+	if (!manager_has_room_for_registration(m, teller))
+		return -EAGAIN;
 	registration = calloc(1, sizeof(*registration));
 	if (!registration)
 		return -ENOMEM;

@@ -14,6 +14,15 @@ struct vm;
 #define REGISTER_TOLD (-1)
 
 /*
+ * How many may be under way, as each has a descriptor and goes on without whoever has begun it: of
+ * one user, and of all; the last ones are for who may change something. As many as he may have
+ * connections, so that nobody who waits for the answer meets them.
+ */
+#define REGISTRATIONS_MAX      256
+#define REGISTRATIONS_TOLD_MIN 16
+#define REGISTRATIONS_UID_MAX  64
+
+/*
  * Takes a VM of process @pid that is not registered yet, whether it was found
  * before or not, and calls it @name, unless that is NULL. @teller: REGISTER_TOLD, or the user who
  * registers his own, and whose it is: the name is no more than a claim, see manager-names.h.
@@ -25,7 +34,7 @@ struct vm;
  * -EINVAL: bad pid or name; -ESRCH: no such process; -ENOTTY: not a VMM, or no splitter;
  * -ENODEV: the VM is gone; -EEXIST: name or VM taken; -EUSERS: the table is full;
  * -EOPNOTSUPP: the kernel lacks the ioctls (host_info tells why); -EPERM, -EACCES: may not
- * look into that process.
+ * look into that process; -EAGAIN: as many as may be are under way.
  */
 int manager_register(struct manager *m, pid_t pid, const char *name, int64_t teller, int splitter,
 		     void *caller, struct vm **ret);

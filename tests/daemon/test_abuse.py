@@ -3,6 +3,7 @@
 """Clients that behave as badly as they can: the others are served, and memory stays small."""
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -10,7 +11,7 @@ import socket
 import time
 import traceback
 
-from harness import FAST, STUCK, Daemon, Vmm
+from harness import FAST, FAULTS, STUCK, Caller, Daemon, SimVm, Vmm, with_faults
 from tap import Skip, equal, main, test, true
 from varlink import INTERFACE, Client
 
@@ -246,6 +247,69 @@ def vanishing():
             pass
         equal(metrics["connections"]["accepted"] + metrics["connections"]["refused"], 200 * 6 + 2)
         equal(daemon.call("GetVm", vm="guest")["vm"]["vm"], "guest")
+        assert_small(daemon)
+
+
+def registers(daemon):
+    """How many calls of Register have been read, answered or not."""
+    methods = daemon.call("org.eagersplit.Metrics.GetMetrics")["metrics"]["methods"]
+    return next(m["calls"] for m in methods if m["method"] == f"{INTERFACE}.Register")
+
+
+@contextlib.contextmanager
+def register_and_leave(daemon, vmm, fd, n):
+    """Each is left behind once the daemon has it."""
+    for i in range(n):
+        with Caller(daemon) as caller:
+            caller.send("Register", [fd], pid=vmm.pid, splitter=0)
+            while registers(daemon) <= i:
+                pass
+    yield
+
+
+@contextlib.contextmanager
+def register_and_stay(daemon, vmm, fd, name):
+    """The answer is waited for in the end."""
+    with Caller(daemon) as caller:
+        before = registers(daemon)
+        caller.send("Register", [fd], pid=vmm.pid, name=name, splitter=0)
+        while registers(daemon) == before:
+            pass
+        yield
+        equal(caller.reply()["vm"]["uid"], os.getuid())
+
+
+@test
+def registering_and_leaving():
+    """A thousand times Register and away, while looks at splitters last: no descriptors for that, and others' goes on"""
+    if not os.path.exists(FAULTS):
+        raise Skip("what has files be slow is part of a build, not of what is installed")
+    with Daemon(**FAST) as daemon, contextlib.ExitStack() as stack:
+        his, others = (stack.enter_context(Vmm(user=uid)) for uid in USERS[:2])
+        with open(daemon.path("gate"), "wb") as gate:
+            # Looking at the splitter opens the VM's file.
+            daemon._environment |= with_faults(FAKE_SLOW=f"{his.pid}.0", FAKE_GATE=gate.name)
+            daemon.restart()
+            open_to_all(daemon)
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            fds = []
+            for vmm in his, others:
+                vm = SimVm(daemon.path("elsewhere"), vmm)
+                os.link(vm.path, daemon.path(f"sim/{vm.id}"))
+                vm.folder = daemon.path("sim")
+                fds.append(vm.splitter())
+                stack.callback(os.close, fds[-1])
+            folder = f"/proc/{daemon.process.pid}/fd"
+            before = len(os.listdir(folder))
+            with crowd(USERS[0], lambda: register_and_leave(daemon, his, fds[0], 1000)) as left:
+                equal(left.recv(1), b".")
+                opened = len(os.listdir(folder)) - before
+                true(opened < 64 + 32, f"{opened} descriptors more")
+                with crowd(USERS[1], lambda: register_and_stay(daemon, others, fds[1], "other")) as stays:
+                    equal(stays.recv(1), b".")
+                    assert_serves(daemon)
+                    fcntl.flock(gate, fcntl.LOCK_UN)
+        equal({vm["pid"] for vm in daemon.call("ListVms")["vms"]}, {his.pid, others.pid})
         assert_small(daemon)
 
 

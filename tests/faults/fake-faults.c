@@ -3,8 +3,8 @@
  * Preloaded into the daemon: as long as the file $FAKE_FAULTS begins with an errno (32 bits, 0: none),
  * calls that could fail by that do; where 32 bits that are not 0 follow, only those in which a splitter
  * of the simulated host runs, or surveys. Its own are those of the simulated host and of the records. And
- * files whose paths begin with $FAKE_SLOW are opened as long as nobody has locked the file $FAKE_GATE,
- * and else once that is over.
+ * files whose paths, as they are opened by, begin with $FAKE_SLOW are opened as long as nobody has locked
+ * the file $FAKE_GATE, and else once that is over.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -107,7 +107,9 @@ int openat(int dir, const char *path, int flags, ...)
 	va_start(ap, flags);
 	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
 	va_end(ap);
-	return fails(wants_of(flags)) ? -1 : NEXT(openat)(dir, path, flags, mode);
+	if (fails(wants_of(flags)))
+		return -1;
+	return wait_at_gate(NEXT(openat)(dir, path, flags, mode), path);
 }
 
 int mkdirat(int dir, const char *path, mode_t mode)

@@ -2,6 +2,8 @@
 /* The manager on the simulated host, with its real loop, threads and clock. */
 #include "unit/manager-fixture.h"
 
+#include "manager/manager-private.h"
+
 static void test_whole_life(void **state)
 {
 	struct host_info host;
@@ -260,6 +262,46 @@ static void test_reloading_meanwhile(void **state)
 	assert_int_equal(f.reloaded, 4);
 }
 
+/* One of whom nothing is known but that he has begun it: its end is not looked at before the loop runs. */
+static int begin_registration(struct fixture *f, pid_t pid, int64_t teller)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC), r;
+	struct vm *vm;
+
+	assert_true(fd >= 0);
+	r = manager_register(f->manager, pid, NULL, teller, fd, f, &vm);
+	if (r < 0)
+		close(fd);
+	return r;
+}
+
+/*
+ * Whoever asks and leaves, again and again, has no more under way than whoever stays; what is left is
+ * for others, and some of it for who may change something.
+ */
+static void test_too_many_registrations(void **state)
+{
+	struct fixture f;
+	pid_t pid;
+
+	start(&f, SIM_QUICK);
+	pid = make_vmm(&f);
+	for (int i = 0; i < REGISTRATIONS_UID_MAX; i++)
+		assert_int_equal(begin_registration(&f, pid, 1000), 0);
+	assert_int_equal(begin_registration(&f, pid, 1000), -EAGAIN);
+	for (int i = REGISTRATIONS_UID_MAX; i < REGISTRATIONS_MAX - REGISTRATIONS_TOLD_MIN; i++)
+		assert_int_equal(begin_registration(&f, pid, 2000 + i), 0);
+	assert_int_equal(begin_registration(&f, pid, 5000), -EAGAIN);
+	for (int i = 0; i < REGISTRATIONS_TOLD_MIN; i++)
+		assert_int_equal(begin_registration(&f, pid, REGISTER_TOLD), 0);
+	assert_int_equal(begin_registration(&f, pid, REGISTER_TOLD), -EAGAIN);
+	/* Each that ends makes room for another one. */
+	while (!TAILQ_EMPTY(&f.manager->registrations))
+		run_once(&f);
+	assert_int_equal(begin_registration(&f, pid, 1000), 0);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_vmm_exits),
 		cmocka_unit_test(test_freeing_in_the_middle),
 		cmocka_unit_test(test_registered_again_at_once),
+		cmocka_unit_test(test_too_many_registrations),
 		cmocka_unit_test(test_deadline_and_rate),
 		cmocka_unit_test(test_reloading),
 		cmocka_unit_test(test_reloading_meanwhile),
