@@ -47,11 +47,12 @@ static void course_go_on(struct course *course, const struct vm *vm, uint64_t no
 }
 
 /* Once, as it may be told later how. */
-static void course_stop(struct course *course, const struct vm *vm, uint64_t now_usec)
+static void course_stop(struct course *course, const struct vm *vm, struct course_time now)
 {
 	if (course->ended_usec)
 		return;
-	course->ended_usec = now_usec;
+	course->ended_usec = now.realtime_usec;
+	course->ended_boottime_usec = now.boottime_usec;
 	course->stall_ended = get_stall(vm);
 }
 
@@ -85,7 +86,8 @@ static enum course_outcome outcome_of(enum vm_state state)
 	}
 }
 
-bool course_note(struct course *course, const struct vm *vm, uint64_t now_usec, struct passage *ret)
+bool course_note(struct course *course, const struct vm *vm, struct course_time now,
+		 struct passage *ret)
 {
 	bool ended = false;
 
@@ -97,37 +99,44 @@ bool course_note(struct course *course, const struct vm *vm, uint64_t now_usec, 
 		ended = course_end(course, vm, COURSE_CANCELLED, ret);
 	if (is_under_way(vm)) {
 		if (!course->begun_usec)
-			course_begin(course, vm, now_usec);
-		course_go_on(course, vm, now_usec);
+			course_begin(course, vm, now.realtime_usec);
+		course_go_on(course, vm, now.realtime_usec);
 		return ended;
 	}
 	if (!course->begun_usec)
 		return false;
-	course_stop(course, vm, now_usec);
+	course_stop(course, vm, now);
 	if (vm->migration.state == VM_STATE_CANCELLED_SEEN && course->logging_usec)
 		return false;
 	return course_end(course, vm, outcome_of(vm->migration.state), ret);
 }
 
-bool course_leave(struct course *course, const struct vm *vm, uint64_t now_usec,
+bool course_leave(struct course *course, const struct vm *vm, struct course_time now,
 		  struct passage *ret)
 {
 	if (!course->begun_usec)
 		return false;
-	course_stop(course, vm, now_usec);
+	course_stop(course, vm, now);
 	if (course->announced && vm->table.gone)
 		return false;
 	return course_end(course, vm, COURSE_GONE, ret);
 }
 
-uint64_t course_get_settling(const struct course *course)
+void course_resume(struct course *course, uint64_t boottime_usec)
 {
-	return course->ended_usec ? course->ended_usec + COURSE_SETTLE_USEC : UINT64_MAX;
+	/* What is not there, as of an older daemon, or yet to come is no moment of this boot. */
+	if (!course->ended_boottime_usec || course->ended_boottime_usec > boottime_usec)
+		course->ended_boottime_usec = course->ended_usec ? boottime_usec : 0;
 }
 
-bool course_settle(struct course *course, const struct vm *vm, uint64_t now_usec,
+uint64_t course_get_settling(const struct course *course)
+{
+	return course->ended_usec ? course->ended_boottime_usec + COURSE_SETTLE_USEC : UINT64_MAX;
+}
+
+bool course_settle(struct course *course, const struct vm *vm, uint64_t boottime_usec,
 		   struct passage *ret)
 {
-	return course->ended_usec && course_get_settling(course) <= now_usec &&
+	return course->ended_usec && course_get_settling(course) <= boottime_usec &&
 	       course_end(course, vm, vm->table.gone ? COURSE_GONE : COURSE_CANCELLED, ret);
 }

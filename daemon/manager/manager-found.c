@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/transient.h"
 #include "service/closing.h"
+#include "manager/course.h"
 #include "manager/finder.h"
 #include "base/log-quota.h"
 #include "manager/manager-history.h"
@@ -37,6 +38,7 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	vm_set_deadline(vm, record->deadline_usec);
 	work_update_ceiling(vm->work);
 	vm->course = record->course;
+	course_resume(&vm->course, clock_usec(CLOCK_BOOTTIME));
 	manager_note_course(m, vm);
 	manager_resume_names(m, vm, record);
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",

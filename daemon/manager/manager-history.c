@@ -100,24 +100,30 @@ static void manager_tell_passage(struct manager *m, const struct vm *vm, struct 
 	history_add(m->history, passage);
 }
 
-/* Ends come in the order in which they are settled: a timer that is armed is early enough. */
+/* Ends come in the order in which they are settled, but for those that the daemon before us has seen. */
 void manager_arm_settle(struct manager *m, uint64_t usec)
 {
-	int enabled = SD_EVENT_OFF;
-
-	/* The calls below fail in a forked child only. */
-	(void)sd_event_source_get_enabled(m->settle, &enabled);
-	if (usec == UINT64_MAX || enabled != SD_EVENT_OFF)
+	if (usec >= m->settle_usec)
 		return;
+	m->settle_usec = usec;
+	/* The calls below fail in a forked child only. */
 	(void)sd_event_source_set_time(m->settle, usec);
 	(void)sd_event_source_set_enabled(m->settle, SD_EVENT_ONESHOT);
+}
+
+static struct course_time get_time(void)
+{
+	return (struct course_time){
+		.realtime_usec = clock_usec(CLOCK_REALTIME),
+		.boottime_usec = clock_usec(CLOCK_BOOTTIME),
+	};
 }
 
 void manager_note_course(struct manager *m, struct vm *vm)
 {
 	struct passage passage;
 
-	if (course_note(&vm->course, vm, clock_usec(CLOCK_REALTIME), &passage))
+	if (course_note(&vm->course, vm, get_time(), &passage))
 		manager_tell_passage(m, vm, &passage);
 	manager_arm_settle(m, course_get_settling(&vm->course));
 }
@@ -126,15 +132,15 @@ void manager_end_course(struct manager *m, struct vm *vm)
 {
 	struct passage passage;
 
-	if (course_leave(&vm->course, vm, clock_usec(CLOCK_REALTIME), &passage))
+	if (course_leave(&vm->course, vm, get_time(), &passage))
 		manager_tell_passage(m, vm, &passage);
 }
 
-bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t now_usec)
+bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t boottime_usec)
 {
 	struct passage passage;
 
-	if (!course_settle(&vm->course, vm, now_usec, &passage))
+	if (!course_settle(&vm->course, vm, boottime_usec, &passage))
 		return false;
 	manager_tell_passage(m, vm, &passage);
 	return true;

@@ -23,9 +23,9 @@ void manager_note_course(struct manager *m, struct vm *vm);
 void manager_end_course(struct manager *m, struct vm *vm);
 
 /* Ends one that has ended, if nobody has said how and it is time (see course_settle()); whether it did. */
-bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t now_usec);
+bool manager_settle_course(struct manager *m, struct vm *vm, uint64_t boottime_usec);
 
-/* Has manager_on_settle() called at that time, CLOCK_REALTIME; UINT64_MAX: never. */
+/* Has manager_on_settle() called at that time, CLOCK_BOOTTIME, or before; UINT64_MAX: never. */
 void manager_arm_settle(struct manager *m, uint64_t usec);
 
 #endif /* EAGERSPLITD_MANAGER_HISTORY_H */

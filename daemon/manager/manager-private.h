@@ -83,6 +83,7 @@ struct registration_head {
  * @save_again: writes what could not be written
  * @history: of the migrations that have ended
  * @settle: for those of which nobody has said how
+ * @settle_usec: when that is, CLOCK_BOOTTIME, or UINT64_MAX: never
  * @budget_timer: for the splitter
  * @pump_source: has it hand out the budget, from the loop
  * @status_source: tells the service manager, a moment later
@@ -124,6 +125,7 @@ struct manager {
 	sd_event_source *save_again;
 	struct history *history;
 	sd_event_source *settle;
+	uint64_t settle_usec;
 	sd_event_source *budget_timer;
 	sd_event_source *pump_source;
 	sd_event_source *timeout;

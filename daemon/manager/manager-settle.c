@@ -69,13 +69,13 @@ int manager_end_departed(struct manager *m, struct vm *vm, enum vm_migration to)
 	return 0;
 }
 
-uint64_t manager_settle_departed(struct manager *m, uint64_t now_usec)
+uint64_t manager_settle_departed(struct manager *m, uint64_t boottime_usec)
 {
 	struct vm *vm;
 
 	/* They have ended in this order, or nearly so. */
 	while ((vm = TAILQ_FIRST(&m->departed))) {
-		if (is_awaited(vm) && course_get_settling(&vm->course) > now_usec)
+		if (is_awaited(vm) && course_get_settling(&vm->course) > boottime_usec)
 			return course_get_settling(&vm->course);
 		manager_forget_departed(m, vm);
 	}
@@ -84,10 +84,11 @@ uint64_t manager_settle_departed(struct manager *m, uint64_t now_usec)
 
 int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	uint64_t next, now = clock_usec(CLOCK_REALTIME);
+	uint64_t next, now = clock_usec(CLOCK_BOOTTIME);
 	struct manager *m = userdata;
 	struct vm *vm;
 
+	m->settle_usec = UINT64_MAX;
 	next = manager_settle_departed(m, now);
 	TAILQ_FOREACH(vm, &m->vms, link) {
 		if (manager_settle_course(m, vm, now))

@@ -32,10 +32,10 @@ struct vm *manager_find_departed(struct manager *m, const char *text);
 int manager_end_departed(struct manager *m, struct vm *vm, enum vm_migration to);
 
 /*
- * Has those that are gone forgotten that ended COURSE_SETTLE_USEC before @now_usec, CLOCK_REALTIME, and tells of them;
+ * Has those that are gone forgotten that ended COURSE_SETTLE_USEC before @boottime_usec, and tells of them;
  * UINT64_MAX: all. Returns when it is the next one's turn, UINT64_MAX: never.
  */
-uint64_t manager_settle_departed(struct manager *m, uint64_t now_usec);
+uint64_t manager_settle_departed(struct manager *m, uint64_t boottime_usec);
 
 /* The timer's callback, see manager_arm_settle(). */
 int manager_on_settle(sd_event_source *source, uint64_t usec, void *userdata);

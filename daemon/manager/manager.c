@@ -246,7 +246,7 @@ static int manager_add_sources(struct manager *m)
 	r = manager_add_timer(m, &m->save_again, CLOCK_MONOTONIC, 0, manager_on_save_again);
 	if (r < 0)
 		return r;
-	r = manager_add_timer(m, &m->settle, CLOCK_REALTIME, 0, manager_on_settle);
+	r = manager_add_timer(m, &m->settle, CLOCK_BOOTTIME, 0, manager_on_settle);
 	if (r < 0)
 		return r;
 	r = sd_event_add_defer(m->event, &m->pump_source, on_pump_source, m);
@@ -331,6 +331,7 @@ int manager_new(struct manager **ret, sd_event *event, struct config *config,
 	m->config = config;
 	m->backend = backend;
 	m->timeout_usec = UINT64_MAX;
+	m->settle_usec = UINT64_MAX;
 	m->started_usec = clock_usec(CLOCK_REALTIME);
 	TAILQ_INIT(&m->vms);
 	TAILQ_INIT(&m->leaving);

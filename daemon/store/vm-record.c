@@ -54,6 +54,7 @@ static const struct field {
 	FIELD("loggingPaused", BOOL, course.logging_paused),
 	FIELD("splitUSec", NUMBER, course.split_usec, .max = INT64_MAX),
 	FIELD("endedUSec", NUMBER, course.ended_usec, .max = INT64_MAX),
+	FIELD("endedBoottimeUSec", NUMBER, course.ended_boottime_usec, .max = INT64_MAX),
 	FIELD("endedDeadlineUSec", NUMBER, course.deadline_usec, .max = INT64_MAX),
 	FIELD("blocksLeft", NUMBER, course.blocks_left, .max = INT64_MAX),
 	FIELD("blocksBefore", NUMBER, course.blocks_before, .max = INT64_MAX),

@@ -45,6 +45,7 @@ struct course_stall {
  * @logging_paused: it has stopped, and may have been for something else
  * @split_usec: when all was split, 0: never
  * @ended_usec: when it ended, 0: it has not
+ * @ended_boottime_usec: the same, CLOCK_BOOTTIME, which nobody sets
  * @deadline_usec: 0: none
  * @blocks_left: to be split when dirty logging began
  * @blocks_before: the VM's count of blocks split when it began
@@ -61,6 +62,7 @@ struct course {
 	bool logging_paused;
 	uint64_t split_usec;
 	uint64_t ended_usec;
+	uint64_t ended_boottime_usec;
 	uint64_t deadline_usec;
 	uint64_t blocks_left;
 	uint64_t blocks_before;

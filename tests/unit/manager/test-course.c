@@ -12,6 +12,7 @@
 #include "vm/vm.h"
 
 #define T0 UINT64_C(1000000000)
+#define B0 UINT64_C(5000000)
 #define S  UINT64_C(1000000)
 
 /* A VM with so many blocks, and what is told of it at so many seconds. */
@@ -39,10 +40,16 @@ static struct fixture *new_fixture(void)
 	return &f;
 }
 
+/* The clock that people read was set meanwhile: it is of no account for what is waited for. */
+static struct course_time at(uint64_t seconds)
+{
+	return (struct course_time){ T0 + seconds * S, B0 + seconds * S };
+}
+
 static bool note(struct fixture *f, enum vm_state state, uint64_t seconds)
 {
 	f->vm.migration.state = state;
-	return course_note(&f->course, &f->vm, T0 + seconds * S, &f->passage);
+	return course_note(&f->course, &f->vm, at(seconds), &f->passage);
 }
 
 /* All of it, or all but some blocks. */
@@ -82,7 +89,7 @@ static void test_ahead(void **state)
 	assert_true(f->passage.course.ended_usec == T0 + 50 * S);
 	/* Once. */
 	assert_false(note(f, VM_STATE_COMPLETED, 60));
-	assert_false(course_leave(&f->course, &f->vm, T0 + 70 * S, &f->passage));
+	assert_false(course_leave(&f->course, &f->vm, at(70), &f->passage));
 }
 
 static void test_partly(void **state)
@@ -111,7 +118,7 @@ static void test_found(void **state)
 
 	f->vm.migration.dirty_logging = true;
 	assert_false(note(f, VM_STATE_ACTIVE_SEEN, 10));
-	assert_true(course_leave(&f->course, &f->vm, T0 + 20 * S, &f->passage));
+	assert_true(course_leave(&f->course, &f->vm, at(20), &f->passage));
 	assert_int_equal(f->passage.outcome, COURSE_GONE);
 	assert_int_equal(course_get_preparation(&f->passage.course), COURSE_FOUND);
 	assert_int_equal(f->passage.course.blocks_left, 32);
@@ -126,8 +133,8 @@ static void test_departed(void **state)
 	f->vm.migration.dirty_logging = true;
 	assert_false(note(f, VM_STATE_ACTIVE, 10));
 	f->vm.table.gone = true;
-	assert_false(course_leave(&f->course, &f->vm, T0 + 20 * S, &f->passage));
-	assert_true(course_get_settling(&f->course) == T0 + 20 * S + COURSE_SETTLE_USEC);
+	assert_false(course_leave(&f->course, &f->vm, at(20), &f->passage));
+	assert_true(course_get_settling(&f->course) == B0 + 20 * S + COURSE_SETTLE_USEC);
 	/* What was under way comes to its end. */
 	assert_false(note(f, VM_STATE_ACTIVE, 21));
 	assert_true(note(f, VM_STATE_COMPLETED, 25));
@@ -143,10 +150,26 @@ static void test_gone(void **state)
 
 	assert_false(note(f, VM_STATE_SCHEDULED, 10));
 	f->vm.table.gone = true;
-	assert_false(course_leave(&f->course, &f->vm, T0 + 20 * S, &f->passage));
-	assert_false(course_settle(&f->course, &f->vm, T0 + 29 * S, &f->passage));
-	assert_true(course_settle(&f->course, &f->vm, T0 + 30 * S, &f->passage));
+	assert_false(course_leave(&f->course, &f->vm, at(20), &f->passage));
+	assert_false(course_settle(&f->course, &f->vm, B0 + 29 * S, &f->passage));
+	assert_true(course_settle(&f->course, &f->vm, B0 + 30 * S, &f->passage));
 	assert_int_equal(f->passage.outcome, COURSE_GONE);
+}
+
+/* By another boot's time, by none, as an older daemon had it, and by this one's. */
+static void test_resumed(void **state)
+{
+	struct course course = {};
+
+	course_resume(&course, B0);
+	assert_true(course_get_settling(&course) == UINT64_MAX);
+	course.ended_usec = T0;
+	course_resume(&course, B0);
+	assert_true(course_get_settling(&course) == B0 + COURSE_SETTLE_USEC);
+	course_resume(&course, B0 + 3 * S);
+	assert_true(course_get_settling(&course) == B0 + COURSE_SETTLE_USEC);
+	course_resume(&course, B0 - 1 * S);
+	assert_true(course_get_settling(&course) == B0 - 1 * S + COURSE_SETTLE_USEC);
 }
 
 static void set_stall(struct fixture *f, uint64_t n)
@@ -202,8 +225,8 @@ static void test_said_late(void **state)
 	f->vm.migration.dirty_logging = true;
 	assert_false(note(f, VM_STATE_ACTIVE_SEEN, 10));
 	assert_false(note(f, VM_STATE_CANCELLED_SEEN, 20));
-	assert_true(course_get_settling(&f->course) == T0 + 20 * S + COURSE_SETTLE_USEC);
-	assert_false(course_settle(&f->course, &f->vm, T0 + 29 * S, &f->passage));
+	assert_true(course_get_settling(&f->course) == B0 + 20 * S + COURSE_SETTLE_USEC);
+	assert_false(course_settle(&f->course, &f->vm, B0 + 29 * S, &f->passage));
 	assert_true(note(f, VM_STATE_COMPLETED, 29));
 	assert_int_equal(f->passage.outcome, COURSE_COMPLETED);
 	assert_true(f->passage.course.ended_usec == T0 + 20 * S);
@@ -211,7 +234,7 @@ static void test_said_late(void **state)
 
 	assert_false(note(f, VM_STATE_ACTIVE_SEEN, 30));
 	assert_false(note(f, VM_STATE_CANCELLED_SEEN, 31));
-	assert_true(course_settle(&f->course, &f->vm, T0 + 41 * S, &f->passage));
+	assert_true(course_settle(&f->course, &f->vm, B0 + 41 * S, &f->passage));
 	assert_int_equal(f->passage.outcome, COURSE_CANCELLED);
 	assert_false(note(f, VM_STATE_CANCELLED, 50));
 
@@ -308,6 +331,7 @@ int main(void)
 		cmocka_unit_test(test_gone),	  cmocka_unit_test(test_unused),
 		cmocka_unit_test(test_said_late), cmocka_unit_test(test_json),
 		cmocka_unit_test(test_stall),	  cmocka_unit_test(test_logged_twice),
+		cmocka_unit_test(test_resumed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,7 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 		.blocks_split = UINT64_C(1) << 40,
 		.tlbis = 7,
 		.tlbi_nsec = 7000,
+		.course = { .begun_usec = 100, .ended_usec = 300, .ended_boottime_usec = 200 },
 	};
 }
 
@@ -57,6 +58,9 @@ static void assert_same(const struct vm_record *a, const struct vm_record *b)
 	assert_int_equal(a->stage, b->stage);
 	assert_int_equal(a->dirty_logging, b->dirty_logging);
 	assert_true(a->told_usec == b->told_usec);
+	assert_true(a->course.begun_usec == b->course.begun_usec);
+	assert_true(a->course.ended_usec == b->course.ended_usec);
+	assert_true(a->course.ended_boottime_usec == b->course.ended_boottime_usec);
 	assert_true(a->deadline_usec == b->deadline_usec);
 	assert_true(a->tlbi_rate == b->tlbi_rate);
 	assert_true(a->blocks_split == b->blocks_split);
@@ -121,6 +125,7 @@ static void test_from_a_vm(void **state)
 		.progress.blocks_split = UINT64_C(1) << 40,
 		.progress.tlbis = 7,
 		.progress.tlbi_nsec = 7000,
+		.course = { .begun_usec = 100, .ended_usec = 300, .ended_boottime_usec = 200 },
 	};
 	struct vm_record record, expected = sample(VM_STATE_ACTIVE, VM_STAGE_SPLIT);
 
