@@ -97,9 +97,10 @@ static void outbox_join(struct outbox *o)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	/* Not by the clock that is set: that would have a daemon that ends wait for hours. */
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += LAST_SECONDS;
-	if (pthread_timedjoin_np(o->thread, NULL, &until) == 0)
+	if (pthread_clockjoin_np(o->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
 		return;
 	/* At whatever letter it is by then: the others are not begun. */
 	pthread_cancel(o->thread);

@@ -13,16 +13,24 @@
 
 #include "base/outbox.h"
 
-int __real_pthread_timedjoin_np(pthread_t thread, void **ret, const struct timespec *until);
-int __wrap_pthread_timedjoin_np(pthread_t thread, void **ret, const struct timespec *until);
+int __real_pthread_clockjoin_np(pthread_t thread, void **ret, clockid_t clock,
+				const struct timespec *until);
+int __wrap_pthread_clockjoin_np(pthread_t thread, void **ret, clockid_t clock,
+				const struct timespec *until);
 
 /* Whether the last letters are waited for as long as that takes. */
 static bool has_time;
 
-int __wrap_pthread_timedjoin_np(pthread_t thread, void **ret, const struct timespec *until)
+/* How often it was waited for, which is by no clock that is set. */
+static unsigned int joined;
+
+int __wrap_pthread_clockjoin_np(pthread_t thread, void **ret, clockid_t clock,
+				const struct timespec *until)
 {
+	assert_int_equal(clock, CLOCK_MONOTONIC);
+	joined++;
 	return has_time ? pthread_join(thread, ret)
-			: __real_pthread_timedjoin_np(thread, ret, until);
+			: __real_pthread_clockjoin_np(thread, ret, clock, until);
 }
 
 /* A letter says that it is begun, waits for a byte, and says that it is sent. */
@@ -88,6 +96,7 @@ static void assert_sent(const char *texts)
 static int set_up(void **state)
 {
 	freed = 0;
+	joined = 0;
 	has_time = false;
 	return pipe(begun) < 0 || pipe(ask) < 0 || pipe(sent) < 0 ? -1 : 0;
 }
@@ -147,6 +156,7 @@ static void test_last(void **state)
 	assert_true(post(o, 'b'));
 	has_time = true;
 	assert_null(outbox_free(o));
+	assert_int_equal(joined, 1);
 	assert_sent("ab");
 	assert_int_equal(freed, 2);
 }
