@@ -14,6 +14,7 @@
 #include "control/control-pending.h"
 #include "host/process.h"
 #include "manager/manager.h"
+#include "manager/manager-index.h"
 #include "manager/manager-names.h"
 #include "manager/manager-register.h"
 #include "manager/manager-table.h"
@@ -101,9 +102,7 @@ static int error_exists(struct manager *m, struct varlink_connection *connection
 	int r;
 
 	if (!vm)
-		while ((vm = manager_next_vm(m, vm)))
-			if (vm->pid == pid)
-				break;
+		vm = manager_next_of_process(m, pid, process_find_start(pid), NULL);
 	if (vm)
 		vm_get_info(vm, clock_usec(CLOCK_REALTIME), &info);
 	r = varlink_json_set_string(parameters, "vm", info.name);

@@ -170,12 +170,14 @@ struct backend {
  * @fd: to poll, and to be kept by the service manager; the VM's
  * @id: tells VMs apart, never used twice until reboot, never 0
  * @uid: the user whose process made it, -1: not known
+ * @start_time: when that process started, see struct vm: whoever looked at it fills that in
  */
 struct backend_vm {
 	struct backend *backend;
 	int fd;
 	uint64_t id;
 	int64_t uid;
+	uint64_t start_time;
 	TAILQ_ENTRY(backend_vm) link;
 };
 

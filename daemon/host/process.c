@@ -69,6 +69,13 @@ int process_get_start_time(pid_t pid, uint64_t *ret)
 	return proc_parse_start_time(text, ret);
 }
 
+uint64_t process_find_start(pid_t pid)
+{
+	uint64_t start;
+
+	return process_get_start_time(pid, &start) < 0 ? PROCESS_NEVER_STARTED : start;
+}
+
 int64_t process_get_uid(pid_t pid)
 {
 	char path[64], text[4096];

@@ -19,12 +19,18 @@ bool process_is_gone(int pidfd);
 /* The id that the process behind @pidfd has, -ESRCH when it is gone, or another negative errno. */
 pid_t process_get_pid(int pidfd);
 
+/* When a process that is not to be seen started, see process_find_start(): none did. */
+#define PROCESS_NEVER_STARTED ((uint64_t)INT64_MAX)
+
 /*
  * When the process with the id @pid started, in clock ticks since boot: with
  * the id it tells processes apart until the next boot (proc(5), starttime).
  * 0, -ESRCH, or another negative errno.
  */
 int process_get_start_time(pid_t pid, uint64_t *ret);
+
+/* The same of whatever process that is; PROCESS_NEVER_STARTED: none that is to be seen. */
+uint64_t process_find_start(pid_t pid);
 
 /* The user that the process with the id @pid is of, or a negative errno, -ESRCH: it is gone. */
 int64_t process_get_uid(pid_t pid);

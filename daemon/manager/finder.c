@@ -234,10 +234,16 @@ static void look_in_steps(struct look *look, struct backend *backend, bool adopt
 
 void look_at_process(struct look *look, struct backend *backend, bool adopt)
 {
+	/* Before: what is of another process by then is taken for no process's, and not for that one's. */
+	uint64_t start_time = process_find_start(look->pid);
+
 	if (backend->ops->look)
 		look->n = backend->ops->look(backend, look->pid, look->numbers, look->vms);
 	else
 		look_in_steps(look, backend, adopt);
+	for (int i = 0; i < look->n; i++)
+		if (look->vms[i])
+			look->vms[i]->start_time = start_time;
 }
 
 /* In a worker's thread. */

@@ -8,6 +8,7 @@
 #include "base/transient.h"
 #include "service/closing.h"
 #include "manager/course.h"
+#include "host/process.h"
 #include "manager/finder.h"
 #include "base/log-quota.h"
 #include "manager/manager-history.h"
@@ -44,7 +45,10 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 	log_vm_info(vm, MESSAGE_VM_REGISTERED, "Known from before, process %d, migration %s",
 		    (int)vm->pid,
 		    vm_migration_to_string(vm_state_get_migration(vm->migration.state)));
-	manager_save_resumed(m, vm);
+	if (record->start_time)
+		manager_save_resumed(m, vm);
+	else
+		manager_save_vm(m, vm);
 	manager_arm_timeout_of(m, vm);
 	/* What had come to its end need not be done again. */
 	if (goal == VM_GOAL_SPLIT || record->stage != VM_STAGE_WHOLE)
@@ -68,6 +72,12 @@ struct kept_record *manager_find_record(struct manager *m, uint64_t id)
 	return &m->records[from];
 }
 
+/* An older daemon did not keep that: from now on it is no other process's than whose it is by now. */
+static uint64_t record_start_time(const struct vm_record *record)
+{
+	return record->start_time ?: process_find_start(record->pid);
+}
+
 int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept)
 {
 	struct kept_record *known = manager_find_record(m, host_vm->id);
@@ -85,6 +95,7 @@ int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, in
 		return 0;
 	}
 	record = &known->record;
+	host_vm->start_time = record_start_time(record);
 	if (record->unwanted)
 		r = manager_add_unwanted(m, host_vm, record->pid, record->number);
 	else

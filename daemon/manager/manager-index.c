@@ -2,6 +2,7 @@
 #include "manager/manager-index.h"
 
 #include "base/hash.h"
+#include "host/process.h"
 #include "manager/manager-private.h"
 
 void manager_move_vm(struct manager *m, struct vm *vm, struct vm_list *list)
@@ -62,7 +63,28 @@ struct vm *manager_next_of_pid(const struct manager *m, pid_t pid, const struct 
 	return manager_next_pid(m, &m->vms, pid, prev);
 }
 
+bool vm_has_lost_pid(const struct vm *vm, uint64_t start_time)
+{
+	return vm->start_time && start_time != PROCESS_NEVER_STARTED &&
+	       vm->start_time != start_time;
+}
+
+struct vm *manager_next_of_process(const struct manager *m, pid_t pid, uint64_t start_time,
+				   const struct vm *prev)
+{
+	struct vm *vm = manager_next_of_pid(m, pid, prev);
+
+	while (vm && vm_has_lost_pid(vm, start_time))
+		vm = manager_next_of_pid(m, pid, vm);
+	return vm;
+}
+
 bool manager_knows_pid(const struct manager *m, pid_t pid)
 {
-	return manager_next_pid(m, NULL, pid, NULL) != NULL;
+	const struct vm *vm = manager_next_pid(m, NULL, pid, NULL);
+	uint64_t start_time = vm ? process_find_start(pid) : 0;
+
+	while (vm && vm_has_lost_pid(vm, start_time))
+		vm = manager_next_pid(m, NULL, pid, vm);
+	return vm != NULL;
 }

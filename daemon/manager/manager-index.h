@@ -23,10 +23,23 @@ struct vm *manager_find_host_vm(struct manager *m, uint64_t id);
 /* Whether it is known, be it that it is not wanted. */
 bool manager_knows(const struct manager *m, uint64_t id);
 
-/* The VM registered of that process after @prev (NULL: any), or NULL. In no order. */
+/*
+ * Whether the id of @vm's process is another's by now, which started at @start_time, as
+ * process_find_start() says it.
+ */
+bool vm_has_lost_pid(const struct vm *vm, uint64_t start_time);
+
+/*
+ * The VM registered of that process after @prev (NULL: any), or NULL. In no order, and also where
+ * the id is another process's by now, see vm_has_lost_pid().
+ */
 struct vm *manager_next_of_pid(const struct manager *m, pid_t pid, const struct vm *prev);
 
-/* Whether any VM of that process is known, be it that it is not wanted. */
+/* The same of those whose it is, which started at @start_time, see process_find_start(). */
+struct vm *manager_next_of_process(const struct manager *m, pid_t pid, uint64_t start_time,
+				   const struct vm *prev);
+
+/* Whether any VM of the process with that id is known, be it that it is not wanted. */
 bool manager_knows_pid(const struct manager *m, pid_t pid);
 
 #endif /* EAGERSPLITD_MANAGER_INDEX_H */

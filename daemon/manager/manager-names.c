@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "conf/conf.h"
 #include "host/machined.h"
+#include "host/process.h"
 #include "host/qemu-name.h"
 #include "manager/manager-index.h"
 #include "manager/manager-private.h"
@@ -135,6 +136,12 @@ static bool manager_set_uuid(struct manager *m, struct vm *vm, const char uuid[s
 	return true;
 }
 
+/* With the id alone, the one may have it from the other. */
+static bool is_of_same_vmm(const struct vm *a, const struct vm *b)
+{
+	return a->pid == b->pid && a->start_time == b->start_time;
+}
+
 /*
  * The VM that has the best claim to @name, which may be a UUID; of one VMM's it is the first. @ret:
  * that claim. NULL: none, or, where there is a claim, several VMMs have it.
@@ -143,9 +150,9 @@ static struct vm *manager_find_claimant(struct manager *m, const char *name, enu
 {
 	const struct vm_key *key = NULL;
 	struct vm *found = NULL;
+	const struct vm *last = NULL;
 	char uuid[UUID_SIZE];
 	bool is_uuid = uuid_parse(name, uuid) == 0;
-	pid_t pid = 0;
 
 	*ret = CLAIM_NONE;
 	while ((key = next_key(m, name, is_uuid ? uuid : NULL, key))) {
@@ -153,11 +160,11 @@ static struct vm *manager_find_claimant(struct manager *m, const char *name, enu
 
 		if (claim == CLAIM_NONE || claim < *ret)
 			continue;
-		if (claim > *ret || key->vm->pid != pid)
+		if (claim > *ret || !is_of_same_vmm(key->vm, last))
 			found = claim > *ret ? key->vm : NULL;
 		else if (found && key->vm->table.order < found->table.order)
 			found = key->vm;
-		pid = key->vm->pid;
+		last = key->vm;
 		*ret = claim;
 	}
 	return found;
@@ -166,30 +173,32 @@ static struct vm *manager_find_claimant(struct manager *m, const char *name, enu
 /* The VM of that process, if it has one, and no more. */
 static struct vm *manager_find_pid(struct manager *m, const char *text)
 {
+	uint64_t pid, start_time;
 	struct vm *vm;
-	uint64_t pid;
 
 	if (parse_u64(text, &pid) < 0)
 		return NULL;
-	if (pid > INT_MAX)
+	if (pid > INT_MAX || !manager_next_of_pid(m, (pid_t)pid, NULL))
 		return NULL;
-	vm = manager_next_of_pid(m, (pid_t)pid, NULL);
-	return vm && !manager_next_of_pid(m, (pid_t)pid, vm) ? vm : NULL;
+	start_time = process_find_start((pid_t)pid);
+	vm = manager_next_of_process(m, (pid_t)pid, start_time, NULL);
+	return vm && !manager_next_of_process(m, (pid_t)pid, start_time, vm) ? vm : NULL;
 }
 
-/* PID.NUMBER */
+/* PID.NUMBER. Where the process's id has been used again it may be two VMs': then it is that process's. */
 static struct vm *manager_find_by_id(struct manager *m, const char *text)
 {
-	struct vm *vm = NULL;
+	struct vm *vm = NULL, *found = NULL;
 	unsigned long pid;
 
 	if (!vm_name_is_id(text))
 		return NULL;
 	pid = strtoul(text, NULL, 10);
 	while (pid <= INT_MAX && (vm = manager_next_of_pid(m, (pid_t)pid, vm)))
-		if (strcmp(vm->id, text) == 0)
-			return vm;
-	return NULL;
+		if (strcmp(vm->id, text) == 0 &&
+		    (!found || vm_has_lost_pid(found, process_find_start(found->pid))))
+			found = vm;
+	return found;
 }
 
 struct vm *manager_find_vm(struct manager *m, const char *text)
@@ -211,7 +220,8 @@ bool vm_is_meant(const struct vm *vm, const char *text)
 
 	if (vm_claims(vm, text, is_uuid ? uuid : NULL) != CLAIM_NONE || strcmp(vm->id, text) == 0)
 		return true;
-	return parse_u64(text, &pid) == 0 && pid == (uint64_t)vm->pid;
+	return parse_u64(text, &pid) == 0 && pid == (uint64_t)vm->pid &&
+	       !vm_has_lost_pid(vm, process_find_start(vm->pid));
 }
 
 struct vm *manager_find_told(struct manager *m, const char *name)
@@ -353,10 +363,11 @@ void manager_claim_name(struct manager *m, struct vm *vm, const char *name, uid_
 
 void manager_on_machine_name(void *userdata, pid_t pid, const char *name)
 {
+	uint64_t start_time = process_find_start(pid);
 	struct manager *m = userdata;
 	struct vm *vm = NULL;
 
-	while ((vm = manager_next_of_pid(m, pid, vm)))
+	while ((vm = manager_next_of_process(m, pid, start_time, vm)))
 		if (manager_found_name(m, vm, &vm->names.machine, name))
 			manager_tell_of_name(m, vm);
 }
@@ -365,11 +376,13 @@ void manager_on_guest_names(void *userdata, pid_t pid, const struct guest_names 
 {
 	struct manager *m = userdata;
 	struct vm *vm = NULL;
+	uint64_t start_time;
 	bool news;
 
 	if (!names || !config_trusts(m->config, names->uid))
 		return;
-	while ((vm = manager_next_of_pid(m, pid, vm))) {
+	start_time = process_find_start(pid);
+	while ((vm = manager_next_of_process(m, pid, start_time, vm))) {
 		/* The process was another one when it was asked for, it may be. */
 		if (vm->host_vm->uid != names->uid)
 			continue;
@@ -383,9 +396,11 @@ void manager_on_guest_names(void *userdata, pid_t pid, const struct guest_names 
 
 void manager_look_for_name(struct manager *m, struct vm *vm)
 {
-	bool news;
+	bool is_there = !vm_has_lost_pid(vm, process_find_start(vm->pid)), news;
 
-	machined_ask(m->machined, vm->pid);
+	/* What another process is called is not what it is. */
+	if (is_there)
+		machined_ask(m->machined, vm->pid);
 	if (!config_trusts(m->config, vm->host_vm->uid)) {
 		news = manager_set_uuid(m, vm, (const char[UUID_SIZE]){ "" });
 		news |= manager_set_name(m, vm, &vm->names.own, NULL) > 0;
@@ -394,7 +409,7 @@ void manager_look_for_name(struct manager *m, struct vm *vm)
 		return;
 	}
 	/* It goes by its id, then. */
-	if (namer_ask(m->namer, vm->pid) < 0)
+	if (is_there && namer_ask(m->namer, vm->pid) < 0)
 		log_vm_warning(vm, NULL, "Its name cannot be asked for");
 }
 

@@ -18,8 +18,8 @@ struct vm;
 struct vm_record;
 
 /*
- * The VM that is meant by that name, id or UUID, or the only one of the process with that
- * pid; NULL: none, or it could be two.
+ * The VM that is meant by that name, id or UUID, or the only one of the process that has
+ * that pid; NULL: none, or it could be two.
  */
 struct vm *manager_find_vm(struct manager *m, const char *text);
 

@@ -29,6 +29,7 @@
  * @teller: whose word that is, REGISTER_TOLD: of who may change something
  * @splitter: that was handed over, -1: none, or the job has it
  * @handed_over: there was one
+ * @start_time: of the process whose it is then
  * @caller: see manager_register()
  */
 struct registration {
@@ -40,8 +41,15 @@ struct registration {
 	int64_t teller;
 	int splitter;
 	bool handed_over;
+	uint64_t start_time;
 	void *caller;
 };
+
+/* Whether it is of the process that has that id. */
+static bool is_of(const struct vm *vm, pid_t pid)
+{
+	return vm->pid == pid && !vm_has_lost_pid(vm, process_find_start(pid));
+}
 
 static void registration_free(struct registration_head *head)
 {
@@ -70,7 +78,7 @@ static int manager_check_registration(struct manager *m, pid_t pid, const char *
 		return r;
 	/* What others only call themselves is in nobody's way. */
 	vm = name && teller == REGISTER_TOLD ? manager_find_told(m, name) : NULL;
-	return vm && (vm->pid != pid || vm->table.registered) ? -EEXIST : 0;
+	return vm && (vm->table.registered || !is_of(vm, pid)) ? -EEXIST : 0;
 }
 
 /* In a worker's thread. */
@@ -88,6 +96,7 @@ static int registration_run(struct job *job)
 		return 0;
 	/* The process may be another's by now: who hands it over himself, hands over his own. */
 	r->look.vms[0]->uid = r->teller == REGISTER_TOLD ? process_get_uid(r->look.pid) : r->teller;
+	r->look.vms[0]->start_time = r->start_time;
 	r->look.n = 1;
 	return 0;
 }
@@ -204,6 +213,18 @@ static void registration_done(struct job *job, int result)
 	registration_free(&r->head);
 }
 
+/*
+ * When the process started whose VM is handed over; of a process that is not the @teller's, as it may
+ * have been and the id be another's by now, PROCESS_NEVER_STARTED.
+ */
+static uint64_t find_start_of(pid_t pid, int64_t teller)
+{
+	uint64_t start_time = process_find_start(pid);
+
+	return teller == REGISTER_TOLD || process_get_uid(pid) == teller ? start_time
+									 : PROCESS_NEVER_STARTED;
+}
+
 /* Whether one more of @teller may be under way. */
 static bool manager_has_room_for_registration(const struct manager *m, int64_t teller)
 {
@@ -231,7 +252,7 @@ int manager_register(struct manager *m, pid_t pid, const char *name, int64_t tel
 		return r;
 	/* One that is called that already is the one that is meant. */
 	vm = name && splitter < 0 ? manager_find_vm(m, name) : NULL;
-	if (vm && vm->pid == pid && !vm->table.registered) {
+	if (vm && !vm->table.registered && is_of(vm, pid)) {
 		*ret = vm;
 		r = manager_finish_registration(m, vm, name, teller);
 		return r < 0 ? r : 1;
@@ -252,6 +273,8 @@ int manager_register(struct manager *m, pid_t pid, const char *name, int64_t tel
 	registration->teller = teller;
 	registration->splitter = splitter;
 	registration->handed_over = splitter >= 0;
+	if (splitter >= 0)
+		registration->start_time = find_start_of(pid, teller);
 	registration->caller = caller;
 	registration->head.free = registration_free;
 	TAILQ_INSERT_TAIL(&m->registrations, &registration->head, link);

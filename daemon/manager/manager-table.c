@@ -103,6 +103,7 @@ static int manager_make_vm(struct manager *m, struct backend_vm *host_vm, pid_t 
 	if (r < 0)
 		return r;
 	vm->log_quota = m->log_quota;
+	vm->start_time = host_vm->start_time;
 	r = vm_watch(vm, m->event, on_tells);
 	if (r < 0) {
 		(void)vm_take_host_vm(vm);

@@ -35,6 +35,7 @@ static const struct field {
 		.key = k, .type = FIELD_##t, .offset = offsetof(struct vm_record, f), __VA_ARGS__ \
 	}
 	FIELD("pid", INT, pid, .min = 1, .max = INT_MAX, .required = true),
+	FIELD("startTime", NUMBER, start_time, .max = INT64_MAX),
 	FIELD("number", INT, number, .max = INT_MAX, .required = true),
 	FIELD("uid", NUMBER, uid, .max = UINT32_MAX, .optional = true),
 	FIELD("vmId", NUMBER, vm_id, .min = 1, .max = INT64_MAX, .required = true),
@@ -75,6 +76,7 @@ void vm_record_from_vm(struct vm_record *record, const struct vm *vm)
 
 	*record = (struct vm_record){
 		.pid = vm->pid,
+		.start_time = vm->start_time,
 		.number = vm->number,
 		.uid = vm->host_vm->uid < 0 ? UINT64_MAX : (uint64_t)vm->host_vm->uid,
 		.vm_id = vm->host_vm->id,

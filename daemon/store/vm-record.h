@@ -25,6 +25,7 @@
  */
 struct vm_record {
 	pid_t pid;
+	uint64_t start_time;
 	int number;
 	uint64_t uid; /* UINT64_MAX: not known */
 	uint64_t vm_id;

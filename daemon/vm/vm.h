@@ -106,7 +106,10 @@ TAILQ_HEAD(vm_list, vm);
 /**
  * struct vm - a VM: what it is, and a part for each of those who write in it
  * @id: PID.NUMBER, which stays whatever it is named
- * @pid: the VMM's process
+ * @pid: the VMM's process, as it was when the VM was found or registered: where that has handed
+ *	 it on and ended, the id may be another's by now
+ * @start_time: when that started, see process_find_start(); 0: not known, as an older daemon did not
+ *		keep it
  * @number: tells it from other VMs of the process
  * @host_vm: the splitter, owned; it does not keep the VM alive, and tells when that is gone
  * @owner: whoever created it
@@ -170,6 +173,7 @@ TAILQ_HEAD(vm_list, vm);
 struct vm {
 	char *id;
 	pid_t pid;
+	uint64_t start_time;
 	int number;
 	struct backend_vm *host_vm;
 	void *owner;

@@ -3,6 +3,8 @@
 #include "unit/manager-fixture.h"
 
 #include "host/qemu-name.h"
+#include "manager/manager-index.h"
+#include "manager/manager-private.h"
 
 #define UUID "01234567-89ab-cdef-0123-456789abcdef"
 
@@ -116,6 +118,73 @@ static void test_no_names(void **state)
 	stop(&f);
 }
 
+/* Whose process has handed it on and ended, and has its id used again, is not what that process has. */
+static void test_pid_used_again(void **state)
+{
+	uint64_t start_time;
+	char pid[16], id[32];
+	struct fixture f;
+	struct vm *vms[2];
+
+	set_up_two(&f, vms);
+	snprintf(pid, sizeof(pid), "%d", (int)vms[0]->pid);
+	assert_int_equal(process_get_start_time(vms[0]->pid, &start_time), 0);
+	assert_true(vms[0]->start_time == start_time);
+	assert_means(&f, pid, vms[0]);
+	say(&f, vms[0], "web", UUID);
+
+	/* It was another process, before. */
+	vms[0]->start_time--;
+	assert_means(&f, pid, NULL);
+	assert_true(vm_is_meant(vms[0], vms[0]->id));
+	assert_false(vm_is_meant(vms[0], pid));
+	assert_false(manager_knows_pid(f.manager, vms[0]->pid));
+	manager_on_machine_name(f.manager, vms[0]->pid, "qemu-3-db");
+	say(&f, vms[0], "db", "");
+	assert_means(&f, "qemu-3-db", NULL);
+	assert_means(&f, "db", NULL);
+	/* What it is called already it still is. */
+	assert_means(&f, "web", vms[0]);
+	assert_means(&f, vms[0]->id, vms[0]);
+
+	/* And that process has a VM, of the same number. */
+	manager_move_vm(f.manager, vms[1], NULL);
+	snprintf(id, sizeof(id), "%s", vms[0]->id);
+	free(vms[1]->id);
+	vms[1]->id = strdup(id);
+	vms[1]->pid = vms[0]->pid;
+	vms[1]->start_time = start_time;
+	manager_move_vm(f.manager, vms[1], &f.manager->vms);
+	assert_means(&f, pid, vms[1]);
+	assert_means(&f, id, vms[1]);
+	assert_true(manager_knows_pid(f.manager, vms[1]->pid));
+	/* They are two VMMs', and what both claim is neither's. */
+	say(&f, vms[1], "web", "");
+	assert_means(&f, "web", NULL);
+	/* What is not known, as of an older daemon, is taken for the same. */
+	vms[0]->start_time = 0;
+	assert_means(&f, pid, NULL);
+	stop(&f);
+}
+
+/* Register of the process that has the id by now is not of the VM that goes by the name, and has lost it. */
+static void test_register_of_another_process(void **state)
+{
+	struct fixture f;
+	struct vm *vm, *other;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "web");
+	vm->table.registered = false;
+	vm->start_time--;
+	assert_int_equal(register_vm(&f, vm->pid, "web", &other), -EEXIST);
+	assert_false(vm->table.registered);
+	vm->start_time++;
+	assert_int_equal(register_vm(&f, vm->pid, "web", &other), 0);
+	assert_ptr_equal(other, vm);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +192,8 @@ int main(void)
 		cmocka_unit_test(test_libvirts),
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_no_names),
+		cmocka_unit_test(test_pid_used_again),
+		cmocka_unit_test(test_register_of_another_process),
 	};
 
 	return cmocka_run_group_tests_name("manager-names", tests, setup, teardown);

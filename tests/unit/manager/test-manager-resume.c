@@ -90,6 +90,55 @@ static void test_no_room_at_first(void **state)
 	stop(&before);
 }
 
+/*
+ * Whether the VM is meant by the id of its process where what is kept of it has that process start by
+ * so much earlier; @kept: and has it at all.
+ */
+static bool is_meant_by_pid(uint64_t earlier, bool kept)
+{
+	struct vm_store *store = open_store();
+	struct fixture before, f;
+	struct vm_record record;
+	uint64_t start_time;
+	char text[16];
+	pid_t pid;
+	bool is;
+
+	pid = leave_a_schedule(&before);
+	record = load_record();
+	start_time = process_find_start(pid);
+	assert_true(record.start_time == start_time);
+	record.start_time = kept ? start_time - earlier : 0;
+	assert_int_equal(vm_store_save(store, &record), 0);
+	start(&f, SIM_QUICK);
+	manager_begin(f.manager, store, NULL, 0);
+	(void)run_until_found(&f, pid);
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	is = manager_find_vm(f.manager, text) != NULL;
+	f.manager = manager_free(f.manager);
+	assert_true(load_record().start_time == start_time - earlier);
+	stop(&f);
+	stop(&before);
+	return is;
+}
+
+static void test_its_own_pid(void **state)
+{
+	assert_true(is_meant_by_pid(0, true));
+}
+
+/* A process that has got the id since is not the VM's. */
+static void test_pid_used_again(void **state)
+{
+	assert_false(is_meant_by_pid(1, true));
+}
+
+/* What an older daemon has not kept begins with the process that there is. */
+static void test_older_record(void **state)
+{
+	assert_true(is_meant_by_pid(0, false));
+}
+
 /* As the process makes it that hands it over, of its VM with that number. */
 static int make_splitter(pid_t pid, int number)
 {
@@ -173,12 +222,20 @@ static void test_handed_over_by_its_user(void **state)
 {
 	int64_t uid = (int64_t)getuid();
 	struct fixture f;
+	char pid[16];
 
 	start(&f, SIM_QUICK);
 	assert_int_equal(hand_over(&f, make_vm(&f), 0, REGISTER_TOLD), 0);
 	assert_int_equal(info_of(f.vm).uid, uid);
+	assert_true(f.vm->start_time == process_find_start(f.vm->pid));
 	assert_int_equal(hand_over(&f, make_vm(&f), 0, uid + 1), 0);
 	assert_int_equal(info_of(f.vm).uid, uid + 1);
+	/* And the process that has it is not its VMM. */
+	snprintf(pid, sizeof(pid), "%d", (int)f.vm->pid);
+	assert_null(manager_find_vm(f.manager, pid));
+	assert_int_equal(hand_over(&f, make_vm(&f), 0, uid), 0);
+	snprintf(pid, sizeof(pid), "%d", (int)f.vm->pid);
+	assert_ptr_equal(manager_find_vm(f.manager, pid), f.vm);
 	stop(&f);
 }
 
@@ -233,6 +290,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stopped_before_it_is_found, set_up_anew,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_at_first, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_its_own_pid, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_pid_used_again, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_older_record, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_handed_over_in_vain, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_two_handed_over, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_handed_over_by_its_user, set_up_anew,

@@ -23,6 +23,7 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 {
 	return (struct vm_record){
 		.pid = 4711,
+		.start_time = 815,
 		.number = 12,
 		.uid = 1000,
 		.vm_id = 123456789,
@@ -46,6 +47,7 @@ static struct vm_record sample(enum vm_state state, enum vm_stage stage)
 static void assert_same(const struct vm_record *a, const struct vm_record *b)
 {
 	assert_int_equal(a->pid, b->pid);
+	assert_true(a->start_time == b->start_time);
 	assert_int_equal(a->number, b->number);
 	assert_true(a->uid == b->uid);
 	assert_true(a->vm_id == b->vm_id);
@@ -113,6 +115,7 @@ static void test_from_a_vm(void **state)
 		.names.uuid = "01234567-89ab-cdef-0123-456789abcdef",
 		.id = (char[]){ "4711.12" },
 		.pid = 4711,
+		.start_time = 815,
 		.number = 12,
 		.host_vm = &host_vm,
 		.table.registered = true,
