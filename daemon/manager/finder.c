@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/transient.h"
 #include "host/process.h"
+#include "manager/look-time.h"
 #include "service/worker.h"
 
 /*
@@ -33,6 +34,7 @@
 
 /**
  * struct candidate - a process that is to be looked at
+ * @uid: whose it was when that was first asked for, -1: not known
  * @asked: since when, for something has happened there; NEVER: no longer
  * @due: when to look for VMs that it is to have; NEVER: for none
  * @missing: how many of those have not been seen
@@ -43,11 +45,35 @@
  */
 struct candidate {
 	pid_t pid;
+	int64_t uid;
 	uint64_t asked;
 	uint64_t due;
 	unsigned int missing;
 	unsigned int tries;
 	unsigned int failures;
+};
+
+/**
+ * struct listed - a process that had a VM when all were looked through
+ * @pid: 0: it has been looked at since
+ * @uid: as above
+ */
+struct listed {
+	pid_t pid;
+	int64_t uid;
+};
+
+/**
+ * struct turn - who may be next
+ * @taken: what looks at its user's processes have taken of late
+ * @time: since when it waits
+ * @candidate, @listed: one of them is NULL, both: nobody's
+ */
+struct turn {
+	uint64_t taken;
+	uint64_t time;
+	struct candidate *candidate;
+	struct listed *listed;
 };
 
 /**
@@ -61,9 +87,13 @@ struct candidate {
  * @look: the one that is under way if @looking, by @look_job. One at a time, as
  *	  it takes as long as that process has descriptors: it is done in a thread,
  *	  and leaves the others to splitting
+ * @look_uid: whose that is
+ * @look_usec: what it has taken, of the job until it has ended
+ * @look_is_listed: it is of @list
+ * @look_time: what those before it have
  * @scan: the job that looks through all processes
- * @pids: those that had a VM then, and those known; of the job until it has ended
- * @next_pid: of these, to be looked at, if @listed
+ * @list: those that had a VM then, and those known; of the job until it has ended
+ * @n_looked: of these have been looked at, if @listed
  * @scanning: until the last has been
  * @again: and what was seen may be out of date: look once more
  * @failed: the last time, or of some processes it is not known whether they have VMs
@@ -85,11 +115,15 @@ struct finder {
 	struct job look_job;
 	struct look look;
 	bool looking;
+	int64_t look_uid;
+	uint64_t look_usec;
+	bool look_is_listed;
+	struct look_time look_time;
 
 	struct job scan;
-	pid_t *pids;
-	size_t n_pids;
-	size_t next_pid;
+	struct listed *list;
+	size_t n_listed;
+	size_t n_looked;
 	bool listed;
 	bool scanning;
 	bool again;
@@ -111,18 +145,26 @@ static uint64_t finder_now(const struct finder *f)
  * Looking through all processes
  */
 
+static int64_t find_user(pid_t pid)
+{
+	int64_t uid = process_get_uid(pid);
+
+	/* Those that are gone, and cost nothing, are one user's. */
+	return uid < 0 ? -1 : uid;
+}
+
 static int on_found(void *userdata, pid_t pid)
 {
 	struct finder *f = userdata;
-	pid_t *more;
+	struct listed *more;
 
-	if (f->n_pids % PROCESSES_AT_ONCE == 0) {
-		more = reallocarray(f->pids, f->n_pids + PROCESSES_AT_ONCE, sizeof(*more));
+	if (f->n_listed % PROCESSES_AT_ONCE == 0) {
+		more = reallocarray(f->list, f->n_listed + PROCESSES_AT_ONCE, sizeof(*more));
 		if (!more)
 			return -ENOMEM;
-		f->pids = more;
+		f->list = more;
 	}
-	f->pids[f->n_pids++] = pid;
+	f->list[f->n_listed++] = (struct listed){ .pid = pid, .uid = find_user(pid) };
 	return 0;
 }
 
@@ -131,7 +173,7 @@ static int finder_scan(struct job *job)
 {
 	struct finder *f = container_of(job, struct finder, scan);
 
-	f->n_pids = 0;
+	f->n_listed = 0;
 	return f->backend->ops->scan(f->backend, on_found, f);
 }
 
@@ -168,7 +210,7 @@ static void finder_take_list(struct finder *f, int r)
 	if (r < 0)
 		finder_fail_scan(f);
 	f->listed = true;
-	f->next_pid = 0;
+	f->n_looked = 0;
 }
 
 static void finder_scanned(struct job *job, int r)
@@ -250,15 +292,27 @@ void look_at_process(struct look *look, struct backend *backend, bool adopt)
 static int finder_look(struct job *job)
 {
 	struct finder *f = container_of(job, struct finder, look_job);
+	uint64_t began = clock_usec(CLOCK_MONOTONIC);
 
 	look_at_process(&f->look, f->backend, false);
+	f->look_usec = clock_usec(CLOCK_MONOTONIC) - began;
 	return 0;
 }
 
-static void finder_begin_look(struct finder *f, pid_t pid)
+static void finder_begin_look(struct finder *f, const struct turn *turn)
 {
 	f->looking = true;
-	f->look = (struct look){ .pid = pid };
+	f->look_is_listed = turn->listed;
+	if (turn->listed) {
+		f->look = (struct look){ .pid = turn->listed->pid };
+		f->look_uid = turn->listed->uid;
+		turn->listed->pid = 0;
+		f->n_looked++;
+	} else {
+		f->look = (struct look){ .pid = turn->candidate->pid };
+		f->look_uid = turn->candidate->uid;
+		turn->candidate->asked = NEVER;
+	}
 	worker_pool_submit(f->pool, &f->look_job);
 }
 
@@ -296,48 +350,76 @@ static uint64_t candidate_get_time(const struct candidate *c)
 	return min_u64(c->asked, c->due);
 }
 
-/* The one whose turn it is, or will be; of those that wait the one that has done so longest. */
-static struct candidate *finder_get_first(struct finder *f)
+/* When a candidate is due that is not yet; NEVER: none will be. */
+static uint64_t finder_get_due(const struct finder *f)
 {
-	struct candidate *first = NULL;
+	uint64_t due = NEVER;
 
+	for (size_t i = 0; i < f->n_candidates; i++)
+		due = min_u64(due, candidate_get_time(&f->candidates[i]));
+	return due;
+}
+
+static void turn_take(struct turn *best, struct turn turn)
+{
+	if ((!best->candidate && !best->listed) || turn.taken < best->taken ||
+	    (turn.taken == best->taken && turn.time < best->time))
+		*best = turn;
+}
+
+/*
+ * Whose turn it is: of the user the looks at whose processes have taken the least, or who has waited
+ * longest; and of these what was found by looking at all processes first. However many one user has
+ * that take their time, others wait for one of them.
+ */
+static struct turn finder_choose(struct finder *f)
+{
+	uint64_t now = finder_now(f), taken = 0;
+	struct turn best = {};
+	int64_t uid = -2;
+
+	for (size_t i = f->listed ? 0 : f->n_listed; i < f->n_listed; i++) {
+		struct listed *l = &f->list[i];
+
+		if (!l->pid)
+			continue;
+		if (l->uid != uid)
+			taken = look_time_get(&f->look_time, l->uid, now);
+		uid = l->uid;
+		turn_take(&best, (struct turn){ .taken = taken, .listed = l });
+	}
 	for (size_t i = 0; i < f->n_candidates; i++) {
 		struct candidate *c = &f->candidates[i];
+		uint64_t time = candidate_get_time(c);
 
-		if (!first || candidate_get_time(c) < candidate_get_time(first))
-			first = c;
+		if (time > now)
+			continue;
+		taken = look_time_get(&f->look_time, c->uid, now);
+		turn_take(&best, (struct turn){ .taken = taken, .time = time, .candidate = c });
 	}
-	return first;
+	return best;
 }
 
 /* Has what comes next begin, unless a look is under way. */
 static void finder_go_on(struct finder *f)
 {
-	struct candidate *c;
-	uint64_t due;
+	struct turn turn;
 
 	if (f->looking)
 		return;
-	if (f->listed && f->next_pid == f->n_pids)
+	if (f->listed && f->n_looked == f->n_listed)
 		finder_end_scan(f);
-	if (f->listed) {
-		finder_begin_look(f, f->pids[f->next_pid++]);
-		return;
-	}
-	if (f->scan_due <= finder_now(f)) {
+	if (!f->listed && f->scan_due <= finder_now(f)) {
 		f->scan_due = finder_now(f) + finder_wait(f->scan_tries);
 		if (f->scan_tries++ == TRIES_MAX)
 			f->scan_due = NEVER;
 		finder_scan_all(f);
 	}
-	c = finder_get_first(f);
-	due = c ? candidate_get_time(c) : NEVER;
-	if (due > finder_now(f)) {
-		finder_arm(f, min_u64(due, f->scan_due));
-		return;
-	}
-	c->asked = NEVER;
-	finder_begin_look(f, c->pid);
+	turn = finder_choose(f);
+	if (turn.listed || turn.candidate)
+		finder_begin_look(f, &turn);
+	else
+		finder_arm(f, min_u64(finder_get_due(f), f->scan_due));
 }
 
 /* @pid was looked at: it stays a candidate as long as there is something to look for. */
@@ -377,11 +459,12 @@ static void finder_looked(struct job *job, int r)
 {
 	struct finder *f = container_of(job, struct finder, look_job);
 
+	look_time_add(&f->look_time, f->look_uid, f->look_usec, finder_now(f));
 	r = finder_end_look(f);
-	if (f->listed && error_is_transient(r))
+	if (f->look_is_listed && error_is_transient(r))
 		finder_fail_scan(f);
 	/* Whether it has any is not known; nor will it be, if it may not be looked into. */
-	if (f->listed && r < 0 && r != -ENOTTY && r != -ESRCH)
+	if (f->look_is_listed && r < 0 && r != -ENOTTY && r != -ESRCH)
 		f->failed = true;
 	finder_settle(f, f->look.pid, r);
 	finder_go_on(f);
@@ -393,8 +476,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* The same as finder_ask(), for a process that there is no room for. */
-static void finder_ask_all(struct finder *f, uint64_t now, bool created)
+/* All are looked through for a process that there is no room for; it is to have a VM that it may not have yet. */
+static void finder_want_scan(struct finder *f, uint64_t now, bool created)
 {
 	if (!created) {
 		finder_scan_all(f);
@@ -402,7 +485,49 @@ static void finder_ask_all(struct finder *f, uint64_t now, bool created)
 	}
 	f->scan_due = now;
 	f->scan_tries = 0;
-	finder_go_on(f);
+}
+
+static size_t finder_count(const struct finder *f, int64_t uid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_candidates; i++)
+		n += f->candidates[i].uid == uid;
+	return n;
+}
+
+/* The last of the user that has most, and more than @uid with one more would; NULL: there is none. */
+static struct candidate *finder_find_surplus(struct finder *f, int64_t uid)
+{
+	size_t n, most = finder_count(f, uid) + 1;
+	struct candidate *surplus = NULL;
+
+	for (size_t i = 0; i < f->n_candidates; i++) {
+		n = finder_count(f, f->candidates[i].uid);
+		if (n < most + !surplus)
+			continue;
+		most = n;
+		surplus = &f->candidates[i];
+	}
+	return surplus;
+}
+
+/* A place for one more, at the cost of whoever has more of them than he. NULL: he has most. */
+static struct candidate *finder_add(struct finder *f, pid_t pid, uint64_t now)
+{
+	int64_t uid = find_user(pid);
+	struct candidate *c;
+
+	if (f->n_candidates < CANDIDATES_MAX) {
+		c = &f->candidates[f->n_candidates++];
+	} else {
+		c = finder_find_surplus(f, uid);
+		if (!c)
+			return NULL;
+		finder_want_scan(f, now, c->due != NEVER);
+	}
+	*c = (struct candidate){ .pid = pid, .uid = uid, .asked = NEVER, .due = NEVER };
+	return c;
 }
 
 /* Something has happened in that process; @created: it is to have a VM more. */
@@ -411,14 +536,13 @@ static void finder_ask(struct finder *f, pid_t pid, bool created)
 	struct candidate *c = finder_find(f, pid);
 	uint64_t now = finder_now(f);
 
+	if (!c)
+		c = finder_add(f, pid, now);
+	/* So many at once: go through all of them instead, as often as through one. */
 	if (!c) {
-		/* So many at once: go through all of them instead, as often as through one. */
-		if (f->n_candidates == CANDIDATES_MAX) {
-			finder_ask_all(f, now, created);
-			return;
-		}
-		c = &f->candidates[f->n_candidates++];
-		*c = (struct candidate){ .pid = pid, .asked = NEVER, .due = NEVER };
+		finder_want_scan(f, now, created);
+		finder_go_on(f);
+		return;
 	}
 	c->asked = min_u64(c->asked, now);
 	if (created) {
@@ -517,7 +641,7 @@ struct finder *finder_free(struct finder *f)
 		if (f->look.vms[i])
 			f->backend->ops->close_vm(f->look.vms[i]);
 	sd_event_source_disable_unref(f->timer);
-	free(f->pids);
+	free(f->list);
 	free(f);
 	return NULL;
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "manager/finder.h"
+#include "manager/look-time.h"
 #include "host/backend.h"
 #include "service/worker.h"
 
@@ -23,6 +24,16 @@
 /* The clock of the loop, and the finder's timer, which is due when the test says so. */
 static uint64_t now_usec, due_usec;
 static sd_event_source *timer;
+
+/* Whose such a process would be; one that there is is somebody else's. */
+#define USER(i) ((i)*1000)
+
+int64_t __wrap_process_get_uid(pid_t pid);
+
+int64_t __wrap_process_get_uid(pid_t pid)
+{
+	return (INT_MAX - pid) / USER(1);
+}
 
 int __real_sd_event_source_set_time(sd_event_source *source, uint64_t usec);
 int __wrap_sd_event_source_set_time(sd_event_source *source, uint64_t usec);
@@ -55,7 +66,7 @@ struct fixture {
 	struct finder *finder;
 	host_event_fn told;
 	void *told_userdata;
-	pid_t processes[4];
+	pid_t processes[200];
 	size_t n_processes;
 	unsigned int scans;
 	unsigned int ends;
@@ -109,6 +120,22 @@ static const struct backend_ops fake_ops = {
 	.watch = fake_watch,
 	.scan = fake_scan,
 	.list_vms = fake_list_vms,
+};
+
+/* Those of user 1 take their time. */
+static int slow_look(struct backend *backend, pid_t pid, int numbers[BACKEND_VMS_MAX],
+		     struct backend_vm *vms[BACKEND_VMS_MAX])
+{
+	if (__wrap_process_get_uid(pid) == 1)
+		usleep(2000);
+	return -ENOTTY;
+}
+
+static const struct backend_ops slow_ops = {
+	.name = "fake",
+	.watch = fake_watch,
+	.scan = fake_scan,
+	.look = slow_look,
 };
 
 static int on_seen(void *userdata, struct look *look)
@@ -488,6 +515,88 @@ static void test_scans(void **state)
 	assert_int_equal(f->scans, 5);
 }
 
+/* How many were looked at from then on, up to that one. */
+static size_t count_looks(struct fixture *f, size_t from, pid_t pid)
+{
+	for (size_t i = from; i < f->n_seen; i++)
+		if (f->seen[i] == pid)
+			return i - from + 1;
+	fail();
+	return 0;
+}
+
+/* Whoever has very many that take their time, again and again, has others wait for one of them. */
+static void test_slow_user(void **state)
+{
+	pid_t other = PID(USER(2)), late = PID(USER(3));
+	struct fixture *f = *state;
+	size_t from;
+
+	f->backend.ops = &slow_ops;
+	finder_start(f->finder);
+	settle(f);
+	for (int i = 0; i < 128; i++)
+		tell(f, HOST_VM_CREATED, PID(USER(1) + i));
+	tell(f, HOST_VM_CREATED, other);
+	settle(f);
+	assert_in_range(count_looks(f, 0, other), 1, 3);
+	assert_in_range(f->n_seen, 128, 140);
+	for (int round = 0; round < 3; round++) {
+		from = f->n_seen;
+		for (int i = 0; i < 128; i++)
+			tell(f, HOST_VM_DESTROYED, PID(USER(1) + i));
+		tell(f, HOST_VM_DESTROYED, other);
+		tell(f, HOST_VM_DESTROYED, late);
+		settle(f);
+		assert_in_range(count_looks(f, from, other), 1, 3);
+		assert_in_range(count_looks(f, from, late), 1, 3);
+	}
+}
+
+/* Nor where all processes are looked through, and one is told of meanwhile. */
+static void test_slow_user_in_a_scan(void **state)
+{
+	pid_t other = PID(USER(2)), late = PID(USER(3));
+	struct fixture *f = *state;
+
+	f->backend.ops = &slow_ops;
+	for (int i = 0; i < 150; i++)
+		f->processes[f->n_processes++] = PID(USER(1) + i);
+	f->processes[f->n_processes++] = other;
+	finder_start(f->finder);
+	while (!f->n_seen)
+		assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+	tell(f, HOST_VM_CREATED, late);
+	settle(f);
+	assert_int_equal(f->ends, 1);
+	assert_in_range(f->n_seen, 152, 153);
+	assert_in_range(count_looks(f, 0, other), 1, 3);
+	assert_in_range(count_looks(f, 0, late), 1, 4);
+}
+
+/* That a user's processes took their time is forgotten when they do not any more. */
+static void test_look_time(void **state)
+{
+	const uint64_t half = LOOK_TIME_HALF_USEC;
+	struct look_time t = {};
+
+	assert_int_equal(look_time_get(&t, 7, 0), 0);
+	look_time_add(&t, 7, 1000, half);
+	look_time_add(&t, -1, 300, half);
+	assert_int_equal(look_time_get(&t, 7, half), 1000);
+	assert_int_equal(look_time_get(&t, -1, half), 300);
+	assert_int_equal(look_time_get(&t, 7, 2 * half), 500);
+	/* Also of one who goes on. */
+	look_time_add(&t, 7, 0, 2 * half + half / 2);
+	assert_int_equal(look_time_get(&t, 7, 3 * half), 250);
+	assert_int_equal(look_time_get(&t, 7, 1000 * half), 0);
+	/* Of too many those that took least are. */
+	for (int i = 0; i < 2 * LOOK_TIME_USERS; i++)
+		look_time_add(&t, 100 + i, 10, 3 * half);
+	assert_int_equal(t.n_users, LOOK_TIME_USERS);
+	assert_int_equal(look_time_get(&t, 7, 3 * half), 250);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -506,6 +615,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_many_that_are_there_later, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_scans, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_user_in_a_scan, setup, teardown),
+		cmocka_unit_test(test_look_time),
 	};
 
 	return cmocka_run_group_tests_name("finder", tests, NULL, NULL);
