@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "host/process.h"
 #include "store/fd-store.h"
 #include "manager/manager-found.h"
 #include "manager/manager-migration.h"
@@ -60,16 +61,35 @@ static bool manager_take_kept(struct manager *m, int fd)
 	return false;
 }
 
+/*
+ * Whether the process is there that the VM was of: it may not be looked into, and hand over a splitter yet,
+ * as it did before.
+ */
+static bool record_has_process(const struct vm_record *record)
+{
+	return record->start_time && process_find_start(record->pid) == record->start_time;
+}
+
 void manager_drop_records(struct manager *m)
 {
+	size_t n = 0;
+
 	/* One that there is no room for yet is there, and is looked for again. */
 	if (!m->store_loaded || m->left_out)
 		return;
-	for (size_t i = 0; i < m->n_records; i++)
-		if (!m->records[i].taken)
-			vm_store_remove(m->store, m->records[i].record.vm_id);
-	free(TAKE_PTR(m->records));
-	m->n_records = 0;
+	for (size_t i = 0; i < m->n_records; i++) {
+		const struct kept_record *kept = &m->records[i];
+
+		if (kept->taken)
+			continue;
+		if (record_has_process(&kept->record))
+			m->records[n++] = *kept;
+		else
+			vm_store_remove(m->store, kept->record.vm_id);
+	}
+	m->n_records = n;
+	if (!n)
+		free(TAKE_PTR(m->records));
 }
 
 void manager_load(struct manager *m)

@@ -203,7 +203,7 @@ static bool on_is_known(void *userdata, pid_t pid)
 	return manager_knows_pid(userdata, pid);
 }
 
-/* finder_ops.scanned(): what was kept of VMs that have not been seen is of none that there is. */
+/* finder_ops.scanned(): what was kept of VMs that have not been seen is of none that there is, for the most part. */
 static void on_scanned(void *userdata)
 {
 	struct manager *m = userdata;

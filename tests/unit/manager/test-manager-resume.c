@@ -217,6 +217,47 @@ static void test_two_handed_over(void **state)
 	stop(&f);
 }
 
+static int scan_nothing(struct backend *backend, int (*found)(void *userdata, pid_t pid),
+			void *userdata)
+{
+	return 0;
+}
+
+static struct backend *wrap_blind(struct backend *backend)
+{
+	backend = wrap_told(backend);
+	told.ops.scan = scan_nothing;
+	return backend;
+}
+
+/*
+ * What may not be looked into hands over a splitter, to each daemon anew: until then what is known of it
+ * stays, as long as its process is there.
+ */
+static void test_not_found_but_handed_over(void **state)
+{
+	struct fixture before, f;
+	pid_t pid;
+
+	pid = leave_a_schedule(&before);
+	start_on(&f, SIM_QUICK, wrap_blind);
+	begin(&f);
+	assert_int_equal(load_record().state, VM_STATE_SCHEDULED);
+	assert_int_equal(hand_over(&f, pid, 0, REGISTER_TOLD), 0);
+	assert_int_equal(info_of(f.vm).migration, VM_MIGRATION_SCHEDULED);
+	f.manager = manager_free(f.manager);
+	stop(&f);
+
+	start_on(&f, SIM_QUICK, wrap_blind);
+	begin(&f);
+	assert_int_equal(load_record().pid, pid);
+	stop(&before);
+	told.event(told.userdata, HOST_EVENTS_LOST, 0);
+	while (load_record().pid)
+		run_once(&f);
+	stop(&f);
+}
+
 /* Whose it is who may change nothing is told by whom he is, whoever has that id by then. */
 static void test_handed_over_by_its_user(void **state)
 {
@@ -295,6 +336,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_older_record, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_handed_over_in_vain, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_two_handed_over, set_up_anew, teardown),
+		cmocka_unit_test_setup_teardown(test_not_found_but_handed_over, set_up_anew,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_handed_over_by_its_user, set_up_anew,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_stopped_while_a_release_fails, set_up_anew,
