@@ -270,7 +270,11 @@ static bool manager_rename(struct manager *m, struct vm *vm)
 	/* Without memory it goes on by the name that it had. */
 	if (!copy)
 		return false;
-	if (!name)
+	if (!name && !vm->names.own && !vm->names.machine)
+		log_vm_info(vm, NULL,
+			    "Goes by its id, %s: the user who called it %s is not trusted any more",
+			    vm->id, vm->table.name);
+	else if (!name)
 		log_vm_info(vm, NULL, "Goes by its id, %s: its name is another VM's, too", vm->id);
 	free(vm->table.name);
 	vm->table.name = copy;

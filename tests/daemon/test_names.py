@@ -91,6 +91,9 @@ def of_users_who_are_trusted():
         daemon.configure(**FAST, TrustedUsers="root")
         daemon.call("Reload")
         equal([means(daemon, name) for name in ("web", UUID, vm.id)], [None, None, theirs.pid])
+        log = daemon.wait_for_log("Goes by its id")
+        true(f"Goes by its id, {vm.id}: the user who called it web is not trusted any more" in log, log)
+        true("another VM's" not in log, log)
 
 
 @test
