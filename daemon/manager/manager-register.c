@@ -269,6 +269,8 @@ int manager_register(struct manager *m, pid_t pid, const char *name, int64_t tel
 	registration->manager = m;
 	registration->job.run = registration_run;
 	registration->job.done = registration_done;
+	/* What one user hands over keeps no other's from its turn. */
+	registration->job.key = teller == REGISTER_TOLD ? 0 : (uint64_t)teller;
 	registration->look.pid = pid;
 	registration->teller = teller;
 	registration->splitter = splitter;

@@ -15,20 +15,39 @@
  */
 #define RESEND_USEC (10 * UINT64_C(1000))
 
+/* Keys that are told apart: prime, so that such as follow each other, or are far from it, are. */
+#define KEYS 1021
+
 TAILQ_HEAD(job_list, job);
+
+/**
+ * struct key - those jobs whose keys are taken for one
+ * @turn: of the last of them that was submitted; 0 where none is queued
+ * @queued: how many are
+ */
+struct key {
+	uint64_t turn;
+	size_t queued;
+};
 
 /**
  * struct worker_pool - the threads and their work
  * @lock: guards the lists, the jobs on them, and @stopping
  * @more: a job was queued, or @stopping set
  * @fewer: a running job has ended
+ * @queued: those that are to run, by their turns: each key has one job in a turn
+ * @turn: of the job that began last
+ * @order: counts those that were submitted
  * @wake: eventfd: something is on @finished
  */
 struct worker_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	pthread_cond_t fewer;
-	struct job_list queued;
+	struct heap queued;
+	uint64_t turn;
+	struct key keys[KEYS];
+	uint64_t order;
 	struct job_list running;
 	struct job_list finished;
 	bool stopping;
@@ -52,9 +71,42 @@ static void pool_wake_loop(struct worker_pool *pool)
 	(void)!eventfd_write(pool->wake, 1);
 }
 
-static void pool_run_one(struct worker_pool *pool, struct job *job)
+static bool is_before(const struct heap_node *a, const struct heap_node *b)
 {
-	TAILQ_REMOVE(&pool->queued, job, link);
+	const struct job *x = container_of(a, const struct job, node);
+	const struct job *y = container_of(b, const struct job, node);
+
+	return x->turn != y->turn ? x->turn < y->turn : x->order < y->order;
+}
+
+/* A key of which none was queued has the next turn, and not those that it has missed. */
+static void pool_queue(struct worker_pool *pool, struct job *job)
+{
+	struct key *key = &pool->keys[job->key % KEYS];
+
+	key->turn = max_u64(key->turn, pool->turn) + 1;
+	key->queued++;
+	job->turn = key->turn;
+	job->order = pool->order++;
+	heap_add(&pool->queued, &job->node);
+}
+
+/* Where they were cancelled, the turns that they would have had are not behind it. */
+static void pool_unqueue(struct worker_pool *pool, struct job *job)
+{
+	struct key *key = &pool->keys[job->key % KEYS];
+
+	heap_remove(&pool->queued, &job->node);
+	if (!--key->queued)
+		key->turn = 0;
+}
+
+static void pool_run_first(struct worker_pool *pool)
+{
+	struct job *job = container_of(heap_first(&pool->queued), struct job, node);
+
+	pool_unqueue(pool, job);
+	pool->turn = job->turn;
 	TAILQ_INSERT_TAIL(&pool->running, job, link);
 	job->state = JOB_RUNNING;
 	job->thread = pthread_self();
@@ -81,10 +133,10 @@ static void *worker_main(void *userdata)
 
 	pthread_mutex_lock(&pool->lock);
 	while (!pool->stopping) {
-		if (TAILQ_EMPTY(&pool->queued))
+		if (!heap_first(&pool->queued))
 			pthread_cond_wait(&pool->more, &pool->lock);
 		else
-			pool_run_one(pool, TAILQ_FIRST(&pool->queued));
+			pool_run_first(pool);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;
@@ -209,7 +261,7 @@ int worker_pool_new(struct worker_pool **ret, sd_event *event, unsigned int n_th
 	if (!pool)
 		return -ENOMEM;
 	pool->wake = -1;
-	TAILQ_INIT(&pool->queued);
+	pool->queued.less = is_before;
 	TAILQ_INIT(&pool->running);
 	TAILQ_INIT(&pool->finished);
 	pthread_mutex_init(&pool->lock, NULL);
@@ -231,7 +283,7 @@ int worker_pool_new(struct worker_pool **ret, sd_event *event, unsigned int n_th
 
 static bool pool_is_idle(const struct worker_pool *pool)
 {
-	return TAILQ_EMPTY(&pool->queued) && TAILQ_EMPTY(&pool->running);
+	return !heap_first(&pool->queued) && TAILQ_EMPTY(&pool->running);
 }
 
 /*
@@ -309,7 +361,7 @@ void worker_pool_submit(struct worker_pool *pool, struct job *job)
 	pthread_mutex_lock(&pool->lock);
 	job->state = JOB_QUEUED;
 	job->cancelled = false;
-	TAILQ_INSERT_TAIL(&pool->queued, job, link);
+	pool_queue(pool, job);
 	pthread_cond_signal(&pool->more);
 	pthread_mutex_unlock(&pool->lock);
 }
@@ -322,7 +374,7 @@ void worker_pool_cancel(struct worker_pool *pool, struct job *job)
 	running = job->state == JOB_RUNNING;
 	job->cancelled = true;
 	if (job->state == JOB_QUEUED) {
-		TAILQ_REMOVE(&pool->queued, job, link);
+		pool_unqueue(pool, job);
 		TAILQ_INSERT_TAIL(&pool->finished, job, link);
 		job->state = JOB_FINISHED;
 		job->result = -EINTR;
@@ -353,7 +405,7 @@ void worker_pool_get_load(struct worker_pool *pool, struct worker_load *load)
 	*load = (struct worker_load){
 		.threads = pool->n_threads,
 		.running = count_jobs(&pool->running),
-		.queued = count_jobs(&pool->queued),
+		.queued = pool->queued.n,
 	};
 	pthread_mutex_unlock(&pool->lock);
 }

@@ -2,7 +2,8 @@
 /*
  * A fixed pool of threads for calls that block. The end of a job comes back
  * to the event loop. A job is part of its owner's object, so submitting needs
- * no memory and the queue is as long as there are owners at the most.
+ * no memory and the queue is as long as there are owners at the most. Jobs of
+ * different keys take turns, however many there are of one.
  */
 #ifndef EAGERSPLITD_WORKER_H
 #define EAGERSPLITD_WORKER_H
@@ -14,6 +15,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "base/heap.h"
 #include "base/util.h"
 
 struct worker_pool;
@@ -36,13 +38,19 @@ enum job_state {
  * struct job - something to be done in a thread
  * @run: does it; interrupted by a signal, it returns early with -EINTR
  * @done: told of run's result in the event loop; may submit or free the job
+ * @key: those of one key begin in the order in which they were submitted; stays what it is while
+ *	 the job is queued. Two keys may be taken for one, where there are many
  *
  * The rest belongs to the pool.
  */
 struct job {
 	int (*run)(struct job *job);
 	void (*done)(struct job *job, int result);
+	uint64_t key;
 
+	uint64_t turn;
+	uint64_t order;
+	struct heap_node node;
 	enum job_state state;
 	bool cancelled;
 	int result;

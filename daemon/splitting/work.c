@@ -37,6 +37,8 @@ static void work_submit(struct work *w, enum step step)
 	w->may_hold = w->may_hold || step == STEP_HOLD;
 	w->began = work_group_now(g);
 	w->took = UINT64_MAX;
+	/* However many calls are about the VMs of one user, those about others' take their turns. */
+	w->job.key = w->vm->host_vm ? (uint64_t)w->vm->host_vm->uid : UINT64_MAX;
 	g->ops->submit(g->userdata, &w->job);
 }
 

@@ -173,6 +173,75 @@ static void test_draining(void **state)
 	sd_event_unref(event);
 }
 
+/* Which jobs have run, in their order; by the only thread that there is. */
+static struct job *ran[N_JOBS];
+static size_t n_ran;
+
+static int run_noted(struct job *job)
+{
+	ran[n_ran++] = job;
+	return 0;
+}
+
+/* However many there are of one key, another's take turns with them, in the order in which they came. */
+static void test_taking_turns(void **state)
+{
+	/* The first key has 40, another 10 that come after all of these, and one has one, in the end. */
+	static const size_t counts[] = { 40, 10, 1 };
+	struct test_job first = make_job(run_blocking), jobs[51];
+	struct worker_pool *pool;
+	sd_event *event = start(&pool, 1);
+	struct worker_load load;
+	size_t n = 0;
+
+	worker_pool_submit(pool, &first.job);
+	wait_started(&first);
+	for (size_t key = 0; key < ARRAY_SIZE(counts); key++) {
+		for (size_t i = 0; i < counts[key]; i++) {
+			jobs[n] = make_job(run_noted);
+			jobs[n].job.key = 1000 + key;
+			worker_pool_submit(pool, &jobs[n++].job);
+		}
+	}
+	/* One of the first that does not have its turn. */
+	worker_pool_cancel(pool, &jobs[39].job);
+	worker_pool_get_load(pool, &load);
+	assert_int_equal(load.queued, 50);
+	worker_pool_cancel(pool, &first.job);
+	assert_true(worker_pool_drain(pool, 60 * USEC_PER_SEC));
+
+	assert_int_equal(n_ran, 50);
+	assert_ptr_equal(ran[0], &jobs[0].job);
+	assert_ptr_equal(ran[1], &jobs[40].job);
+	assert_ptr_equal(ran[2], &jobs[50].job);
+	for (size_t i = 1; i < 10; i++) {
+		assert_ptr_equal(ran[1 + 2 * i], &jobs[i].job);
+		assert_ptr_equal(ran[2 + 2 * i], &jobs[40 + i].job);
+	}
+	for (size_t i = 10; i < 39; i++)
+		assert_ptr_equal(ran[11 + i], &jobs[i].job);
+
+	/* What was cancelled had no turns: it is as if it had never been. */
+	n_ran = 0;
+	first.started = 0;
+	worker_pool_submit(pool, &first.job);
+	wait_started(&first);
+	for (size_t i = 0; i < 20; i++)
+		worker_pool_submit(pool, &jobs[i].job);
+	for (size_t i = 40; i < 50; i++)
+		worker_pool_submit(pool, &jobs[i].job);
+	for (size_t i = 0; i < 20; i++)
+		worker_pool_cancel(pool, &jobs[i].job);
+	worker_pool_submit(pool, &jobs[20].job);
+	worker_pool_cancel(pool, &first.job);
+	assert_true(worker_pool_drain(pool, 60 * USEC_PER_SEC));
+	assert_int_equal(n_ran, 11);
+	assert_ptr_equal(ran[0], &jobs[40].job);
+	assert_ptr_equal(ran[1], &jobs[20].job);
+	worker_pool_free(pool);
+	sd_event_unref(event);
+}
+
 static void test_freeing_interrupts(void **state)
 {
 	struct test_job jobs[8];
@@ -199,6 +268,7 @@ int main(void)
 		cmocka_unit_test(test_cancelling_a_running_job),
 		cmocka_unit_test(test_cancelling_a_queued_job),
 		cmocka_unit_test(test_draining),
+		cmocka_unit_test(test_taking_turns),
 		cmocka_unit_test(test_freeing_interrupts),
 	};
 
