@@ -14,11 +14,12 @@
 
 /*
  * What a VM tells is looked at at once, and what it goes on to tell after a pause, which is twice as
- * long each time, until it has told nothing for as long as the longest. A VMM that begins a migration
- * has it tell of one memslot after the other; and one that toggles a memslot's logging without end, or
- * thousands of them, must not keep the threads from others' calls.
+ * long each time, until it has told nothing for as long as the last one once that is over: ten times a
+ * second at the most. A VMM that begins a migration has it tell of one memslot after the other; and one
+ * that toggles a memslot's logging without end, or thousands of them, must not keep the threads from
+ * others' calls.
  */
-#define NEWS_PAUSE_MIN_NSEC (10 * NSEC_PER_MSEC)
+#define NEWS_PAUSE_MIN_NSEC (50 * NSEC_PER_MSEC)
 #define NEWS_PAUSE_MAX_NSEC NSEC_PER_SEC
 
 static void work_done(struct job *job, int result);
@@ -444,7 +445,7 @@ void work_look(struct work *w)
 
 	if (w->leaving || w->news_at)
 		return;
-	if (now >= w->no_news_before + NEWS_PAUSE_MAX_NSEC)
+	if (now >= w->no_news_before + w->news_pause)
 		w->news_pause = 0;
 	w->news_at = max_u64(now, w->no_news_before);
 	w->looks = 0;

@@ -189,10 +189,35 @@ static void test_first_news(void **state)
 		work_look(vm->work);
 		work_look(vm->work);
 		host_run(h);
-		assert_in_range(h->now, began, began + 20 * NSEC_PER_MSEC);
+		assert_in_range(h->now, began, began + 50 * NSEC_PER_MSEC);
 		assert_int_equal(h->n_calls - before, 2);
 		h->now += 2 * NSEC_PER_SEC;
 	}
+	host_free(h);
+}
+
+/* Told ten times a second it is looked at at once, and from there on later and later. */
+static void test_news_now_and_then(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+	size_t before;
+
+	h = start(1000, 16, 100, &vm);
+	for (int i = 0; i < 100; i++) {
+		uint64_t began = h->now;
+
+		work_look(vm->work);
+		assert_true(host_end_call(h));
+		assert_int_equal(h->now, began);
+		host_run_until(h, began + 100 * NSEC_PER_MSEC);
+	}
+	before = h->n_calls;
+	for (int i = 0; i < 1000; i++) {
+		work_look(vm->work);
+		host_run_until(h, h->now + 60 * NSEC_PER_MSEC);
+	}
+	assert_in_range(h->n_calls - before, 50, 70);
 	host_free(h);
 }
 
@@ -257,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_looks_are_no_progress),
 		cmocka_unit_test(test_flood_of_news),
 		cmocka_unit_test(test_first_news),
+		cmocka_unit_test(test_news_now_and_then),
 		cmocka_unit_test(test_news_meanwhile),
 		cmocka_unit_test(test_news_and_other_surveys),
 	};
