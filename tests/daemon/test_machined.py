@@ -90,18 +90,23 @@ def told_meanwhile():
         equal(daemon.wait_for_vm("machine")["pid"], vmm.pid)
 
 
+def holds_up_nobody(answer, silent=False):
+    """Not VMs, calls, nor the end"""
+    with bus_at(lambda pid: answer, silent) as bus, daemon_on(bus) as daemon, contextlib.ExitStack() as stack:
+        for _ in range(20):
+            vm = daemon.create_vm(stack.enter_context(Vmm()))
+            daemon.wait_for_vm(vm.id)
+            daemon.migrate(vm.id, "scheduled")
+            daemon.wait_for_stage(vm.id, "split")
+        equal(len(daemon.call("ListVms")["vms"]), 20)
+        equal(daemon.stop(), 0)
+
+
 @test
 def bus_that_hangs():
     """A bus that does not say a word, or gives no answer, holds up nobody: not VMs, calls, nor the end"""
-    for silent in True, False:
-        with bus_at(lambda pid: NO_ANSWER, silent) as bus, daemon_on(bus) as daemon, contextlib.ExitStack() as stack:
-            for _ in range(20):
-                vm = daemon.create_vm(stack.enter_context(Vmm()))
-                daemon.wait_for_vm(vm.id)
-                daemon.migrate(vm.id, "scheduled")
-                daemon.wait_for_stage(vm.id, "split")
-            equal(len(daemon.call("ListVms")["vms"]), 20)
-            equal(daemon.stop(), 0)
+    holds_up_nobody(NO_ANSWER, silent=True)
+    holds_up_nobody(NO_ANSWER)
 
 
 @test
@@ -120,14 +125,7 @@ def nothing_is_asked():
 @test
 def strangers_on_the_bus():
     """As much as others send over the bus, VMs and calls are not held up, nor is the end"""
-    with bus_at(lambda pid: FLOOD) as bus, daemon_on(bus) as daemon, contextlib.ExitStack() as stack:
-        for _ in range(20):
-            vm = daemon.create_vm(stack.enter_context(Vmm()))
-            daemon.wait_for_vm(vm.id)
-            daemon.migrate(vm.id, "scheduled")
-            daemon.wait_for_stage(vm.id, "split")
-        equal(len(daemon.call("ListVms")["vms"]), 20)
-        equal(daemon.stop(), 0)
+    holds_up_nobody(FLOOD)
 
 
 @test
