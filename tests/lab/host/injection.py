@@ -40,4 +40,7 @@ class Injection:
     def stop(self):
         injected = self.pause()
         write(f"{INJECTION}/inject", "\n")
+        # Else they would have those of the next ones, too.
+        for thread in self._threads:
+            write(f"/proc/{thread}/make-it-fail", 0)
         return injected
