@@ -224,9 +224,12 @@ def no_page(hostile, machine, chance):
     hostile.end_injection()
     injection = Injection(NO_PAGE, [machine.splitter.pid])
     injection.start()
-    for _ in range(4):
-        machine.run("hold+split", allowed=(None, "ENOMEM"), **chance.choice(({}, {"blocks": 2})))
-    hostile.inject("pages that were not to be had", injection.stop())
+    try:
+        for _ in range(4):
+            machine.run("hold+split", allowed=(None, "ENOMEM"), **chance.choice(({}, {"blocks": 2})))
+    finally:
+        # Nor are the rounds after a violation to have them.
+        hostile.inject("pages that were not to be had", injection.stop())
 
 
 # What the architecture may do.
