@@ -32,6 +32,10 @@ FAST = {"TlbiRate": 0, "Memory": "1G", "TlbiUSec": 0}
 # Never comes to an end while a test lasts: an hour's work for each burst.
 STUCK = {"TlbiRate": 1, "TlbiBurst": 1, "Memory": "8G", "TlbiUSec": 0}
 
+# A VM that its VMM has under this number, or a higher one, is not found, however late the daemon looks:
+# it looks for the first 64 of a process.
+HIDDEN = 64
+
 COUNTER = itertools.count()
 
 # Starts a program with the descriptors that a service manager has kept, from 3 on.

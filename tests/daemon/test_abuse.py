@@ -11,7 +11,7 @@ import socket
 import time
 import traceback
 
-from harness import FAST, FAULTS, STUCK, Caller, Daemon, SimVm, Vmm, with_faults
+from harness import FAST, FAULTS, HIDDEN, STUCK, Caller, Daemon, SimVm, Vmm, with_faults
 from tap import Skip, equal, main, test, true
 from varlink import INTERFACE, Client
 
@@ -288,16 +288,13 @@ def registering_and_leaving():
         his, others = (stack.enter_context(Vmm(user=uid)) for uid in USERS[:2])
         with open(daemon.path("gate"), "wb") as gate:
             # Looking at the splitter opens the VM's file.
-            daemon._environment |= with_faults(FAKE_SLOW=f"{his.pid}.0", FAKE_GATE=gate.name)
+            daemon._environment |= with_faults(FAKE_SLOW=f"{his.pid}.{HIDDEN}", FAKE_GATE=gate.name)
             daemon.restart()
             open_to_all(daemon)
             fcntl.flock(gate, fcntl.LOCK_EX)
             fds = []
             for vmm in his, others:
-                vm = SimVm(daemon.path("elsewhere"), vmm)
-                os.link(vm.path, daemon.path(f"sim/{vm.id}"))
-                vm.folder = daemon.path("sim")
-                fds.append(vm.splitter())
+                fds.append(SimVm(daemon.path("sim"), vmm, number=HIDDEN).splitter())
                 stack.callback(os.close, fds[-1])
             folder = f"/proc/{daemon.process.pid}/fd"
             before = len(os.listdir(folder))

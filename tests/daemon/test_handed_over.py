@@ -11,20 +11,16 @@ import socket
 import threading
 import time
 
-from harness import FAST, STUCK, Caller, Daemon, SimVm, Vmm
+from harness import FAST, HIDDEN, STUCK, Caller, Daemon, SimVm, Vmm
 from tap import Skip, equal, main, test, true
 
 INTERFACE = "org.eagersplit.Manager."
 
 
 @contextlib.contextmanager
-def hidden_vm(daemon, vmm, **options):
-    """A VM that the daemon does not find: nobody tells it, and it has looked already."""
-    vm = SimVm(daemon.path("elsewhere"), vmm, **options)
-    os.makedirs(daemon.path("sim"), mode=0o700, exist_ok=True)
-    os.link(vm.path, daemon.path(f"sim/{vm.id}"))
-    vm.folder = daemon.path("sim")
-    vm.path = daemon.path(f"sim/{vm.id}")
+def hidden_vm(daemon, vmm, number=0, **options):
+    """A VM that the daemon does not find."""
+    vm = SimVm(daemon.path("sim"), vmm, number=HIDDEN + number, **options)
     fd = vm.splitter()
     try:
         yield vm, fd
