@@ -84,7 +84,7 @@ int proc_parse_mount(const char *text)
 
 bool proc_fdinfo_is_plain(const char *text, int mount)
 {
-	static const char *const common[] = { "pos:", "flags:", "mnt_id:", "ino:" };
+	static const char *const common[] = { "pos:", "flags:", "mnt_id:", "ino:", "lock:" };
 
 	if (mount >= 0 && proc_parse_mount(text) >= 0 && proc_parse_mount(text) != mount)
 		return false;

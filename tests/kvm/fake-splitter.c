@@ -3,11 +3,12 @@
  * Preloaded into the daemon and its helper where KVM is real but not arm64's, or not patched: VMs,
  * their descriptors and the kernel's events are what they are, and a splitter is an eventfd. What
  * it has done is kept in a file of the folder $FAKE_SPLITTERS, by the number that the kernel tells
- * eventfds apart by, for all processes that have it. A VM whose descriptor is O_NONBLOCK, which means
- * nothing to KVM, has as many splitters as it may have. Where there is no KVM, and $FAKE_VMS is set,
- * VMs are inotify's. The survey of that number for which $FAKE_WANT asks lacks memory. With
- * $FAKE_MEMSLOTS, each VM has so many, of a page each, and no blocks; and with that, /dev/kvm is there
- * for whoever asks what KVM can, also where it is not.
+ * eventfds apart by, for all processes that have it. A VM has one number for all who make splitters
+ * of it, whenever they do: its file keeps it, as a lock of that byte. A VM whose descriptor is
+ * O_NONBLOCK, which means nothing to KVM, has as many splitters as it may have. Where there is no
+ * KVM, and $FAKE_VMS is set, VMs are inotify's. The survey of that number for which $FAKE_WANT asks
+ * lacks memory. With $FAKE_MEMSLOTS, each VM has so many, of a page each, and no blocks; and with that,
+ * /dev/kvm is there for whoever asks what KVM can, also where it is not.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/kvm_eager_split.h>
@@ -29,7 +31,9 @@
 #define BLOCKS	   64
 #define BLOCK_SIZE (UINT64_C(2) << 20)
 
+/* @vm_id: 0: what stands in for the splitter was made by a test, for a VM of its own */
 struct state {
+	uint64_t vm_id;
 	uint32_t held;
 	uint32_t blocks_left;
 };
@@ -90,23 +94,57 @@ ssize_t __readlink_chk(const char *path, char *buf, size_t size, size_t room)
 	return readlink(path, buf, size < room ? size : room);
 }
 
+/* What the first such line about @fd ends with; -1: there is none. */
+static int64_t fdinfo_number(int fd, const char *start)
+{
+	char path[64], line[128];
+	int64_t number = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && number < 0 && fgets(line, sizeof(line), file))
+		if (strncmp(line, start, strlen(start)) == 0)
+			number = strtoll(strrchr(line, ' ') ?: "-1", NULL, 10);
+	if (file)
+		fclose(file);
+	return number;
+}
+
 /* 0: it is no eventfd. */
 static uint64_t splitter_id(int fd)
 {
-	char path[64], line[128];
-	uint64_t id = 0;
-	FILE *file;
+	return is_called(fd, eventfd_name) ? (uint64_t)(fdinfo_number(fd, "eventfd-id:") + 1) : 0;
+}
 
-	if (!is_called(fd, eventfd_name))
-		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "eventfd-id: %" SCNu64, &id) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return id + 1;
+static void lock_byte(int fd, int command, short type, int64_t byte)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+	while (fcntl(fd, command, &lock) < 0)
+		if (errno != EINTR)
+			abort();
+}
+
+/*
+ * The VM's number. All such files share an inode: others who give one a number at the same time wait
+ * for its first byte, by the splitter @fd, which nobody else has yet. A number is a time, as those of
+ * eventfds are used again.
+ */
+static uint64_t vm_number(int vm, int fd)
+{
+	struct timespec now;
+	int64_t number;
+
+	lock_byte(fd, F_OFD_SETLKW, F_WRLCK, 0);
+	number = fdinfo_number(vm, "lock:");
+	if (number < 0) {
+		clock_gettime(CLOCK_BOOTTIME, &now);
+		number = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+		lock_byte(vm, F_OFD_SETLK, F_RDLCK, number);
+	}
+	lock_byte(fd, F_OFD_SETLK, F_UNLCK, 0);
+	return (uint64_t)number;
 }
 
 static struct state *open_state(uint64_t id)
@@ -173,7 +211,7 @@ static int survey(uint64_t id, const struct state *state, struct kvm_arm_split_s
 		.slots = survey->slots,
 		.nr_slots = n ? n : 1,
 		.flags = state->held ? KVM_ARM_SPLIT_SURVEY_HELD : 0,
-		.vm_id = id,
+		.vm_id = state->vm_id ?: id,
 		.holders = state->held,
 		.stats.blocks_split = BLOCKS - state->blocks_left,
 	};
@@ -262,7 +300,7 @@ static int make_splitter(int vm)
 	}
 	close(spare);
 	state = open_state(splitter_id(fd));
-	*state = (struct state){ .blocks_left = BLOCKS };
+	*state = (struct state){ .vm_id = vm_number(vm, fd), .blocks_left = BLOCKS };
 	munmap(state, sizeof(*state));
 	return fd;
 }

@@ -70,6 +70,8 @@ static void test_fdinfo(void **state)
 	} samples[] = {
 		{ "pos:\t0\nflags:\t02000002\nmnt_id:\t15\nino:\t9\n", true },
 		{ "pos:\t0\nflags:\t02000002\nmnt_id:\t15\n", true },
+		{ "pos:\t0\nmnt_id:\t15\nlock:\t1: FLOCK  ADVISORY  WRITE 7 00:0d:1 0 EOF\n",
+		  true },
 		{ "pos:\t0\nflags:\t02000002\nmnt_id:\t16\n", false },
 		{ "pos:\t0\nmnt_id:\t15\neventfd-count: 0\n", false },
 		{ "mnt_id:\tx\n", true },
@@ -79,7 +81,7 @@ static void test_fdinfo(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
 		assert_int_equal(proc_fdinfo_is_plain(samples[i].text, 15), samples[i].plain);
-	assert_true(proc_fdinfo_is_plain(samples[2].text, -1));
+	assert_true(proc_fdinfo_is_plain(samples[3].text, -1));
 	assert_int_equal(proc_parse_mount(samples[0].text), 15);
 	assert_int_equal(proc_parse_mount("pos:\t0\n"), -1);
 }
