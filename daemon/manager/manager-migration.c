@@ -10,6 +10,7 @@
 #include "manager/manager-store.h"
 #include "manager/manager-tell.h"
 #include "manager/migration.h"
+#include "splitting/work.h"
 
 /* How often those are looked at that nobody has followed up. */
 #define TIMEOUT_PAUSE_USEC (USEC_PER_SEC / 5)
@@ -86,6 +87,11 @@ void manager_look_at_log(struct manager *m, struct vm *vm)
 
 	if (!vm->progress.surveyed || on == vm->migration.dirty_logging)
 		return;
+	/* It is when what VMs tell is looked at. Of this we may not have been told. */
+	if (vm->progress.early) {
+		work_look(vm->work);
+		return;
+	}
 	vm->migration.dirty_logging = on;
 	if (!on)
 		(void)manager_handle(m, vm, VM_EVENT_LOG_OFF, NULL);

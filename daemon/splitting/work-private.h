@@ -41,9 +41,10 @@ struct budget_client;
  * @look_at: survey at that time, 0: not until there is a reason
  * @looks: surveys in a row that saw no memory
  * @news_at: the VM has told of something, which is to be looked at then; 0: it has not, since
- *	     the last survey began
+ *	     the last survey began that was not early
  * @no_news_before: what it tells is not looked at before that time
  * @news_pause: how long that is after the last time, 0: it has told nothing in a while
+ * @early: the last survey began before that time
  * @walk: since the goal was set
  * @retries: failures in a row
  * @failing: it has failed so far, and goes on trying
@@ -86,6 +87,7 @@ struct work {
 	uint64_t news_at;
 	uint64_t no_news_before;
 	uint64_t news_pause;
+	bool early;
 	struct walk walk;
 	unsigned int retries;
 	bool failing;

@@ -261,6 +261,7 @@ bool work_take_result(struct work *w, enum step step, int r)
 	if (step == STEP_SURVEY && r >= 0) {
 		w->held = w->may_hold = w->survey.held;
 		is_news = vm_take_survey(w->vm, &w->survey);
+		w->vm->progress.early = w->early;
 	}
 	survey_done(&w->survey);
 	if (step == STEP_HOLD && r >= 0)

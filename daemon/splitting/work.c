@@ -153,11 +153,16 @@ static void work_submit_pause(struct work *w, enum step step, uint64_t now)
 	work_submit_walk(w, step, 1);
 }
 
-/* Whatever a survey is made for, it sees what the VM has told of until then. */
+/*
+ * Whatever a survey is made for, it sees what the VM has told of until then. In the pause that does not
+ * count: what followed from it, such as a hold, would have the VM be surveyed once more, and one that
+ * toggles its logging at the right moments, or on a slow machine, would never have a pause.
+ */
 static void work_submit_survey(struct work *w, uint64_t now)
 {
 	w->want_survey = false;
-	if (w->news_at) {
+	w->early = now < w->no_news_before;
+	if (w->news_at && !w->early) {
 		w->news_at = 0;
 		w->news_pause = w->news_pause ? min_u64(2 * w->news_pause, NEWS_PAUSE_MAX_NSEC)
 					      : NEWS_PAUSE_MIN_NSEC;

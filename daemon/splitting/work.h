@@ -48,7 +48,8 @@ void work_update_ceiling(struct work *work);
 
 /*
  * The VM has told of something: has it surveyed as it is from now on, even if a survey is under way;
- * in a second at the latest, where it tells of something all the time.
+ * in a second at the latest, where it tells of something all the time. A survey that is made earlier, for
+ * something else, is another one, and vm->progress.early.
  */
 void work_look(struct work *work);
 

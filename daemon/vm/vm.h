@@ -154,6 +154,7 @@ TAILQ_HEAD(vm_list, vm);
  * @progress.blocks: and the blocks that map it
  * @progress.block_bytes: and what those cover
  * @progress.surveyed: there has been one
+ * @progress.early: nothing may follow from what that one saw of dirty logging, see work_look()
  * @progress.blocks_split: since it was registered
  * @progress.tlbis: spent on it since it was registered
  * @progress.tlbi_nsec: time that those took
@@ -221,6 +222,7 @@ struct vm {
 		uint64_t blocks;
 		uint64_t block_bytes;
 		bool surveyed;
+		bool early;
 		uint64_t blocks_split;
 		uint64_t tlbis;
 		uint64_t tlbi_nsec;

@@ -95,6 +95,8 @@ struct fake_host {
 	size_t n_jobs;
 	struct vm *vms[VMS_MAX * 2];
 	unsigned int states, progress, gone, left;
+	/* what whoever is told of changes does */
+	void (*changed)(struct vm *vm);
 	size_t n_calls;
 	struct fake_call calls[CALLS_MAX];
 	size_t n_fakes;
@@ -321,6 +323,8 @@ static inline void fake_changed(void *userdata, struct vm *vm, enum vm_change wh
 		h->states++;
 	else if (what == VM_CHANGE_PROGRESS)
 		h->progress++;
+	if (h->changed)
+		h->changed(vm);
 }
 
 static inline void fake_gone(void *userdata, struct vm *vm)

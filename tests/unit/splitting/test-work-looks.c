@@ -241,7 +241,52 @@ static void test_news_meanwhile(void **state)
 	host_free(h);
 }
 
-/* Surveys that are made for other reasons have seen it, too, and put off none. */
+/* What follows from dirty logging, as the manager has it. */
+static void follow_logging(struct vm *vm)
+{
+	bool on = vm->progress.survey.n_slots && vm->progress.survey.slots[0].dirty_logging;
+
+	if (on == vm->migration.dirty_logging)
+		return;
+	if (vm->progress.early) {
+		work_look(vm->work);
+		return;
+	}
+	vm->migration.dirty_logging = on;
+	work_set_goal(vm->work, on ? VM_GOAL_SPLIT : VM_GOAL_RECOVER);
+}
+
+static void toggle_logging(struct fake_vm *vm)
+{
+	vm->slots[0].logged = !vm->host->vms[0]->migration.dirty_logging;
+}
+
+/* Each survey sees it toggled: what follows from one is no reason for the next one. */
+static void test_toggled_at_each_survey(void **state)
+{
+	struct fake_host *h;
+	struct vm *vm;
+	size_t before;
+
+	h = start(1000, 16, 100, &vm);
+	h->changed = follow_logging;
+	fakes[0].hook = toggle_logging;
+	before = count_calls(h, 0);
+	work_look(vm->work);
+	host_run_until(h, h->now + 10 * NSEC_PER_SEC);
+	/* At 0, 50, 150, 350, 750, 1550 ms, and each second; and behind the hold or the release, and at the end. */
+	assert_in_range(count_calls(h, 0) - before, 14, 14 * 3);
+	/* What it is in the end is seen, though nobody tells of that. */
+	fakes[0].hook = NULL;
+	fakes[0].slots[0].logged = !vm->migration.dirty_logging;
+	work_set_goal(vm->work, vm->work->goal);
+	host_run(h);
+	assert_int_equal(vm->migration.dirty_logging, fakes[0].slots[0].logged);
+	assert_true(h->timer == UINT64_MAX);
+	host_free(h);
+}
+
+/* Surveys that are made for other reasons put off none, nor does one that is early see it for the one that is due. */
 static void test_news_and_other_surveys(void **state)
 {
 	struct fake_host *h;
@@ -259,6 +304,9 @@ static void test_news_and_other_surveys(void **state)
 		work_set_goal(vm->work, VM_GOAL_SPLIT);
 		host_run_until(h, h->now);
 	}
+	before = h->n_calls;
+	host_run(h);
+	assert_int_equal(h->n_calls - before, 1);
 	assert_true(h->timer == UINT64_MAX);
 	before = h->n_calls;
 	work_look(vm->work);
@@ -284,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_first_news),
 		cmocka_unit_test(test_news_now_and_then),
 		cmocka_unit_test(test_news_meanwhile),
+		cmocka_unit_test(test_toggled_at_each_survey),
 		cmocka_unit_test(test_news_and_other_surveys),
 	};
 
