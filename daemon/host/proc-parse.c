@@ -88,15 +88,14 @@ bool proc_fdinfo_is_plain(const char *text, int mount)
 
 	if (mount >= 0 && proc_parse_mount(text) >= 0 && proc_parse_mount(text) != mount)
 		return false;
-	while (*text) {
+	/* The last line may be cut off. */
+	for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
 		bool known = false;
 
 		for (size_t i = 0; i < ARRAY_SIZE(common); i++)
 			known |= strncmp(text, common[i], strlen(common[i])) == 0;
 		if (!known)
 			return false;
-		text = strchrnul(text, '\n');
-		text += *text == '\n';
 	}
 	return true;
 }

@@ -24,7 +24,7 @@ int proc_parse_mount(const char *text);
 
 /*
  * Whether /proc/PID/fdinfo/FD could be that of a VM: on @mount (-1: on any), and with no
- * line beyond those that every file has.
+ * line beyond those that every file has, as far as @text goes: locks can be many.
  */
 bool proc_fdinfo_is_plain(const char *text, int mount);
 

@@ -74,6 +74,8 @@ static void test_fdinfo(void **state)
 		  true },
 		{ "pos:\t0\nflags:\t02000002\nmnt_id:\t16\n", false },
 		{ "pos:\t0\nmnt_id:\t15\neventfd-count: 0\n", false },
+		{ "pos:\t0\nmnt_id:\t15\nlock:\t1: FLOCK  ADVISORY  WRITE 7 00:0d:1 0 EOF\nlo",
+		  true },
 		{ "mnt_id:\tx\n", true },
 		{ "", true },
 		{ "\n", false },
