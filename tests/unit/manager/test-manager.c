@@ -3,6 +3,7 @@
 #include "unit/manager-fixture.h"
 
 #include "manager/manager-private.h"
+#include "splitting/work.h"
 
 static void test_whole_life(void **state)
 {
@@ -126,6 +127,28 @@ static void test_vmm_exits(void **state)
 	assert_string_equal(f.removed_name, "dies");
 	assert_null(manager_find_vm(f.manager, "dies"));
 	assert_int_equal(info_of(other).stage, VM_STAGE_SPLITTING);
+	stop(&f);
+}
+
+/* Dirty logging that a survey has seen too early is acted on by a later one. */
+static void test_logging_seen_early(void **state)
+{
+	struct memslot_sums *sums;
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "web");
+	sums = &vm->progress.survey.sums;
+	sums->logged = sums->other;
+	sums->other = (struct memslot_extent){};
+	vm->progress.early = true;
+	manager_look_at_log(f.manager, vm);
+	assert_int_equal(info_of(vm).migration, VM_MIGRATION_NONE);
+	assert_true(work_is_surveying(vm->work));
+	vm->progress.early = false;
+	manager_look_at_log(f.manager, vm);
+	assert_int_equal(info_of(vm).migration, VM_MIGRATION_ACTIVE);
 	stop(&f);
 }
 
@@ -309,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_registering),
 		cmocka_unit_test(test_registering_a_zombie),
 		cmocka_unit_test(test_vmm_exits),
+		cmocka_unit_test(test_logging_seen_early),
 		cmocka_unit_test(test_freeing_in_the_middle),
 		cmocka_unit_test(test_registered_again_at_once),
 		cmocka_unit_test(test_too_many_registrations),
