@@ -165,8 +165,8 @@ class SimVm:
         with open(self.path + ".new", "wb") as f:
             f.write(head + b"\1" * blocks)
         os.rename(self.path + ".new", self.path)
-        # Of one in whose place it is: that is gone.
-        self._tell(f"splitter-{self.id}-")
+        # Of one in whose place it is: that is gone. The daemon may have found this one by now: of it there is no news.
+        self._tell(path for path in self._splitters(f"splitter-{self.id}-") if path not in self._splitters())
 
     def appear(self):
         with open(self.path, "r+b") as f:
@@ -230,8 +230,8 @@ class SimVm:
         finally:
             os.close(fd)
 
-    def _tell(self, start=None):
-        for path in self._splitters(start):
+    def _tell(self, splitters):
+        for path in splitters:
             with contextlib.suppress(OSError):  # nobody has it any more
                 fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
                 os.write(fd, b"!")
@@ -242,7 +242,7 @@ class SimVm:
         with open(self.path, "r+b") as f:
             f.seek(self.LOG_OFFSET)
             f.write(struct.pack("=I", self._always | (self.LOG_MEMORY if on else 0)))
-        self._tell()
+        self._tell(self._splitters())
 
     def wait_until_released(self):
         """Returns once it is held no more, of which nothing tells when the daemon does not look after it."""
@@ -251,7 +251,7 @@ class SimVm:
 
     def destroy(self):
         os.unlink(self.path)
-        self._tell()
+        self._tell(self._splitters())
 
 
 def start_time(pid):
