@@ -587,6 +587,13 @@ class Daemon:
         self.kill(number)
         return self.process.wait()
 
+    def wait_until_refused(self):
+        """Once nobody listens: a process that closes descriptors for it may end a moment after it, and has its socket."""
+        refused = 0
+        while not refused:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+                refused = s.connect_ex(self.socket_path)
+
     def wait_for_exit(self):
         """Once it has ended, and all that it said has been heard."""
         self.process.wait()

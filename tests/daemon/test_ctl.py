@@ -165,6 +165,7 @@ def not_running():
     with Daemon(**FAST) as daemon:
         path = daemon.socket_path
         daemon.stop()
+        daemon.wait_until_refused()
         status, out, err = daemon.ctl("list")
         equal((status, out), (3, ""))
         true("not running" in err and path in err, err)
@@ -462,7 +463,7 @@ def split_while_another_is_waited_for():
         status, out, err = daemon.ctl("prepare", "slow", "quick", "--wait", f"--deadline=+{deadline}s")
         equal(status, 6)
         true(re.fullmatch(r"slow: that is \S+ after the deadline\.\n", err), err)
-        said = {name: re.search(rf"^{name}: split {n} blocks? \(.*\) in (at most )?(\d\.\d)s, for", out, re.M)
+        said = {name: re.search(rf"^{name}: split {n} blocks? \(.*\) in (at most )?([\d.]+)s, for", out, re.M)
                 for name, n in (("slow", 512), ("quick", 1))}
         true(all(said.values()), out)
         equal([m[1] for m in said.values()], [None, "at most "])

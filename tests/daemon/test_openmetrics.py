@@ -201,6 +201,7 @@ def output_without_a_daemon():
         daemon.kill(signal.SIGCONT)
         look()
         daemon.stop()
+        daemon.wait_until_refused()
         status, out, err = daemon.ctl("metrics", f"--output={path}")
         equal((status, out), (3, ""))
         true("not running" in err, err)
