@@ -108,7 +108,7 @@ def unevenness(daemon, name):
 def even_shares():
     """Two VMs, and then three, share the budget evenly, whenever they came"""
     burst = 8
-    with Daemon(TlbiRate=1000, TlbiBurst=burst, Memory="64G", TlbiUSec=0) as daemon, \
+    with Daemon(TlbiRate=1000, TlbiBurst=burst, Memory="512G", TlbiUSec=0) as daemon, \
             Vmm() as a, Vmm() as b, Vmm() as c:
         for vmm, name in (a, "a"), (b, "b"), (c, "c"):
             daemon.register(vmm, name)

@@ -147,10 +147,12 @@ def written_later():
 @test
 def folder_made_anew():
     """A folder of records that is gone, or another one, is noticed, and all of them are written there"""
-    with Daemon(**STUCK) as daemon, Vmm() as vmm, Vmm() as other:
+    # Of one that is being split a record is written each second, whatever is done to the folder just then.
+    with Daemon(**FAST) as daemon, Vmm() as vmm, Vmm() as other:
         daemon.register(vmm, "guest")
         daemon.register(other, "other")
         daemon.migrate("guest", "scheduled")
+        daemon.wait_for_stage("guest", "split")
         folder = daemon.path("vms")
         before = records(daemon)
         equal(len(before), 2)
@@ -213,13 +215,15 @@ def full():
 def read_only_folder():
     """A call whose answer an older record would contradict is refused, and changes nothing"""
     with contextlib.ExitStack() as stack:
-        daemon = stack.enter_context(Daemon(**STUCK))
+        daemon = stack.enter_context(Daemon(**FAST))
         if os.geteuid() == 0:
             stack.enter_context(mounted(daemon, "size=64k"))
         vmm, other = stack.enter_context(Vmm()), stack.enter_context(Vmm())
         vm = daemon.create_vm(vmm)
         daemon.wait_for_vm(vm.id)
         daemon.migrate(vm.id, "scheduled")
+        # While a record is being written it cannot be made read-only; of one that is split none is.
+        daemon.wait_for_stage(vm.id, "split")
         with read_only(daemon):
             refused = ("NotKept", {"vm": vm.id, "reason": "Read-only file system"})
             equal(daemon.error("SetMigrationState", vm=vm.id, migration="cancelled"), refused)
