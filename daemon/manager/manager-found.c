@@ -16,6 +16,7 @@
 #include "manager/manager-migration.h"
 #include "manager/manager-names.h"
 #include "manager/manager-private.h"
+#include "manager/manager-records.h"
 #include "manager/manager-store.h"
 #include "manager/manager-table.h"
 #include "store/vm-record.h"
@@ -55,23 +56,6 @@ static void manager_resume_vm(struct manager *m, struct vm *vm, const struct vm_
 		work_resume(vm->work, goal);
 }
 
-struct kept_record *manager_find_record(struct manager *m, uint64_t id)
-{
-	size_t from = 0, to = m->n_records;
-
-	while (from < to) {
-		size_t i = (from + to) / 2;
-
-		if (m->records[i].record.vm_id < id)
-			from = i + 1;
-		else
-			to = i;
-	}
-	if (from == m->n_records || m->records[from].record.vm_id != id || m->records[from].taken)
-		return NULL;
-	return &m->records[from];
-}
-
 /* An older daemon did not keep that: from now on it is no other process's than whose it is by now. */
 static uint64_t record_start_time(const struct vm_record *record)
 {
@@ -80,11 +64,14 @@ static uint64_t record_start_time(const struct vm_record *record)
 
 int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number, bool kept)
 {
-	struct kept_record *known = manager_find_record(m, host_vm->id);
 	const struct vm_record *record;
+	struct kept_record *known;
 	struct vm *vm;
 	int r;
 
+	r = manager_find_record(m, host_vm->id, &known);
+	if (r < 0)
+		return r;
 	if (!known) {
 		r = manager_add_vm(m, host_vm, pid, number, MANAGER_FOUND, &vm);
 		if (r < 0)
@@ -116,9 +103,12 @@ int manager_take_wanted(struct manager *m, struct backend_vm *host_vm, pid_t pid
 			bool told, struct vm **ret)
 {
 	enum manager_reason reason = MANAGER_FOUND;
-	struct kept_record *known = manager_find_record(m, host_vm->id);
+	struct kept_record *known;
 	int r;
 
+	r = manager_find_record(m, host_vm->id, &known);
+	if (r < 0)
+		return r;
 	if (told || known)
 		reason = MANAGER_WANTED;
 	r = manager_add_vm(m, host_vm, pid, number, reason, ret);

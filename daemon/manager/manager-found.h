@@ -8,18 +8,15 @@
 #include <sys/types.h>
 
 struct backend_vm;
-struct kept_record;
 struct look;
 struct manager;
 struct vm;
 
-/* What was kept of the VM with that id, and has not been taken; NULL: nothing. */
-struct kept_record *manager_find_record(struct manager *m, uint64_t id);
-
 /*
  * Takes a VM that was found, or whose splitter was @kept by the service manager: it goes
  * on where the daemon before left off, if that knew it. Takes @host_vm, but not on error.
- * 0, -EUSERS: the table is full, or another negative errno.
+ * 0, -EUSERS: the table is full, or another negative errno, also where what is known of it cannot be
+ * read for now.
  */
 int manager_take_vm(struct manager *m, struct backend_vm *host_vm, pid_t pid, int number,
 		    bool kept);

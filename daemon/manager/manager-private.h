@@ -76,6 +76,7 @@ struct registration_head {
  * @splitters: @n_splitters that were kept, until the host can split
  * @splitters_left: one of them could not be looked at, and is kept on, of whatever VM it is
  * @store_loaded: what was in there is known
+ * @records_left: but for some of it, which could not be read, and is read when its VM is found
  * @records: what was in there, @n_records, in order of the VMs' ids
  * @store_error: why something could not be written, a negative errno; 0: all is
  * @store_anew: it was made anew, without @records
@@ -117,6 +118,7 @@ struct manager {
 	size_t n_splitters;
 	bool splitters_left;
 	bool store_loaded;
+	bool records_left;
 	struct kept_record *records;
 	size_t n_records;
 	int store_error;

@@ -11,10 +11,4 @@ struct manager;
  */
 void manager_load(struct manager *m);
 
-/*
- * Of VMs that have not been found by now: they are gone, unless their process is there, which may be one
- * that is not to be looked into, and register its VM yet.
- */
-void manager_drop_records(struct manager *m);
-
 #endif /* EAGERSPLITD_MANAGER_RESUME_H */

@@ -25,6 +25,7 @@
 #include "manager/manager-names.h"
 #include "manager/manager-private.h"
 #include "manager/manager-reload.h"
+#include "manager/manager-records.h"
 #include "manager/manager-resume.h"
 #include "manager/manager-settle.h"
 #include "manager/manager-store.h"

@@ -18,10 +18,12 @@
  * struct vm_store - the folder
  * @path: where the next daemon looks for it
  * @dir: what was there the last time, -1: nothing
+ * @error: why what may be there could not be opened, a negative errno; -ENOENT: nothing is there
  */
 struct vm_store {
 	char *path;
 	int dir;
+	int error;
 };
 
 static void format_name(char name[RECORD_NAME_MAX], uint64_t vm_id)
@@ -44,10 +46,14 @@ int vm_store_open(struct vm_store *s)
 		return 0;
 	closep(&s->dir);
 	s->dir = -1;
+	s->error = -ENOENT;
 	if (mkdirat(AT_FDCWD, s->path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	return s->dir < 0 ? -errno : 1;
+	if (s->dir >= 0)
+		return 1;
+	s->error = -errno;
+	return s->error;
 }
 
 int vm_store_new(struct vm_store **ret, const char *folder)
@@ -159,40 +165,53 @@ static int read_record(int dir, const char *name, struct vm_record *ret)
 	return strcmp(name, expected) == 0 ? 0 : -EBADMSG;
 }
 
-static void load_one(struct vm_store *s, const char *name,
-		     bool (*found)(void *userdata, const struct vm_record *record), void *userdata)
+int vm_store_read(struct vm_store *s, uint64_t vm_id, struct vm_record *ret)
+{
+	char name[RECORD_NAME_MAX];
+
+	format_name(name, vm_id);
+	return s->dir < 0 ? s->error : read_record(s->dir, name, ret);
+}
+
+/* 0, or why it could not be read for now. */
+static int load_one(struct vm_store *s, const char *name,
+		    bool (*found)(void *userdata, const struct vm_record *record), void *userdata)
 {
 	struct vm_record record;
 	int r;
 
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return;
+		return 0;
 	/* What was being written when the daemon ended. */
 	r = name[0] == '.' ? 0 : read_record(s->dir, name, &record);
 	if (r < 0)
 		log_warning("The record of VM %s cannot be used: %s", name, strerror(-r));
 	else if (name[0] != '.' && found(userdata, &record))
-		return;
+		return 0;
 	/* It may be read once there is more of whatever there was too little of. */
-	if (!error_is_transient(r))
-		(void)unlinkat(s->dir, name, 0);
+	if (error_is_transient(r))
+		return r;
+	(void)unlinkat(s->dir, name, 0);
+	return 0;
 }
 
 int vm_store_load(struct vm_store *s, bool (*found)(void *userdata, const struct vm_record *record),
 		  void *userdata)
 {
 	struct dirent **entries;
-	int n;
+	int n, e, r = 0;
 
+	/* Whoever opens it is told of what else is in the way. */
 	if (s->dir < 0)
-		return 0;
+		return error_is_transient(s->error) ? s->error : 0;
 	n = scandirat(s->dir, ".", &entries, NULL, versionsort);
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
-		load_one(s, entries[i]->d_name, found, userdata);
+		e = load_one(s, entries[i]->d_name, found, userdata);
+		r = r ?: e;
 		free(entries[i]);
 	}
 	free(entries);
-	return 0;
+	return r;
 }

@@ -37,8 +37,15 @@ int vm_store_save(struct vm_store *s, const struct vm_record *record);
 void vm_store_remove(struct vm_store *s, uint64_t vm_id);
 
 /*
+ * Reads the record of a VM. 0, -ENOENT: there is none, -EBADMSG: it cannot be understood, or another
+ * negative errno.
+ */
+int vm_store_read(struct vm_store *s, uint64_t vm_id, struct vm_record *ret);
+
+/*
  * Has @found called for each record. One for which it returns false, and all
- * that cannot be understood, are removed. 0 or a negative errno.
+ * that cannot be understood, are removed. 0 or a negative errno, also where it is only some that cannot
+ * be read for now: these stay.
  */
 int vm_store_load(struct vm_store *s, bool (*found)(void *userdata, const struct vm_record *record),
 		  void *userdata);

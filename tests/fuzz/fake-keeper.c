@@ -149,6 +149,16 @@ int vm_store_save(struct vm_store *s, const struct vm_record *record)
 	return 0;
 }
 
+int vm_store_read(struct vm_store *s, uint64_t vm_id, struct vm_record *ret)
+{
+	size_t i = find_record(vm_id);
+
+	if (i == keeper.n_records)
+		return -ENOENT;
+	*ret = keeper.records[i];
+	return 0;
+}
+
 int vm_store_load(struct vm_store *s, bool (*found)(void *userdata, const struct vm_record *record),
 		  void *userdata)
 {

@@ -4,6 +4,36 @@
 #include "manager/manager-private.h"
 #include "unit/told-host.h"
 
+/* Whether there is too little of something to read records, and splitters that are kept no longer since. */
+static bool lacking;
+static unsigned int forgotten;
+
+int __real_vm_store_load(struct vm_store *s, bool (*found)(void *, const struct vm_record *),
+			 void *userdata);
+int __wrap_vm_store_load(struct vm_store *s, bool (*found)(void *, const struct vm_record *),
+			 void *userdata);
+int __real_vm_store_read(struct vm_store *s, uint64_t vm_id, struct vm_record *ret);
+int __wrap_vm_store_read(struct vm_store *s, uint64_t vm_id, struct vm_record *ret);
+void __real_fd_store_remove(struct notify *notify, uint64_t vm_id);
+void __wrap_fd_store_remove(struct notify *notify, uint64_t vm_id);
+
+int __wrap_vm_store_load(struct vm_store *s, bool (*found)(void *, const struct vm_record *),
+			 void *userdata)
+{
+	return lacking ? -ENFILE : __real_vm_store_load(s, found, userdata);
+}
+
+int __wrap_vm_store_read(struct vm_store *s, uint64_t vm_id, struct vm_record *ret)
+{
+	return lacking ? -ENFILE : __real_vm_store_read(s, vm_id, ret);
+}
+
+void __wrap_fd_store_remove(struct notify *notify, uint64_t vm_id)
+{
+	forgotten++;
+	__real_fd_store_remove(notify, vm_id);
+}
+
 static bool take_record(void *userdata, const struct vm_record *record)
 {
 	struct vm_record *kept = userdata;
@@ -280,6 +310,37 @@ static void test_handed_over_by_its_user(void **state)
 	stop(&f);
 }
 
+/*
+ * What cannot be read for now is known once it can be: until then its VM is neither another one, nor let go
+ * of.
+ */
+static void test_not_read_at_first(void **state)
+{
+	int *splitters = malloc(sizeof(*splitters));
+	struct fixture before, f;
+	pid_t pid;
+
+	assert_non_null(splitters);
+	pid = leave_a_schedule(&before);
+	splitters[0] = make_splitter(pid, 0);
+	start_on(&f, SIM_QUICK, wrap_told);
+	lacking = true;
+	forgotten = 0;
+	manager_begin(f.manager, open_store(), splitters, 1);
+	settle(&f);
+	assert_int_equal(hand_over(&f, pid, 0, REGISTER_TOLD), -ENFILE);
+	assert_null(manager_next_vm(f.manager, NULL));
+	assert_int_equal(forgotten, 0);
+	lacking = false;
+	assert_int_equal(load_record().state, VM_STATE_SCHEDULED);
+	told.event(told.userdata, HOST_VM_CREATED, pid);
+	assert_int_equal(info_of(run_until_found(&f, pid)).migration, VM_MIGRATION_SCHEDULED);
+	/* It is held by the other splitter by now. */
+	assert_int_equal(forgotten, 1);
+	stop(&f);
+	stop(&before);
+}
+
 static atomic_uint releases;
 
 static int release_later(struct backend_vm *vm)
@@ -322,6 +383,7 @@ static int set_up_anew(void **state)
 {
 	strcpy(strrchr(dir, '.'), ".XXXXXX");
 	strcpy(strrchr(path, '.'), ".XXXXXX");
+	lacking = false;
 	return setup(state);
 }
 
@@ -340,6 +402,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_handed_over_by_its_user, set_up_anew,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_not_read_at_first, set_up_anew, teardown),
 		cmocka_unit_test_setup_teardown(test_stopped_while_a_release_fails, set_up_anew,
 						teardown),
 	};

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -309,6 +310,53 @@ static void test_store(void **state)
 	vm_store_free(store);
 }
 
+/* Nothing can be opened from now on, until the limit that it gives is set again. */
+static struct rlimit open_nothing(void)
+{
+	struct rlimit before, none;
+	int fd = dup(STDIN_FILENO);
+
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = (rlim_t)fd, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return before;
+}
+
+/* What cannot be read for now is there once it can be. */
+static void test_store_without_descriptors(void **state)
+{
+	struct vm_record a = sample(VM_STATE_ACTIVE, VM_STAGE_SPLIT), read;
+	struct vm_store *store, *later;
+	struct loaded loaded = {};
+	struct rlimit before;
+
+	assert_int_equal(vm_store_new(&store, dir), 0);
+	assert_int_equal(vm_store_save(store, &a), 0);
+	before = open_nothing();
+	assert_int_equal(vm_store_load(store, on_found, &loaded), -EMFILE);
+	assert_int_equal(vm_store_read(store, a.vm_id, &read), -EMFILE);
+	assert_int_equal(vm_store_new(&later, dir), 0);
+	assert_int_equal(vm_store_load(later, on_found, &loaded), -EMFILE);
+	assert_int_equal(vm_store_read(later, a.vm_id, &read), -EMFILE);
+	assert_int_equal(vm_store_open(later), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(loaded.n, 0);
+
+	assert_int_equal(vm_store_read(store, a.vm_id, &read), 0);
+	assert_same(&read, &a);
+	assert_int_equal(vm_store_open(later), 1);
+	assert_int_equal(vm_store_load(later, on_found, &loaded), 0);
+	assert_int_equal(loaded.n, 1);
+	assert_int_equal(vm_store_read(later, a.vm_id + 1, &read), -ENOENT);
+	write_file("7", "{\"version\":1,");
+	assert_int_equal(vm_store_read(later, 7, &read), -EBADMSG);
+	vm_store_remove(later, a.vm_id);
+	vm_store_free(later);
+	vm_store_free(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_id_for_a_name),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_store),
+		cmocka_unit_test(test_store_without_descriptors),
 	};
 	int failed;
 
