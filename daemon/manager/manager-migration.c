@@ -80,19 +80,35 @@ int manager_on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/*
+ * It was seen too early, and counts when what VMs tell is looked at: of this we may not have been told.
+ * But where it begins anew until then, behind a migration that has ended, it is another one's.
+ */
+static void manager_put_off_log(struct manager *m, struct vm *vm, bool on)
+{
+	work_look(vm->work);
+	if (on || !vm->migration.dirty_logging ||
+	    vm_state_get_goal(vm->migration.state) == VM_GOAL_SPLIT)
+		return;
+	vm->migration.dirty_logging = false;
+	vm->migration.log_ended = true;
+	manager_save_vm(m, vm);
+}
+
 void manager_look_at_log(struct manager *m, struct vm *vm)
 {
 	bool split = m->config->on_dirty_log == CONFIG_ON_DIRTY_LOG_SPLIT;
 	bool on = dirty_log_get(&vm->progress.survey) == DIRTY_LOG_MEMORY;
 
-	if (!vm->progress.surveyed || on == vm->migration.dirty_logging)
+	if (!vm->progress.surveyed ||
+	    (on == vm->migration.dirty_logging && !vm->migration.log_ended))
 		return;
-	/* It is when what VMs tell is looked at. Of this we may not have been told. */
 	if (vm->progress.early) {
-		work_look(vm->work);
+		manager_put_off_log(m, vm, on);
 		return;
 	}
 	vm->migration.dirty_logging = on;
+	vm->migration.log_ended = false;
 	if (!on)
 		(void)manager_handle(m, vm, VM_EVENT_LOG_OFF, NULL);
 	else

@@ -142,6 +142,7 @@ TAILQ_HEAD(vm_list, vm);
  * @migration.state: where it is
  * @migration.told_usec: when it was last said to be scheduled or active, CLOCK_BOOTTIME
  * @migration.dirty_logging: of its memory, as the migration was last told
+ * @migration.log_ended: that it ended was seen too early for the migration to be told
  * @migration.deadline_usec: CLOCK_REALTIME, UINT64_MAX: none
  * @migration.told_late: vm_note_late() has said so
  * @migration.tlbi_rate: a ceiling asked for with it, 0: none
@@ -209,6 +210,7 @@ struct vm {
 		enum vm_state state;
 		uint64_t told_usec;
 		bool dirty_logging;
+		bool log_ended;
 		uint64_t deadline_usec;
 		bool told_late;
 		uint64_t tlbi_rate;

@@ -270,6 +270,21 @@ def logging_on_and_off():
         true(max(counts) <= allowed, f"{counts} surveys and replies, {allowed:.0f} allowed")
 
 
+@test
+def logged_anew_at_once():
+    """Dirty logging that begins anew behind a migration that was cancelled is another one's, however soon it does"""
+    with Daemon(**FAST) as daemon, Vmm() as vmm:
+        vm = daemon.create_vm(vmm)
+        daemon.wait_for_vm(vm.id)
+        # Each of the two makes the pause longer until it is listened to again.
+        for _ in range(5):
+            vm.log_dirty_pages(True)
+            daemon.wait_for(vm.id, lambda vm: vm["migration"] == "active" and vm["stage"] == "split")
+            vm.log_dirty_pages(False)
+            daemon.migrate(vm.id, "cancelled")
+            daemon.wait_for_stage(vm.id, "whole")
+
+
 def logging(vm):
     """What of its memslots is logged, by their sizes."""
     return {slot["bytes"]: slot["dirtyLogging"] for slot in vm["memslots"]}

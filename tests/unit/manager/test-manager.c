@@ -130,25 +130,65 @@ static void test_vmm_exits(void **state)
 	stop(&f);
 }
 
+/* What the last survey is to have seen of dirty logging, of all memory or none, and is then looked at. */
+static void look_at_log(struct fixture *f, struct vm *vm, bool on, bool early)
+{
+	const struct memslot_extent all = { .bytes = GIB, .largest = GIB }, none = {};
+	struct memslot_sums *sums = &vm->progress.survey.sums;
+
+	sums->logged = on ? all : none;
+	sums->other = on ? none : all;
+	vm->progress.early = early;
+	manager_look_at_log(f->manager, vm);
+}
+
 /* Dirty logging that a survey has seen too early is acted on by a later one. */
 static void test_logging_seen_early(void **state)
 {
-	struct memslot_sums *sums;
 	struct fixture f;
 	struct vm *vm;
 
 	start(&f, SIM_QUICK);
 	vm = add_vm(&f, "web");
-	sums = &vm->progress.survey.sums;
-	sums->logged = sums->other;
-	sums->other = (struct memslot_extent){};
-	vm->progress.early = true;
-	manager_look_at_log(f.manager, vm);
+	look_at_log(&f, vm, true, true);
 	assert_int_equal(info_of(vm).migration, VM_MIGRATION_NONE);
 	assert_true(work_is_surveying(vm->work));
-	vm->progress.early = false;
-	manager_look_at_log(f.manager, vm);
+	look_at_log(&f, vm, true, false);
 	assert_int_equal(info_of(vm).migration, VM_MIGRATION_ACTIVE);
+	stop(&f);
+}
+
+/*
+ * Dirty logging that was seen to end, if too early, behind a migration that has ended is another one's when it
+ * begins anew; and if it does not, what could not be recovered can be.
+ */
+static void test_logging_that_ends_early(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "web");
+	for (int again = 0; again < 2; again++) {
+		look_at_log(&f, vm, true, false);
+		assert_int_equal(info_of(vm).migration, VM_MIGRATION_ACTIVE);
+		/* While it goes on that may be a look between two. */
+		look_at_log(&f, vm, false, true);
+		assert_true(vm->migration.dirty_logging);
+		assert_int_equal(tell(&f, vm, VM_MIGRATION_CANCELLED), 0);
+		look_at_log(&f, vm, true, true);
+		look_at_log(&f, vm, true, false);
+		assert_int_equal(info_of(vm).migration, VM_MIGRATION_CANCELLED);
+		look_at_log(&f, vm, false, true);
+		assert_false(vm->migration.dirty_logging);
+		assert_int_equal(info_of(vm).migration, VM_MIGRATION_CANCELLED);
+		run_to_stage(&f, vm, VM_STAGE_WHOLE);
+	}
+	look_at_log(&f, vm, true, true);
+	assert_int_equal(info_of(vm).migration, VM_MIGRATION_CANCELLED);
+	look_at_log(&f, vm, false, false);
+	assert_false(vm->migration.log_ended);
+	assert_int_equal(info_of(vm).stage, VM_STAGE_RECOVERING);
 	stop(&f);
 }
 
@@ -333,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_registering_a_zombie),
 		cmocka_unit_test(test_vmm_exits),
 		cmocka_unit_test(test_logging_seen_early),
+		cmocka_unit_test(test_logging_that_ends_early),
 		cmocka_unit_test(test_freeing_in_the_middle),
 		cmocka_unit_test(test_registered_again_at_once),
 		cmocka_unit_test(test_too_many_registrations),
