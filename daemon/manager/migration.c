@@ -57,6 +57,9 @@ static void migration_go(struct vm *vm, enum vm_state to, enum vm_event event,
 		vm_set_deadline(vm, UINT64_MAX);
 		vm->migration.tlbi_rate = 0;
 	}
+	/* Of which it is no end that the log of the one before has ended. */
+	if (is_under_way(to))
+		vm->migration.log_ended = false;
 	migration_set_terms(vm, terms);
 	migration_log(vm, from, event);
 	work_set_goal(vm->work, vm_state_get_goal(to));

@@ -192,6 +192,25 @@ static void test_logging_that_ends_early(void **state)
 	stop(&f);
 }
 
+/* Nor is it the end of one that has been told since, and is not logged yet. */
+static void test_logging_that_ends_before_another(void **state)
+{
+	struct fixture f;
+	struct vm *vm;
+
+	start(&f, SIM_QUICK);
+	vm = add_vm(&f, "web");
+	look_at_log(&f, vm, true, false);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_CANCELLED), 0);
+	look_at_log(&f, vm, false, true);
+	assert_true(vm->migration.log_ended);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_SCHEDULED), 0);
+	assert_int_equal(tell(&f, vm, VM_MIGRATION_ACTIVE), 0);
+	look_at_log(&f, vm, false, false);
+	assert_int_equal(info_of(vm).migration, VM_MIGRATION_ACTIVE);
+	stop(&f);
+}
+
 /* As when the loop has failed: threads are stopped, all memory is freed. */
 static void test_freeing_in_the_middle(void **state)
 {
@@ -374,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_vmm_exits),
 		cmocka_unit_test(test_logging_seen_early),
 		cmocka_unit_test(test_logging_that_ends_early),
+		cmocka_unit_test(test_logging_that_ends_before_another),
 		cmocka_unit_test(test_freeing_in_the_middle),
 		cmocka_unit_test(test_registered_again_at_once),
 		cmocka_unit_test(test_too_many_registrations),
